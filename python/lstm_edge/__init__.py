@@ -1,0 +1,24 @@
+"""Where a recurrent net in training crosses between order and chaos.
+
+`lyapunov`, `asymptotic_distance` and `orbit` measure one net; `analyze` sweeps over the
+checkpoints of a training run, finds the order-chaos transitions and advises one.
+"""
+
+from lstm_edge._core import __version__
+from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
+from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
+from lstm_edge.measures import asymptotic_distance, lyapunov, orbit
+
+__all__ = [
+    "CheckpointError",
+    "LstmEdgeError",
+    "StoreError",
+    "UsageError",
+    "__version__",
+    "as_weights",
+    "asymptotic_distance",
+    "find_checkpoints",
+    "lyapunov",
+    "orbit",
+    "read_checkpoint",
+]

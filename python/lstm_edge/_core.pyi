@@ -1,0 +1,76 @@
+"""Types of the compiled core; `lstm_edge.measures` is its documented face."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+from numpy import float64
+from numpy.typing import NDArray
+
+__version__: str
+
+@final
+class Cancel:
+    def __new__(cls) -> Cancel: ...
+    def cancel(self) -> None: ...
+
+@final
+class StateMap:
+    @staticmethod
+    def lstm(
+        layers: Sequence[tuple[NDArray[Any], ...]],
+        constant: NDArray[Any] | None = None,
+        readout: tuple[NDArray[Any], NDArray[Any]] | None = None,
+        *,
+        double: bool,
+    ) -> StateMap: ...
+    @property
+    def dim(self) -> int: ...
+
+def lyapunov(
+    map: StateMap,
+    inputs: NDArray[Any] | None,
+    *,
+    k: int,
+    steps: int,
+    transient: int,
+    starts: int,
+    initial_state: NDArray[Any] | None,
+    at_rest: bool,
+    interval: int | None,
+    seed: int,
+    threads: int | None = None,
+    vector_unit: str | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[NDArray[float64], NDArray[float64], int]: ...
+def asymptotic_distance(
+    map: StateMap,
+    inputs: NDArray[Any] | None,
+    *,
+    steps: int,
+    noise: float,
+    samples: int,
+    floor: float,
+    seed: int,
+    threads: int | None = None,
+    vector_unit: str | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[NDArray[float64], NDArray[float64]]: ...
+def orbit(
+    map: StateMap,
+    inputs: NDArray[Any] | None,
+    *,
+    steps: int,
+    transient: int,
+    starts: int,
+    initial_state: NDArray[Any] | None,
+    at_rest: bool,
+    seed: int,
+    threads: int | None = None,
+    vector_unit: str | None = None,
+    cancel: Cancel | None = None,
+) -> NDArray[Any]: ...
+def tangent_frame(n: int, k: int, seed: int, start: int) -> NDArray[float64]: ...
+def perturbation(
+    count: int, noise: float, seed: int, sample: int
+) -> NDArray[float64]: ...
+def vector_units() -> list[str]: ...

@@ -1,0 +1,171 @@
+"""Checkpoints: weights from memory or from files, and where the files lie."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from lstm_edge.errors import CheckpointError
+from lstm_edge.formats import (
+    FORMATS,
+    flatten,
+    read_metadata,
+    read_tensors,
+    replace_file,
+    suffixes,
+    write_checkpoint,
+)
+from lstm_edge.weights import Layer, Weights, assemble
+
+__all__ = [
+    "FORMATS",
+    "CheckpointFile",
+    "Layer",
+    "Weights",
+    "as_weights",
+    "find_checkpoints",
+    "read_checkpoint",
+    "replace_file",
+    "write_checkpoint",
+]
+
+
+def as_weights(obj: object, *, module: str | None = None) -> Weights:
+    """Take the weights from whatever holds them.
+
+    Parameters
+    ----------
+    obj : Weights, torch.nn.Module, mapping of names to tensors or arrays, or path
+        Names are PyTorch's (``weight_ih_l0``, ``weight_hh_l0``, ``bias_ih_l0``,
+        ``bias_hh_l0``, ``weight_ih_l1``, ...) behind any prefix; mappings may be
+        nested. ``readout_weight`` (O, H) and ``readout_bias`` (O,) are optional.
+    module : str, optional
+        Prefix of the recurrent module to take, where there are several.
+
+    Returns
+    -------
+    Weights
+        A copy: training may go on with the original.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the file or tensor, what was expected and what was found.
+    """
+    if isinstance(obj, Weights):
+        return obj
+    if isinstance(obj, str | PathLike):
+        return read_checkpoint(obj, module=module)
+    if isinstance(obj, Mapping):
+        return assemble(flatten(obj), {}, "weights", module)
+    state_dict = getattr(obj, "state_dict", None)
+    if not callable(state_dict):
+        raise CheckpointError(
+            "weights: expected a torch.nn.Module, a state_dict, a dict of arrays or "
+            f"a path, found {type(obj).__name__}"
+        )
+    return assemble(flatten(state_dict()), {}, type(obj).__name__, module)
+
+
+def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> Weights:
+    """Read the weights in a ``.safetensors``, ``.npz``, ``.pt`` or ``.pth`` file.
+
+    Parameters
+    ----------
+    path : path
+        The file. ``.pt`` and ``.pth`` must hold tensors only, as a state_dict does.
+    module : str, optional
+        Prefix of the recurrent module to take, where there are several.
+
+    Returns
+    -------
+    Weights
+        In the file's float type; float16 and bfloat16 are widened to float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, unsafe or holds no usable LSTM.
+    """
+    tensors, metadata = read_tensors(Path(path))
+    return assemble(tensors, metadata, str(path), module)
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """A checkpoint on disk and the optimiser update it was written at."""
+
+    path: Path
+    update: int
+
+
+def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
+    """List the checkpoints in run folders, folders, files and globs.
+
+    The update comes from the file's metadata (only the header is read), else it is
+    the last whole number in the file's name, else its position in natural order.
+    ``probe.safetensors``, hidden and temporary files in folders are passed over.
+
+    Returns
+    -------
+    list of CheckpointFile
+        In ascending order of update, each file once.
+
+    Raises
+    ------
+    CheckpointError
+        If one of `where` leads to no checkpoint.
+    """
+    paths = {path.resolve(): path for item in where for path in _expand(Path(item))}
+    found = [
+        CheckpointFile(path, _update(path, position))
+        for position, path in enumerate(sorted(paths.values(), key=_natural))
+    ]
+    return sorted(found, key=lambda checkpoint: checkpoint.update)
+
+
+def _expand(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if (path / "checkpoints").is_dir():
+        path = path / "checkpoints"
+    if path.is_dir():
+        candidates = list(path.iterdir())
+    else:
+        candidates = [Path(n) for n in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+        if not candidates:
+            raise CheckpointError(f"{path}: no such file or folder")
+    files = [file for file in candidates if _is_checkpoint(file)]
+    if not files:
+        raise CheckpointError(f"{path}: no checkpoint found, expected {suffixes()}")
+    return files
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return (
+        path.suffix.lower() in FORMATS
+        and not path.name.startswith(".")
+        and path.name != "probe.safetensors"
+        and path.is_file()
+    )
+
+
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    """Sort key by which 2 comes before 10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
+
+
+def _update(path: Path, position: int) -> int:
+    if path.suffix.lower() == ".safetensors":
+        try:
+            return int(read_metadata(path)["update"])
+        except (CheckpointError, OSError, KeyError, ValueError):
+            pass  # then the name decides; a damaged file is reported when it is read
+    # whole numbers only: the 0.25 of "epoch3-loss0.25" is no update
+    numbers = re.findall(r"(?<![\d.])\d+(?!\d|\.\d)", path.stem)
+    return int(numbers[-1]) if numbers else position

@@ -1,0 +1,252 @@
+"""Checkpoint formats: files of named tensors, read safely and written whole.
+
+No file is trusted: nothing beyond plain tensors is unpickled, and declared sizes are
+compared with the size of the file before memory is taken. PyTorch is imported only
+to read ``.pt`` and ``.pth``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from lstm_edge.errors import CheckpointError
+
+Tensors = dict[str, Any]
+"""Tensor name to numpy array or torch tensor."""
+
+# Weights hardly compress, so a file that declares much more than it holds is hostile.
+_FREE_BYTES = 2**28
+_MAX_EXPANSION = 16
+
+
+def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
+    """Read all tensors of a checkpoint file, and what it says about itself.
+
+    Parameters
+    ----------
+    path : Path
+        Its suffix picks the reader in `FORMATS`.
+
+    Returns
+    -------
+    tensors : dict of str to ndarray or torch.Tensor
+        By name; nested dictionaries are joined by dots.
+    metadata : dict of str to str
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, empty, damaged or unsafe.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{path}: expected a checkpoint file, found a folder")
+    reader = FORMATS.get(path.suffix.lower())
+    if reader is None:
+        raise CheckpointError(
+            f"{path}: unknown suffix '{path.suffix}'; expected one of {suffixes()}"
+        )
+    try:
+        if path.stat().st_size == 0:
+            raise CheckpointError(f"{path}: the file is empty; write it again")
+        return reader(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    except CheckpointError:
+        raise
+    except Exception as error:  # damaged and hostile files fail in any way
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"{path}: not a sound {path.suffix} file ({reason}); write it again, or "
+            "rename it if it has another format"
+        ) from error
+
+
+def write_checkpoint(
+    path: str | PathLike[str],
+    tensors: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write a safetensors file; the same content always gives the same bytes.
+
+    Parameters
+    ----------
+    path : path
+        Replaced in one go: the file is never seen half written.
+    tensors : mapping of str to ndarray
+        Names as in a state_dict.
+    metadata : mapping of str to str
+        Kept in the header.
+    """
+    data = safetensors.numpy.save(dict(tensors), dict(metadata))
+    # safetensors orders the metadata anew in every process
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:start]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    replace_file(path, len(header).to_bytes(8, "little") + header + data[start:])
+
+
+def replace_file(path: str | PathLike[str], data: bytes) -> None:
+    """Write beside `path` and rename into place, so that nothing is half there."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.tmp")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a safetensors file; only its header is read."""
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return dict(file.metadata() or {})
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: damaged header ({error})") from error
+
+
+def suffixes() -> str:
+    """Return the known suffixes, for messages."""
+    return ", ".join(FORMATS)
+
+
+def flatten(nested: Mapping[Any, Any]) -> Tensors:
+    """Tensors of nested dictionaries, their names joined by dots."""
+    tensors: Tensors = {}
+    pending, seen = [("", nested)], set()
+    while pending:
+        prefix, level = pending.pop()
+        if id(level) in seen:  # a file can hold a dictionary that contains itself
+            continue
+        seen.add(id(level))
+        for key, value in level.items():
+            if isinstance(value, Mapping):
+                pending.append((f"{prefix}{key}.", value))
+            elif hasattr(value, "shape") and hasattr(value, "dtype"):
+                tensors[f"{prefix}{key}"] = value
+    return tensors
+
+
+def _read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
+    metadata = read_metadata(path)  # checks the header against the file first
+    views = safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+    decoded = {name: _decode(view) for name, view in views}
+    return {k: v for k, v in decoded.items() if v is not None}, metadata
+
+
+def _decode(view: Mapping[str, Any]) -> NDArray[Any] | None:
+    """Decode a safetensors view; None for types that numpy and weights lack."""
+    dtype, data = view["dtype"], view["data"]
+    if dtype == "BF16":  # the upper half of a float32
+        upper = np.frombuffer(data, "<u2").astype(np.uint32) << 16
+        return upper.view(np.float32).reshape(view["shape"])
+    if not re.fullmatch(r"[FIU](8|16|32|64)", dtype):
+        return None
+    numpy_dtype = f"<{dtype[0].lower()}{int(dtype[1:]) // 8}"
+    return np.frombuffer(data, numpy_dtype).reshape(view["shape"])
+
+
+def _read_npz(path: Path) -> tuple[Tensors, dict[str, str]]:
+    with zipfile.ZipFile(path) as archive:
+        members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+        _check_expansion(path, sum(member.file_size for member in members))
+        return {m.filename[:-4]: _read_npy(path, archive, m) for m in members}, {}
+
+
+def _read_npy(
+    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> NDArray[Any]:
+    with archive.open(member) as file:
+        if np.lib.format.read_magic(file) == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        held = member.file_size - file.tell()
+    if dtype.hasobject:
+        raise CheckpointError(
+            f"{path}: array '{member.filename[:-4]}' holds pickled Python objects, "
+            "which are never opened; save plain float arrays"
+        )
+    if math.prod(shape) * dtype.itemsize != held:
+        raise CheckpointError(
+            f"{path}: array '{member.filename[:-4]}' declares shape {shape} of "
+            f"{dtype}, but {held} bytes follow; the file is damaged, write it again"
+        )
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _read_torch(path: Path) -> tuple[Tensors, dict[str, str]]:
+    import torch
+
+    with path.open("rb") as file:
+        magic = file.read(2)
+    if magic not in (b"PK", b"\x80\x02"):
+        raise CheckpointError(
+            f"{path}: expected a file written by torch.save, found other content; "
+            "save a state_dict, or rename the file if it has another format"
+        )
+    if magic == b"PK":
+        with zipfile.ZipFile(path) as archive:
+            _check_expansion(path, sum(m.file_size for m in archive.infolist()))
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused(path, str(error)) from error
+    if not isinstance(loaded, dict):
+        raise CheckpointError(
+            f"{path}: expected a state_dict, found {type(loaded).__name__}; "
+            "save module.state_dict()"
+        )
+    tensors = flatten(loaded)
+    sizes = (math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
+    _check_expansion(path, sum(sizes))
+    plain = {k: str(v) for k, v in loaded.items() if isinstance(v, int | float | str)}
+    return tensors, plain
+
+
+def _refused(path: Path, reason: str) -> CheckpointError:
+    """Say why a pickle is not opened, and how to save its weights alone."""
+    found = re.search(r"GLOBAL (\S+)", reason)
+    if found is None:
+        return CheckpointError(
+            f"{path}: damaged, or not written by torch.save; save it again"
+        )
+    return CheckpointError(
+        f"{path}: expected tensors only, found the pickled Python object "
+        f"{found.group(1)}; unpickling can run any code, so the file is not opened. "
+        f"If you trust it, save its weights alone: "
+        f"module = torch.load({str(path)!r}, weights_only=False); "
+        f"torch.save(module.state_dict(), {path.stem + '-weights.pt'!r})"
+    )
+
+
+def _check_expansion(path: Path, declared: int) -> None:
+    """Refuse a file that would take far more memory than its own size."""
+    size = path.stat().st_size
+    if declared > max(_FREE_BYTES, _MAX_EXPANSION * size):
+        raise CheckpointError(
+            f"{path}: declares {declared} bytes of tensors in a file of {size} bytes; "
+            "refused as hostile. If it is sound, save it uncompressed as .safetensors"
+        )
+
+
+FORMATS: dict[str, Callable[[Path], tuple[Tensors, dict[str, str]]]] = {
+    ".safetensors": _read_safetensors,
+    ".npz": _read_npz,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+}
+"""Suffix of a checkpoint file to its reader."""

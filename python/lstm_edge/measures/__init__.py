@@ -1,0 +1,117 @@
+"""The measures of a checkpoint, and the table of those that a sweep takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_edge.errors import CheckpointError
+from lstm_edge.measures.distance import AsymptoticDistance, asymptotic_distance
+from lstm_edge.measures.exponents import LyapunovSpectrum, lyapunov
+from lstm_edge.measures.orbits import Orbit, orbit
+from lstm_edge.weights import Weights
+
+__all__ = [
+    "MEASURES",
+    "AsymptoticDistance",
+    "LyapunovSpectrum",
+    "Measure",
+    "Orbit",
+    "Outcome",
+    "asymptotic_distance",
+    "lyapunov",
+    "orbit",
+]
+
+Outcome = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+"""Numbers by name, and arrays by name: what a row of the store keeps."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure as a sweep takes it.
+
+    Attributes
+    ----------
+    name : str
+        Its key in the store.
+    revision : int
+        Grows when its numbers change, so that stale rows are never reused.
+    defaults : mapping
+        The settings of a sweep, each of which a user may change.
+    compute : callable
+        ``compute(weights, inputs, settings, *, cancel=None, threads=None)`` gives an
+        `Outcome`; `inputs` as in `lyapunov`.
+    """
+
+    name: str
+    revision: int
+    defaults: Mapping[str, Any]
+    compute: Callable[..., Outcome]
+
+
+def _lyapunov(
+    weights: Weights, inputs: Any, settings: Mapping[str, Any], **run: Any
+) -> Outcome:
+    spectrum = lyapunov(weights, inputs, **settings, **run)
+    _refuse_overflow(spectrum.exponents, weights)
+    worst = int(np.argmax(spectrum.per_start[:, 0]))
+    scalars = {
+        "lambda_max": float(spectrum.per_start[worst, 0]),
+        "lambda_max_stderr": float(spectrum.per_start_stderr[worst, 0]),
+        "lambda_mean": float(spectrum.exponents[0]),
+        "phase": spectrum.phase,
+        "chaotic_share": spectrum.chaotic_share,
+        "exponents": spectrum.exponents.tolist(),
+        "stderr": spectrum.stderr.tolist(),
+        "interval": spectrum.interval,
+    }
+    arrays = {
+        "per_start": spectrum.per_start,
+        "per_start_stderr": spectrum.per_start_stderr,
+        "zero_margin": spectrum.zero_margin,
+    }
+    return scalars, arrays
+
+
+def _distance(
+    weights: Weights, inputs: Any, settings: Mapping[str, Any], **run: Any
+) -> Outcome:
+    distance = asymptotic_distance(weights, inputs, **settings, **run)
+    _refuse_overflow(distance.per_sample, weights)
+    scalars = {"distance": distance.value, "distance_stderr": distance.stderr}
+    arrays = {
+        "per_sample": distance.per_sample,
+        "observable": distance.observable,
+    }
+    return scalars, arrays
+
+
+def _refuse_overflow(values: NDArray[np.float64], weights: Weights) -> None:
+    """Turn an orbit that left the finite numbers into a failed row."""
+    if np.isnan(values).any():
+        raise CheckpointError(
+            f"{weights.source}: the orbit left the finite numbers; expected a bounded "
+            "orbit, the weights or the readout may be too large"
+        )
+
+
+MEASURES: dict[str, Measure] = {
+    "lyapunov": Measure(
+        name="lyapunov",
+        revision=1,
+        defaults={"k": 2, "steps": 2000, "transient": 1000, "starts": 8, "seed": 0},
+        compute=_lyapunov,
+    ),
+    "distance": Measure(
+        name="distance",
+        revision=1,
+        defaults={"steps": 1599, "samples": 500, "noise": 1e-3, "seed": 0},
+        compute=_distance,
+    ),
+}
+"""By name, in the order that a sweep takes them."""

@@ -1,0 +1,152 @@
+"""The asymptotic distance of Wei et al. 2025."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_edge import _core
+from lstm_edge.checkpoints import as_weights
+from lstm_edge.measures.regime import core_call, count, make_regime
+from lstm_edge.result import describe, plain
+
+
+@dataclass(frozen=True, eq=False)
+class AsymptoticDistance:
+    """ln of the distance that two trajectories from nearby starts end up with.
+
+    Attributes
+    ----------
+    value : float
+        Mean over the samples, D~. Near ln(floor) = -15 in order, -10 to 0 in chaos;
+        a torus, a lagged cycle or a second attractor also leaves a finite distance.
+    stderr : float
+        Standard error of `value` over the samples.
+    per_sample : ndarray of shape (samples,)
+        ln D_s; NaN where an orbit left the finite numbers.
+    observable : ndarray of shape (samples,)
+        Sum of the top layer's h_T, of the unperturbed copy: the orbit diagram's dots.
+    settings : dict
+        The arguments that made it.
+    """
+
+    value: float
+    stderr: float
+    per_sample: NDArray[np.float64]
+    observable: NDArray[np.float64]
+    settings: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain Python numbers and lists."""
+        return plain(self)
+
+    def __repr__(self) -> str:
+        """Return D~ with its error."""
+        return (
+            f"AsymptoticDistance({self.value:.4g} ± {self.stderr:.2g}, "
+            f"{len(self.per_sample)} samples)"
+        )
+
+    def _repr_html_(self) -> str:
+        return describe(self)
+
+
+def asymptotic_distance(
+    weights: Any,
+    inputs: ArrayLike | None = None,
+    *,
+    steps: int = 1599,
+    noise: float = 1e-3,
+    samples: int = 500,
+    floor: float = math.exp(-15),
+    dtype: str = "float32",
+    seed: int = 0,
+    threads: int | None = None,
+    module: str | None = None,
+    cancel: _core.Cancel | None = None,
+) -> AsymptoticDistance:
+    """Asymptotic distance D~ of two trajectories that start close together.
+
+    Two copies of the net start from h = 0 and h = delta (Gaussian), with c = 0, and
+    read the same input, then zeros. D_s = |h'_T - h_T|_2 + floor, and D~ is the mean of
+    ln D_s [1]_.
+
+    Parameters
+    ----------
+    weights : Module, state_dict, dict of arrays, path or Weights
+        As `lstm_edge.as_weights` takes it.
+    inputs : array_like of shape (I,), (T, I) or (B, T, I), optional
+        Constant input, one sequence, or a batch: then sample s reads sequence s, and
+        there are no more samples than sequences. Default: zero input.
+    steps : int
+        All steps T, those of the inputs included.
+    noise : float
+        Standard deviation of delta in each component of h.
+    samples : int
+        Pairs of trajectories.
+    floor : float
+        Added to every distance.
+    dtype : {"float32", "float64"}
+        float32 is what training computes in.
+    seed : int
+        Of the perturbations.
+    threads : int, optional
+        Default: one a core. Never changes a bit of the result.
+    module : str, optional
+        Which recurrent module, where there are several.
+    cancel : lstm_edge._core.Cancel, optional
+        Ends the call from another thread.
+
+    Returns
+    -------
+    AsymptoticDistance
+
+    Raises
+    ------
+    CheckpointError
+        Weights that cannot be used.
+    UsageError
+        An argument out of range.
+
+    References
+    ----------
+    .. [1] L. Wei, N. Chong, C. Lai, L. Feng, arXiv 2505.20030 (2025).
+    """
+    found = as_weights(weights, module=module)
+    regime = make_regime(found, inputs, dtype=dtype)
+    samples = count("samples", samples)
+    if regime.at_rest and regime.sequences is not None:
+        samples = min(samples, len(regime.sequences))
+    per_sample, observable = core_call(
+        found,
+        _core.asymptotic_distance,
+        regime.map,
+        regime.sequences,
+        steps=count("steps", steps),
+        noise=float(noise),
+        samples=samples,
+        floor=float(floor),
+        seed=count("seed", seed, 0),
+        threads=None if threads is None else count("threads", threads),
+        cancel=cancel,
+    )
+    spread = per_sample.std(ddof=1) if samples > 1 else np.nan
+    return AsymptoticDistance(
+        value=float(per_sample.mean()),
+        stderr=float(spread / np.sqrt(samples)),
+        per_sample=per_sample,
+        observable=observable,
+        settings={
+            "source": found.source,
+            "steps": steps,
+            "noise": noise,
+            "samples": samples,
+            "floor": floor,
+            "dtype": dtype,
+            "seed": seed,
+        },
+    )

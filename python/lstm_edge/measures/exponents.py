@@ -1,0 +1,263 @@
+"""Lyapunov exponents and what follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_edge import _core
+from lstm_edge.checkpoints import as_weights
+from lstm_edge.errors import UsageError
+from lstm_edge.measures.phase import classify, zero_margin
+from lstm_edge.measures.regime import core_call, count, initial_states, make_regime
+from lstm_edge.result import describe, plain
+
+
+@dataclass(frozen=True, eq=False)
+class LyapunovSpectrum:
+    """Lyapunov exponents of an ensemble of starts, nats per step (or per unit of `dt`).
+
+    Attributes
+    ----------
+    exponents : ndarray of shape (k,)
+        Mean over the starts, in descending order; -inf is an answer (a direction that
+        the map flattens), NaN means that an orbit left the finite numbers.
+    stderr : ndarray of shape (k,)
+        Standard error of `exponents` by batch means over the time axis. The spread over
+        starts is not in it: see `per_start`.
+    per_start : ndarray of shape (starts, k)
+        The same for each start, columns in the order of `exponents`.
+    per_start_stderr : ndarray of shape (starts, k)
+    zero_margin : ndarray of shape (starts,)
+        How far the largest exponent of a start must lie from 0 to have a sign.
+    phase : {"order", "edge", "chaos", "unknown"}
+    chaotic_share : float
+        Share of starts whose largest exponent is positive beyond its margin.
+    interval : int
+        Steps between two orthonormalisations.
+    dimension : int
+        Dimension n of the state.
+    settings : dict
+        The arguments that made it.
+    """
+
+    exponents: NDArray[np.float64]
+    stderr: NDArray[np.float64]
+    per_start: NDArray[np.float64]
+    per_start_stderr: NDArray[np.float64]
+    zero_margin: NDArray[np.float64]
+    phase: str
+    chaotic_share: float
+    interval: int
+    dimension: int
+    settings: dict[str, Any]
+
+    @property
+    def kaplan_yorke_dimension(self) -> float:
+        """Dimension j + (λ_1 + ... + λ_j) / |λ_{j+1}| (Kaplan & Yorke 1979).
+
+        With j the largest number of exponents whose sum is not negative. NaN when k < n
+        and the sum has not fallen below zero within the k exponents: ask for more.
+        """
+        sums = np.cumsum(self.exponents)
+        if np.isnan(sums).any():
+            return float("nan")
+        j = int(np.argmax(sums < 0)) if (sums < 0).any() else len(sums)
+        if j == len(sums):
+            return float(j) if j == self.dimension else float("nan")
+        return float(j + (sums[j - 1] if j else 0.0) / abs(self.exponents[j]))
+
+    @property
+    def ks_entropy(self) -> float:
+        """Sum of the positive exponents, nats per step (Pesin 1977, an upper bound).
+
+        NaN when k < n and the last exponent is still positive: ask for more.
+        """
+        if len(self.exponents) < self.dimension and self.exponents[-1] > 0:
+            return float("nan")
+        return float(self.exponents[~(self.exponents < 0)].sum())
+
+    @property
+    def contraction(self) -> float:
+        """Sum of all exponents: the mean of ln|det J|; NaN when k < n."""
+        if len(self.exponents) < self.dimension:
+            return float("nan")
+        return float(self.exponents.sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain Python numbers and lists."""
+        return plain(self, "kaplan_yorke_dimension", "ks_entropy", "contraction")
+
+    def __repr__(self) -> str:
+        """Return the leading exponents with their errors, and the phase."""
+        shown = ", ".join(
+            f"{value:.4g} ± {error:.2g}"
+            for value, error in zip(self.exponents[:3], self.stderr[:3], strict=True)
+        )
+        more = ", ..." if len(self.exponents) > 3 else ""
+        return (
+            f"LyapunovSpectrum([{shown}{more}] nats per step, k={len(self.exponents)} "
+            f"of {self.dimension}, {len(self.per_start)} starts, phase={self.phase!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        return describe(self)
+
+
+def lyapunov(
+    weights: Any,
+    inputs: ArrayLike | None = None,
+    *,
+    k: int | None = None,
+    steps: int = 2000,
+    transient: int = 1000,
+    starts: int = 8,
+    initial_state: ArrayLike | None = None,
+    interval: int | str = "auto",
+    closed_loop: bool = False,
+    dt: float = 1.0,
+    dtype: str = "float64",
+    seed: int = 0,
+    threads: int | None = None,
+    module: str | None = None,
+    cancel: _core.Cancel | None = None,
+) -> LyapunovSpectrum:
+    """Lyapunov exponents of a recurrent net as a dynamical system in (h, c).
+
+    Tangent vectors V (n, k) follow V <- J(s_t) V and are orthonormalised every q steps,
+    V = Q R; the exponents are (1/T) sum ln R_ii (Benettin et al. 1980).
+
+    Parameters
+    ----------
+    weights : Module, state_dict, dict of arrays, path or Weights
+        As `lstm_edge.as_weights` takes it.
+    inputs : array_like of shape (I,), (T, I) or (B, T, I), optional
+        Constant input, one sequence that all starts read, or a batch of which every
+        start reads one from the zero state. After T steps zeros follow. Default: zero
+        input. With a drive that lasts through the measured steps the exponents are
+        conditional ones (Vogt et al. 2022); they may not straddle its end.
+    k : int, optional
+        How many, from the largest. Default: all n = 2 * sum(H).
+    steps : int
+        Measured steps T, after the transient.
+    transient : int
+        Steps before them; the tangent frame turns along.
+    starts : int
+        Ensemble of initial states. Default starts are uniform in (-1, 1) in every
+        component; for a batch of inputs each is the zero state with its own sequence.
+    initial_state : array_like of shape (n,) or (starts, n), optional
+        In the order (h_1, c_1, ..., h_L, c_L).
+    interval : int or "auto"
+        Steps q between orthonormalisations. "auto" chooses from the growth of the
+        condition number so that exponents stay within 1e-8 of interval 1.
+    closed_loop : bool
+        Feed the readout of the last state back as the input.
+    dt : float
+        Time of a step; exponents are divided by it.
+    dtype : {"float64", "float32"}
+    seed : int
+        Of the starts and the first tangent frames.
+    threads : int, optional
+        Default: one a core. Never changes a bit of the result.
+    module : str, optional
+        Which recurrent module, where there are several.
+    cancel : lstm_edge._core.Cancel, optional
+        Ends the call from another thread.
+
+    Returns
+    -------
+    LyapunovSpectrum
+
+    Raises
+    ------
+    CheckpointError
+        Weights that cannot be used.
+    UsageError
+        An argument out of range.
+
+    References
+    ----------
+    .. [1] G. Benettin, L. Galgani, A. Giorgilli, J.-M. Strelcyn, Meccanica 15 (1980) 9.
+    .. [2] R. Vogt, M. Puelma Touzel, E. Shlizerman, G. Lajoie, Front. Appl. Math.
+       Stat. 8 (2022) 818799.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstm_edge
+    >>> weights = {
+    ...     "weight_ih_l0": np.zeros((4, 1)),
+    ...     "weight_hh_l0": np.zeros((4, 1)),
+    ... }
+    >>> lstm_edge.lyapunov(weights).exponents  # ln sigmoid(0) for c, and h is flat
+    array([-0.69314718,        -inf])
+    """
+    found = as_weights(weights, module=module)
+    regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)
+    states, starts = initial_states(
+        found, initial_state, count("starts", starts), regime.dtype
+    )
+    if not (np.isfinite(dt) and dt > 0):
+        raise UsageError(f"dt: expected a positive number, found {dt!r}")
+    every = None if interval == "auto" else count("interval", interval)
+    per_start, batches, used = core_call(
+        found,
+        _core.lyapunov,
+        regime.map,
+        regime.sequences,
+        k=found.state_size if k is None else count("k", k),
+        steps=count("steps", steps),
+        transient=count("transient", transient, 0),
+        starts=starts,
+        initial_state=states,
+        at_rest=regime.at_rest,
+        interval=every,
+        seed=count("seed", seed, 0),
+        threads=None if threads is None else count("threads", threads),
+        cancel=cancel,
+    )
+    per_start, batches = per_start / dt, batches / dt
+    order = np.argsort(-per_start.mean(axis=0), kind="stable")
+    per_start, batches = per_start[:, order], batches[..., order]
+    errors = _batch_means_error(batches)
+    margin = zero_margin(errors[:, 0], steps, transient, dt)
+    phase, chaotic_share = classify(per_start[:, 0], margin)
+    return LyapunovSpectrum(
+        exponents=per_start.mean(axis=0),
+        stderr=np.sqrt((errors**2).sum(axis=0)) / starts,
+        per_start=per_start,
+        per_start_stderr=errors,
+        zero_margin=margin,
+        phase=phase,
+        chaotic_share=chaotic_share,
+        interval=used,
+        dimension=found.state_size,
+        settings={
+            "source": found.source,
+            "k": len(order),
+            "steps": steps,
+            "transient": transient,
+            "starts": starts,
+            "interval": interval,
+            "closed_loop": closed_loop,
+            "dt": dt,
+            "dtype": dtype,
+            "seed": seed,
+        },
+    )
+
+
+def _batch_means_error(batches: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Estimate errors (starts, k) from means over batches of the time axis (S, b, k).
+
+    An exponent of -inf has no error: 0. With one batch there is nothing to tell: NaN.
+    """
+    flat = np.isneginf(batches).any(axis=1)
+    if batches.shape[1] < 2:
+        return np.where(flat, 0.0, np.nan)
+    finite = np.where(np.isneginf(batches), 0.0, batches)
+    error = finite.std(axis=1, ddof=1) / np.sqrt(batches.shape[1])
+    return np.where(flat, 0.0, error)

@@ -1,0 +1,127 @@
+"""Orbits: the states themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_edge import _core
+from lstm_edge.checkpoints import as_weights
+from lstm_edge.measures.regime import core_call, count, initial_states, make_regime
+from lstm_edge.result import describe, plain
+
+
+@dataclass(frozen=True, eq=False)
+class Orbit:
+    """The states that a net walks through.
+
+    Attributes
+    ----------
+    hidden : ndarray of shape (starts, steps, sum(H))
+        h of all layers, lowest first.
+    cell : ndarray of shape (starts, steps, sum(H))
+        c of all layers, lowest first.
+    hidden_sizes : tuple of int
+        H of every layer, to cut them apart.
+    settings : dict
+        The arguments that made it.
+    """
+
+    hidden: NDArray[np.floating[Any]]
+    cell: NDArray[np.floating[Any]]
+    hidden_sizes: tuple[int, ...]
+    settings: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain Python numbers and lists."""
+        return plain(self)
+
+    def __repr__(self) -> str:
+        """Return the sizes."""
+        starts, steps, _ = self.hidden.shape
+        return f"Orbit({starts} starts, {steps} steps, H={self.hidden_sizes})"
+
+    def _repr_html_(self) -> str:
+        return describe(self)
+
+
+def orbit(
+    weights: Any,
+    inputs: ArrayLike | None = None,
+    *,
+    steps: int,
+    transient: int = 0,
+    starts: int = 1,
+    initial_state: ArrayLike | None = None,
+    closed_loop: bool = False,
+    dtype: str = "float64",
+    seed: int = 0,
+    threads: int | None = None,
+    module: str | None = None,
+    cancel: _core.Cancel | None = None,
+) -> Orbit:
+    """States of a recurrent net, step by step.
+
+    Parameters
+    ----------
+    weights, inputs, initial_state, closed_loop, dtype, seed, threads, module, cancel
+        As in `lyapunov`.
+    steps : int
+        States to record, after the transient.
+    transient : int
+        Steps before them.
+    starts : int
+        How many orbits.
+
+    Returns
+    -------
+    Orbit
+        Takes 8 * starts * steps * n bytes in float64; for a long orbit take a transient
+        and go on from its last state.
+
+    Raises
+    ------
+    CheckpointError
+        Weights that cannot be used.
+    UsageError
+        An argument out of range.
+    """
+    found = as_weights(weights, module=module)
+    regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)
+    states, starts = initial_states(
+        found, initial_state, count("starts", starts), regime.dtype
+    )
+    recorded = core_call(
+        found,
+        _core.orbit,
+        regime.map,
+        regime.sequences,
+        steps=count("steps", steps),
+        transient=count("transient", transient, 0),
+        starts=starts,
+        initial_state=states,
+        at_rest=regime.at_rest,
+        seed=count("seed", seed, 0),
+        threads=None if threads is None else count("threads", threads),
+        cancel=cancel,
+    )
+    # (h_1, c_1, ..., h_L, c_L) taken apart
+    edges = np.cumsum([size for size in found.hidden_sizes for _ in range(2)])[:-1]
+    parts = np.split(recorded, edges, axis=-1)
+    return Orbit(
+        hidden=np.concatenate(parts[0::2], axis=-1),
+        cell=np.concatenate(parts[1::2], axis=-1),
+        hidden_sizes=found.hidden_sizes,
+        settings={
+            "source": found.source,
+            "steps": steps,
+            "transient": transient,
+            "starts": starts,
+            "closed_loop": closed_loop,
+            "dtype": dtype,
+            "seed": seed,
+        },
+    )

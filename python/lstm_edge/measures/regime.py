@@ -1,0 +1,205 @@
+"""From weights and inputs to a state map and its drive: the input regimes.
+
+================== ================================ ============================
+regime             input at step t                  exponents are
+================== ================================ ============================
+zero (default)     x = 0                            those of the autonomous map
+constant           x = a given vector               those of the autonomous map
+driven             a sequence, or a batch of them   conditional, along the drive
+driven, then zero  sequences, then zeros            of the zero phase
+closed loop        the readout of the last state    those of the autonomous map
+================== ================================ ============================
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_edge import _core
+from lstm_edge.errors import UsageError
+from lstm_edge.weights import Weights
+
+_DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A net under its inputs.
+
+    Attributes
+    ----------
+    map : lstm_edge._core.StateMap
+        The packed net; a constant input or the readout of a closed loop is folded in.
+    sequences : ndarray of shape (B, T, I) or None
+        What drives it; zeros follow after T steps.
+    at_rest : bool
+        Whether starts begin at the zero state, each with a sequence of its own: so for
+        a batch (B, T, I), the way a net in training reads it.
+    dtype : numpy dtype
+        Of the map's arithmetic.
+    """
+
+    map: _core.StateMap
+    sequences: NDArray[Any] | None
+    at_rest: bool
+    dtype: np.dtype[Any]
+
+
+def make_regime(
+    weights: Weights,
+    inputs: ArrayLike | None,
+    *,
+    closed_loop: bool = False,
+    dtype: str = "float64",
+) -> Regime:
+    """Pack the weights and the inputs for the core.
+
+    Parameters
+    ----------
+    weights : Weights
+    inputs : None or array_like of shape (I,), (T, I) or (B, T, I)
+        None is the zero input.
+    closed_loop : bool
+        Feed the readout of the last state back; takes no `inputs`.
+    dtype : {"float64", "float32"}
+
+    Raises
+    ------
+    UsageError
+        Inputs, readout or dtype that do not fit the weights.
+    """
+    if dtype not in _DTYPES:
+        raise UsageError(f"dtype: expected one of {_DTYPES}, found {dtype!r}")
+    kind = np.dtype(dtype)
+    layers = [
+        tuple(
+            np.ascontiguousarray(array, kind)
+            for array in (
+                layer.weight_ih,
+                layer.weight_hh,
+                layer.bias_ih,
+                layer.bias_hh,
+            )
+        )
+        for layer in weights.layers
+    ]
+    constant = sequences = readout = None
+    at_rest = False
+    if closed_loop:
+        readout = _readout(weights, inputs, kind)
+    elif inputs is not None:
+        array = _inputs(weights, inputs, kind)
+        at_rest = array.ndim == 3
+        if array.ndim == 1:
+            constant = array
+        else:
+            sequences = array.reshape(-1, *array.shape[-2:])
+    packed = core_call(
+        weights,
+        _core.StateMap.lstm,
+        layers,
+        constant,
+        readout,
+        double=dtype == "float64",
+    )
+    return Regime(packed, sequences, at_rest, kind)
+
+
+def core_call(weights: Weights, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call the core; what it refuses is said together with the source of the weights.
+
+    Raises
+    ------
+    UsageError
+        Instead of the core's ValueError.
+    """
+    try:
+        return function(*args, **kwargs)
+    except ValueError as error:
+        raise UsageError(f"{weights.source}: {error}") from None
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """Check an argument that counts something.
+
+    Raises
+    ------
+    UsageError
+        If it is no integer, or less than `least`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise UsageError(f"{name}: expected an integer >= {least}, found {value!r}")
+    return number
+
+
+def initial_states(
+    weights: Weights, initial_state: ArrayLike | None, starts: int, kind: np.dtype[Any]
+) -> tuple[NDArray[Any] | None, int]:
+    """Bring the user's initial states to (S, n), and tell S.
+
+    The order is (h_1, c_1, ..., h_L, c_L); one state (n,) is repeated for all starts.
+
+    Raises
+    ------
+    UsageError
+        Another shape.
+    """
+    if initial_state is None:
+        return None, starts
+    array = np.asarray(initial_state, kind)
+    n = weights.state_size
+    if array.ndim not in (1, 2) or array.shape[-1] != n or array.size == 0:
+        raise UsageError(
+            f"initial_state: expected shape ({n},) or (starts, {n}) in the order "
+            f"(h_1, c_1, ...), found {array.shape}"
+        )
+    if array.ndim == 1:
+        array = np.broadcast_to(array, (starts, n))
+    return np.ascontiguousarray(array), len(array)
+
+
+def _inputs(weights: Weights, inputs: ArrayLike, kind: np.dtype[Any]) -> NDArray[Any]:
+    try:
+        array = np.ascontiguousarray(inputs, kind)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"inputs: expected an array of numbers, found {type(inputs).__name__}"
+        ) from None
+    size = weights.input_size
+    if array.ndim not in (1, 2, 3) or array.shape[-1] != size or array.size == 0:
+        raise UsageError(
+            f"inputs: expected shape ({size},), (T, {size}) or (B, T, {size}) for "
+            f"{weights.source}, found {np.shape(inputs)}"
+        )
+    return array
+
+
+def _readout(
+    weights: Weights, inputs: ArrayLike | None, kind: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    if inputs is not None:
+        raise UsageError(
+            "inputs: a closed loop takes none, its input is the readout; "
+            "expected None, or closed_loop=False"
+        )
+    if weights.readout is None:
+        raise UsageError(
+            f"{weights.source}: closed_loop needs a linear readout (readout_weight, "
+            "readout_bias), found none or several"
+        )
+    weight, bias = weights.readout
+    if len(weight) != weights.input_size:
+        raise UsageError(
+            f"{weights.source}: closed_loop needs a readout with as many outputs as "
+            f"the net has inputs ({weights.input_size}), found {len(weight)}"
+        )
+    return np.ascontiguousarray(weight, kind), np.ascontiguousarray(bias, kind)

@@ -1,0 +1,37 @@
+"""What all results share: plain values for a script, a table for a notebook."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+
+def plain(result: Any, *properties: str) -> dict[str, Any]:
+    """Fields of a result, and the named properties, without numpy types."""
+    names = [field.name for field in fields(result)] + list(properties)
+    return {name: _plain(getattr(result, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value
+
+
+def describe(result: Any) -> str:
+    """Table of the fields of a result in HTML, arrays by their shape."""
+    rows = "".join(
+        f"<tr><th>{html.escape(field.name)}</th>"
+        f"<td>{html.escape(_short(getattr(result, field.name)))}</td></tr>"
+        for field in fields(result)
+    )
+    return f"<b>{html.escape(repr(result))}</b><table>{rows}</table>"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.size > 6:
+        return f"array of shape {value.shape}"
+    return str(value)

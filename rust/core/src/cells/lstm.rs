@@ -1,0 +1,406 @@
+//! The long short-term memory cell (Hochreiter & Schmidhuber 1997; gates as in PyTorch).
+//!
+//! The state of L layers is s = (h₁, c₁, …, h_L, c_L), of dimension n = 2 Σ H. One layer:
+//!
+//! ```text
+//! z = W_ih x + b_ih + W_hh h + b_hh                  gate order i, f, g, o
+//! i, f, o = σ(z_i), σ(z_f), σ(z_o);  g = tanh(z_g)
+//! c' = f c + i g;  h' = o tanh(c')
+//! ```
+//!
+//! The layer above reads h' of the same step. In a closed loop the first layer reads
+//! x = R h_L + r of the step before, which folds into W_ih R and b + W_ih r.
+//!
+//! The tangent map never forms the Jacobian. With G = W_hh δh + W_ih δx,
+//!
+//! ```text
+//! δc' = f δc + c f(1−f) G_f + g i(1−i) G_i + i(1−g²) G_g
+//! δh' = o (1−tanh² c') δc' + tanh(c') o(1−o) G_o
+//! ```
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+
+use crate::activation::{sigmoid, tanh};
+use crate::error::Error;
+use crate::lanes::{Lanes, Real};
+use crate::map::StateMap;
+
+/// Numbers a unit keeps for its derivative: f, o(1−tanh²c') and the factors of G_i, G_f, G_g, G_o.
+const LINEARISATION: usize = 6;
+
+/// The parameters of one layer, in PyTorch's layout and gate order.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerWeights<'a, T> {
+    /// (4H, I)
+    pub weight_ih: ArrayView2<'a, T>,
+    /// (4H, H)
+    pub weight_hh: ArrayView2<'a, T>,
+    /// (4H,)
+    pub bias_ih: ArrayView1<'a, T>,
+    /// (4H,)
+    pub bias_hh: ArrayView1<'a, T>,
+}
+
+/// A linear readout y = R h + r of the top layer, fed back as the next input.
+#[derive(Clone, Copy, Debug)]
+pub struct Readout<'a, T> {
+    /// R, of shape (I, H)
+    pub weight: ArrayView2<'a, T>,
+    /// r, of shape (I,)
+    pub bias: ArrayView1<'a, T>,
+}
+
+/// A layer, packed so that the four gates of a unit are read together.
+#[derive(Clone, Debug)]
+struct Layer<T> {
+    hidden: usize,
+    inputs: usize,
+    /// Where its state begins.
+    offset: usize,
+    /// A row a unit: first its weights of the inputs, then those of h; four gates each.
+    weights: Vec<[T; 4]>,
+    bias: Vec<[T; 4]>,
+}
+
+impl<T: Real> Layer<T> {
+    fn pack(weight_ih: &Array2<T>, weight_hh: &Array2<T>, bias: &Array1<T>, offset: usize) -> Self {
+        let hidden = weight_hh.ncols();
+        let gates = |column: &dyn Fn(usize) -> T, unit: usize| -> [T; 4] {
+            std::array::from_fn(|gate| column(gate * hidden + unit))
+        };
+        let mut weights = Vec::with_capacity(hidden * (weight_ih.ncols() + hidden));
+        for unit in 0..hidden {
+            for j in 0..weight_ih.ncols() {
+                weights.push(gates(&|row| weight_ih[[row, j]], unit));
+            }
+            for j in 0..hidden {
+                weights.push(gates(&|row| weight_hh[[row, j]], unit));
+            }
+        }
+        Self {
+            hidden,
+            inputs: weight_ih.ncols(),
+            offset,
+            weights,
+            bias: (0..hidden)
+                // adding zero turns -0 into +0: then a zero input and no input give the same bits
+                .map(|unit| gates(&|row| bias[row] + T::of(0.0), unit))
+                .collect(),
+        }
+    }
+
+    /// The weights of a unit: of its inputs, and of h.
+    #[inline(always)]
+    fn unit(&self, unit: usize) -> (&[[T; 4]], &[[T; 4]]) {
+        let width = self.inputs + self.hidden;
+        self.weights[unit * width..(unit + 1) * width].split_at(self.inputs)
+    }
+}
+
+/// `sums[gate][column] += Σ_j weights[j][gate] x[j][column]`
+#[inline(always)]
+fn accumulate<L: Lanes, const C: usize>(
+    sums: &mut [[L; C]; 4],
+    weights: &[[L::Scalar; 4]],
+    x: &[[L; C]],
+) {
+    for (w, x) in weights.iter().zip(x) {
+        for gate in 0..4 {
+            let w = L::splat(w[gate]);
+            for c in 0..C {
+                sums[gate][c] = w.mul_add(x[c], sums[gate][c]);
+            }
+        }
+    }
+}
+
+/// An LSTM of any number of layers: one state map.
+#[derive(Clone, Debug)]
+pub struct Lstm<T> {
+    layers: Vec<Layer<T>>,
+    /// Whether the first layer reads the top layer's h of the step before.
+    fed_back: bool,
+}
+
+impl<T: Real> Lstm<T> {
+    /// The map of a net under a zero, constant or time-dependent input.
+    ///
+    /// `constant` is an input (I,) that never changes; it folds into the bias of the first layer,
+    /// and the map then takes no other input.
+    ///
+    /// # Errors
+    /// No layers, shapes that do not fit, or weights that are not finite.
+    pub fn new(
+        layers: &[LayerWeights<'_, T>],
+        constant: Option<ArrayView1<'_, T>>,
+    ) -> Result<Self, Error> {
+        let mut input = Input::External;
+        if let Some(x) = constant {
+            input = Input::Constant(x);
+        }
+        Self::build(layers, input)
+    }
+
+    /// The closed loop: the readout of the last state is the next input.
+    ///
+    /// # Errors
+    /// As for [`Lstm::new`], or a readout that does not fit.
+    pub fn closed_loop(
+        layers: &[LayerWeights<'_, T>],
+        readout: Readout<'_, T>,
+    ) -> Result<Self, Error> {
+        Self::build(layers, Input::FedBack(readout))
+    }
+
+    /// H of every layer.
+    #[must_use]
+    pub fn hidden_sizes(&self) -> Vec<usize> {
+        self.layers.iter().map(|layer| layer.hidden).collect()
+    }
+
+    fn build(weights: &[LayerWeights<'_, T>], input: Input<'_, T>) -> Result<Self, Error> {
+        check(weights)?;
+        let top = weights[weights.len() - 1].weight_hh.ncols();
+        let mut fed_back = false;
+        let mut layers = Vec::with_capacity(weights.len());
+        let mut offset = 0;
+        for (l, w) in weights.iter().enumerate() {
+            let mut weight_ih = w.weight_ih.to_owned();
+            let mut weight_hh = w.weight_hh.to_owned();
+            let mut bias = w.bias_ih.to_owned() + w.bias_hh;
+            if l == 0 {
+                let inputs = weight_ih.ncols();
+                match input {
+                    Input::External => {}
+                    Input::Constant(x) => {
+                        Error::unless_shape("inputs", &[inputs], x.shape())?;
+                        Error::unless_finite("inputs", x)?;
+                        bias = bias + multiply(&weight_ih, &x.insert_axis(Axis(1))).column(0);
+                        weight_ih = Array2::from_elem((weight_ih.nrows(), 0), T::of(0.0));
+                    }
+                    Input::FedBack(Readout { weight, bias: r }) => {
+                        Error::unless_shape("readout_weight", &[inputs, top], weight.shape())?;
+                        Error::unless_shape("readout_bias", &[inputs], r.shape())?;
+                        Error::unless_finite("readout_weight", weight)?;
+                        Error::unless_finite("readout_bias", r)?;
+                        bias = bias + multiply(&weight_ih, &r.insert_axis(Axis(1))).column(0);
+                        weight_ih = multiply(&weight_ih, &weight);
+                        if weights.len() == 1 {
+                            // h of the step before is this layer's own h
+                            weight_hh = weight_hh + &weight_ih;
+                            weight_ih = Array2::from_elem((weight_ih.nrows(), 0), T::of(0.0));
+                        } else {
+                            fed_back = true;
+                        }
+                    }
+                }
+            }
+            layers.push(Layer::pack(&weight_ih, &weight_hh, &bias, offset));
+            offset += 2 * w.weight_hh.ncols();
+        }
+        Ok(Self { layers, fed_back })
+    }
+
+    /// The inputs of layer `l`, where `u` drives the net, `x` is the old state and `below` the
+    /// part of the new one that is already known.
+    #[inline(always)]
+    fn inputs<'a, L: Lanes<Scalar = T>, const C: usize>(
+        &self,
+        l: usize,
+        u: &'a [[L; C]],
+        x: &'a [[L; C]],
+        below: &'a [[L; C]],
+    ) -> &'a [[L; C]] {
+        if l > 0 {
+            let below_layer = &self.layers[l - 1];
+            return &below[below_layer.offset..][..below_layer.hidden];
+        }
+        if self.fed_back {
+            let top = &self.layers[self.layers.len() - 1];
+            return &x[top.offset..][..top.hidden];
+        }
+        u
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Input<'a, T> {
+    External,
+    Constant(ArrayView1<'a, T>),
+    FedBack(Readout<'a, T>),
+}
+
+/// a b, summed in order (the general product of ndarray wants more of a scalar than [`Real`]).
+fn multiply<T: Real>(a: &Array2<T>, b: &ArrayView2<'_, T>) -> Array2<T> {
+    Array2::from_shape_fn((a.nrows(), b.ncols()), |(i, j)| {
+        (0..a.ncols()).fold(T::of(0.0), |sum, m| sum + a[[i, m]] * b[[m, j]])
+    })
+}
+
+fn check<T: Real>(layers: &[LayerWeights<'_, T>]) -> Result<(), Error> {
+    if layers.is_empty() {
+        return Err(Error::settings(
+            "layers",
+            "expected at least one, found none",
+        ));
+    }
+    let mut inputs = layers[0].weight_ih.ncols();
+    for (l, w) in layers.iter().enumerate() {
+        let hidden = w.weight_hh.ncols();
+        let rows = 4 * hidden.max(1);
+        let name = |part: &str| format!("{part}_l{l}");
+        Error::unless_shape(name("weight_hh"), &[rows, hidden], w.weight_hh.shape())?;
+        Error::unless_shape(name("weight_ih"), &[rows, inputs], w.weight_ih.shape())?;
+        Error::unless_shape(name("bias_ih"), &[rows], w.bias_ih.shape())?;
+        Error::unless_shape(name("bias_hh"), &[rows], w.bias_hh.shape())?;
+        Error::unless_finite(name("weight_hh"), w.weight_hh)?;
+        Error::unless_finite(name("weight_ih"), w.weight_ih)?;
+        Error::unless_finite(name("bias_ih"), w.bias_ih)?;
+        Error::unless_finite(name("bias_hh"), w.bias_hh)?;
+        inputs = hidden;
+    }
+    Ok(())
+}
+
+/// Gates, new cell state and tanh of it, of one unit.
+struct Activated<L> {
+    i: L,
+    f: L,
+    g: L,
+    o: L,
+    cell: L,
+    tanh_cell: L,
+}
+
+/// c' = f c + i g and tanh c', from the pre-activations z.
+#[inline(always)]
+fn activate<L: Lanes>(z: [L; 4], cell: L) -> Activated<L> {
+    let (i, f, g, o) = (sigmoid(z[0]), sigmoid(z[1]), tanh(z[2]), sigmoid(z[3]));
+    let cell = f.mul_add(cell, i * g);
+    Activated {
+        i,
+        f,
+        g,
+        o,
+        cell,
+        tanh_cell: tanh(cell),
+    }
+}
+
+impl<T: Real> StateMap<T> for Lstm<T> {
+    fn dim(&self) -> usize {
+        2 * self.layers.iter().map(|layer| layer.hidden).sum::<usize>()
+    }
+
+    fn input_dim(&self) -> usize {
+        if self.fed_back {
+            0
+        } else {
+            self.layers[0].inputs
+        }
+    }
+
+    /// h of every layer, not c.
+    fn is_output(&self, component: usize) -> bool {
+        self.layers
+            .iter()
+            .any(|layer| (layer.offset..layer.offset + layer.hidden).contains(&component))
+    }
+
+    /// h · 1 of the top layer (Wei et al. 2025).
+    fn observable(&self, state: ArrayView1<'_, T>) -> f64 {
+        let top = &self.layers[self.layers.len() - 1];
+        let h = state.iter().skip(top.offset).take(top.hidden);
+        h.map(|&x| -> f64 { x.into() }).sum()
+    }
+
+    fn linearisation_len(&self) -> usize {
+        LINEARISATION * self.dim() / 2
+    }
+
+    #[inline(always)]
+    fn step<L: Lanes<Scalar = T>, const C: usize>(
+        &self,
+        u: &[[L; C]],
+        x: &[[L; C]],
+        y: &mut [[L; C]],
+    ) {
+        for (l, layer) in self.layers.iter().enumerate() {
+            let (below, new) = y.split_at_mut(layer.offset);
+            let inputs = self.inputs(l, u, x, below);
+            let (h, cells) = x[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
+            for unit in 0..layer.hidden {
+                let (of_inputs, of_h) = layer.unit(unit);
+                let mut z = layer.bias[unit].map(|b| [L::splat(b); C]);
+                accumulate(&mut z, of_inputs, inputs);
+                accumulate(&mut z, of_h, h);
+                for c in 0..C {
+                    let a = activate([z[0][c], z[1][c], z[2][c], z[3][c]], cells[unit][c]);
+                    new[unit][c] = a.o * a.tanh_cell;
+                    new[layer.hidden + unit][c] = a.cell;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn linearise<L: Lanes<Scalar = T>>(
+        &self,
+        u: &[[L; 1]],
+        x: &[[L; 1]],
+        y: &mut [[L; 1]],
+        at: &mut [L],
+    ) {
+        let one = L::splat(T::of(1.0));
+        for (l, layer) in self.layers.iter().enumerate() {
+            let (below, new) = y.split_at_mut(layer.offset);
+            let inputs = self.inputs(l, u, x, below);
+            let (h, cells) = x[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
+            let at = &mut at[LINEARISATION * layer.offset / 2..];
+            for unit in 0..layer.hidden {
+                let (of_inputs, of_h) = layer.unit(unit);
+                let mut z = layer.bias[unit].map(|b| [L::splat(b)]);
+                accumulate(&mut z, of_inputs, inputs);
+                accumulate(&mut z, of_h, h);
+                let cell = cells[unit][0];
+                let a = activate([z[0][0], z[1][0], z[2][0], z[3][0]], cell);
+                new[unit] = [a.o * a.tanh_cell];
+                new[layer.hidden + unit] = [a.cell];
+                at[LINEARISATION * unit..][..LINEARISATION].copy_from_slice(&[
+                    a.g * (a.i * (one - a.i)),
+                    cell * (a.f * (one - a.f)),
+                    a.i * (one - a.g * a.g),
+                    a.tanh_cell * (a.o * (one - a.o)),
+                    a.f,
+                    a.o * (one - a.tanh_cell * a.tanh_cell),
+                ]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn push<L: Lanes<Scalar = T>, const C: usize>(&self, at: &[L], v: &[[L; C]], w: &mut [[L; C]]) {
+        for (l, layer) in self.layers.iter().enumerate() {
+            let (below, new) = w.split_at_mut(layer.offset);
+            // the drive does not depend on the state: no tangent comes with it
+            let inputs = self.inputs(l, &[], v, below);
+            let (dh, dc) = v[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
+            let at = &at[LINEARISATION * layer.offset / 2..];
+            for unit in 0..layer.hidden {
+                let (of_inputs, of_h) = layer.unit(unit);
+                let mut sums = [[L::zero(); C]; 4];
+                accumulate(&mut sums, of_inputs, inputs);
+                accumulate(&mut sums, of_h, dh);
+                let at = &at[LINEARISATION * unit..][..LINEARISATION];
+                for c in 0..C {
+                    let mut cell = at[4] * dc[unit][c];
+                    for gate in 0..3 {
+                        cell = at[gate].mul_add(sums[gate][c], cell);
+                    }
+                    new[unit][c] = at[5].mul_add(cell, at[3] * sums[3][c]);
+                    new[layer.hidden + unit][c] = cell;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The recurrent cells, each one a [`crate::map::StateMap`].
+
+pub mod lstm;

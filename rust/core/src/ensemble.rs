@@ -1,0 +1,151 @@
+//! Ensembles: many starts of one map, drawn from a seed and spread over threads.
+//!
+//! The only use of threads. A start's result depends on the start alone, never on the thread or
+//! the neighbours it was computed with.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use ndarray::Array2;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+use crate::error::Error;
+use crate::lanes::{Isa, Real};
+use crate::map::StateMap;
+
+/// How a measure runs; no part of it changes a bit of the result.
+#[derive(Clone, Copy)]
+pub struct Execution<'a> {
+    /// Threads; `None` for one a core.
+    pub threads: Option<usize>,
+    /// The vector unit.
+    pub isa: Isa,
+    /// Set it to make the call return [`Error::Cancelled`] soon.
+    pub cancel: &'a AtomicBool,
+}
+
+impl Execution<'_> {
+    /// Refuses to go on once cancelled.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]
+    pub fn check(&self) -> Result<(), Error> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// How many threads there are to spread over.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// `job(0), …, job(count − 1)` over the threads, in order.
+    ///
+    /// # Errors
+    /// The first error of a job, or threads that cannot be started.
+    pub fn map<R: Send>(
+        &self,
+        count: usize,
+        job: impl Fn(usize) -> Result<R, Error> + Send + Sync,
+    ) -> Result<Vec<R>, Error> {
+        let pool = pool(self.width())?;
+        pool.install(|| (0..count).into_par_iter().map(job).collect())
+    }
+}
+
+/// Thread pools live as long as the process; a forked child must not reuse its parent's.
+fn pool(threads: usize) -> Result<Arc<rayon::ThreadPool>, Error> {
+    type Pools = HashMap<(u32, usize), Arc<rayon::ThreadPool>>;
+    static POOLS: LazyLock<Mutex<Pools>> = LazyLock::new(Mutex::default);
+    let key = (std::process::id(), threads);
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pool) = pools.get(&key) {
+        return Ok(pool.clone());
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("lstm-edge-{i}"))
+        .build()
+        .map_err(|e| Error::settings("threads", e.to_string()))?;
+    let pool = Arc::new(pool);
+    pools.insert(key, pool.clone());
+    Ok(pool)
+}
+
+/// What random numbers are for, so that no two uses share any.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Start = 1,
+    Frame = 2,
+    Perturbation = 3,
+}
+
+fn generator(seed: u64, purpose: Purpose, member: usize) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(((purpose as u64) << 56) | member as u64);
+    rng
+}
+
+/// `count` states (count, n), uniform in the map's box of starts.
+pub fn random_starts<T: Real, M: StateMap<T>>(map: &M, count: usize, seed: u64) -> Array2<T> {
+    let n = map.dim();
+    let mut states = Array2::from_elem((count, n), T::of(0.0));
+    for (start, mut state) in states.outer_iter_mut().enumerate() {
+        let mut rng = generator(seed, Purpose::Start, start);
+        for (component, x) in state.iter_mut().enumerate() {
+            let (low, high) = map.start_range(component);
+            *x = T::of(low + (high - low) * rng.random::<f64>());
+        }
+    }
+    states
+}
+
+/// The starts of an ensemble, and the sequence of the drive that each reads.
+///
+/// Random states, unless there is a batch of sequences: then starts are spread evenly over the
+/// sequences and each begins at rest, as a net in training does. Only where there are more starts
+/// than sequences do the later ones begin at a random state.
+pub fn starts<T: Real, M: StateMap<T>>(
+    map: &M,
+    batch: usize,
+    count: usize,
+    seed: u64,
+) -> (Array2<T>, Vec<usize>) {
+    let mut states = random_starts(map, count, seed);
+    states
+        .slice_mut(ndarray::s![..count.min(batch), ..])
+        .fill(T::of(0.0));
+    let sequence = |start| {
+        if count <= batch {
+            start * batch / count
+        } else {
+            start % batch.max(1)
+        }
+    };
+    (states, (0..count).map(sequence).collect())
+}
+
+/// Gaussian n × k matrix, column by column, whose Q is the first frame of a start.
+#[must_use]
+pub fn gaussian_frame(n: usize, k: usize, seed: u64, start: usize) -> Array2<f64> {
+    let mut rng = generator(seed, Purpose::Frame, start);
+    let columns: Vec<f64> = (0..n * k).map(|_| rng.sample(StandardNormal)).collect();
+    Array2::from_shape_fn((n, k), |(row, i)| columns[i * n + row])
+}
+
+/// Gaussian displacement δ of `count` components, standard deviation `noise`, for one sample.
+#[must_use]
+pub fn perturbation(count: usize, noise: f64, seed: u64, sample: usize) -> Vec<f64> {
+    let mut rng = generator(seed, Purpose::Perturbation, sample);
+    (0..count)
+        .map(|_| noise * rng.sample::<f64, _>(StandardNormal))
+        .collect()
+}

@@ -1,0 +1,434 @@
+//! Orthonormal frames: V = Q R with a positive diagonal, by blocked Householder reflections.
+//!
+//! Householder's Q is orthonormal to rounding whatever the rank of V (Golub & Van Loan 2013,
+//! sections 5.1.6 and 5.2.3), so a singular Jacobian needs no special case: its R_ii is zero.
+//! Four reflections at a time are applied as I − P T Pᵀ (Schreiber & Van Loan 1989).
+//!
+//! A [`Frame`] holds k tangent vectors of length n, in columns of lanes. Its lanes are either
+//! trajectories, each with a frame of its own ([`OverTrajectories`], good for small k), or the
+//! tangent vectors of one trajectory ([`OverTangents`], good for large k). Both do the same
+//! operations in the same order on every number: they give the same bits.
+
+use crate::lanes::{Lanes, Real};
+
+/// Reflections applied together.
+const BLOCK: usize = 4;
+
+/// What the lanes of a frame are.
+pub trait Spread<L: Lanes> {
+    /// An entry of a reflection vector: one for each trajectory.
+    type Entry: Copy;
+    /// Columns of lanes that k tangent vectors take.
+    fn columns(k: usize) -> usize;
+    /// The column that holds tangent vector i.
+    fn column(i: usize) -> usize;
+    /// The entry of tangent vector i in the lanes `x` of its column.
+    fn entry(x: L, i: usize) -> Self::Entry;
+    /// An entry in all lanes that need it.
+    fn lanes(entry: Self::Entry) -> L;
+    /// Writes an entry of tangent vector i into its column.
+    fn set(x: &mut L, i: usize, entry: L);
+    /// 1 in the lanes of `column` whose tangent vector i has from ≤ i < to, else 0.
+    fn mask(column: usize, from: usize, to: usize) -> L;
+}
+
+/// A lane is a trajectory; a column is a tangent vector.
+pub struct OverTrajectories;
+
+/// A lane is a tangent vector of the one trajectory.
+pub struct OverTangents;
+
+fn one_if<T: Real>(condition: bool) -> T {
+    T::of(if condition { 1.0 } else { 0.0 })
+}
+
+impl<L: Lanes> Spread<L> for OverTrajectories {
+    type Entry = L;
+    fn columns(k: usize) -> usize {
+        k
+    }
+    #[inline(always)]
+    fn column(i: usize) -> usize {
+        i
+    }
+    #[inline(always)]
+    fn entry(x: L, _: usize) -> L {
+        x
+    }
+    #[inline(always)]
+    fn lanes(entry: L) -> L {
+        entry
+    }
+    #[inline(always)]
+    fn set(x: &mut L, _: usize, entry: L) {
+        *x = entry;
+    }
+    #[inline(always)]
+    fn mask(column: usize, from: usize, to: usize) -> L {
+        L::splat(one_if(from <= column && column < to))
+    }
+}
+
+impl<L: Lanes> Spread<L> for OverTangents {
+    type Entry = L::Scalar;
+    fn columns(k: usize) -> usize {
+        k.div_ceil(L::N)
+    }
+    #[inline(always)]
+    fn column(i: usize) -> usize {
+        i / L::N
+    }
+    #[inline(always)]
+    fn entry(x: L, i: usize) -> L::Scalar {
+        x.as_slice()[i % L::N]
+    }
+    #[inline(always)]
+    fn lanes(entry: L::Scalar) -> L {
+        L::splat(entry)
+    }
+    #[inline(always)]
+    fn set(x: &mut L, i: usize, entry: L) {
+        x.as_mut_slice()[i % L::N] = entry.as_slice()[0];
+    }
+    #[inline(always)]
+    fn mask(column: usize, from: usize, to: usize) -> L {
+        L::from_fn(|lane| {
+            let i = column * L::N + lane;
+            one_if(from <= i && i < to)
+        })
+    }
+}
+
+/// Up to `C` neighbouring columns of lanes, row by row.
+pub struct Panel<L> {
+    /// The first column.
+    pub first: usize,
+    /// How many columns.
+    pub width: usize,
+    /// n rows of `width`.
+    pub rows: Vec<L>,
+}
+
+/// Calls `$body` with the rows of a panel as `[L; W]`.
+macro_rules! by_width {
+    ($width:expr, $w:ident => $body:expr) => {
+        match $width {
+            1 => {
+                const $w: usize = 1;
+                $body
+            }
+            2 => {
+                const $w: usize = 2;
+                $body
+            }
+            3 => {
+                const $w: usize = 3;
+                $body
+            }
+            _ => {
+                const $w: usize = 4;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use by_width;
+
+/// k tangent vectors of length n, for every trajectory of a block.
+pub struct Frame<L> {
+    n: usize,
+    k: usize,
+    /// The columns, in panels that a register tile takes at once.
+    pub panels: Vec<Panel<L>>,
+    /// (panel, column within it) of every column.
+    place: Vec<(usize, usize)>,
+}
+
+impl<L: Lanes> Frame<L> {
+    /// Zeros, in panels of at most `widest` columns (at most 4).
+    #[must_use]
+    pub fn zeros<S: Spread<L>>(n: usize, k: usize, widest: usize) -> Self {
+        let columns = S::columns(k);
+        let count = columns.div_ceil(widest);
+        let mut panels = Vec::with_capacity(count);
+        let mut place = Vec::with_capacity(columns);
+        for p in 0..count {
+            let first = place.len();
+            let width = (columns - first).div_ceil(count - p);
+            place.extend((0..width).map(|c| (p, c)));
+            panels.push(Panel {
+                first,
+                width,
+                rows: vec![L::zero(); n * width],
+            });
+        }
+        Self {
+            n,
+            k,
+            panels,
+            place,
+        }
+    }
+
+    #[inline(always)]
+    fn at(&mut self, row: usize, column: usize) -> &mut L {
+        let (p, c) = self.place[column];
+        let panel = &mut self.panels[p];
+        &mut panel.rows[row * panel.width + c]
+    }
+
+    /// Writes one number of tangent vector i.
+    #[inline(always)]
+    pub fn set<S: Spread<L>>(&mut self, row: usize, i: usize, entry: L) {
+        S::set(self.at(row, S::column(i)), i, entry);
+    }
+
+    /// One number of tangent vector i, in all lanes that need it.
+    #[inline(always)]
+    pub fn get<S: Spread<L>>(&mut self, row: usize, i: usize) -> L {
+        S::lanes(S::entry(*self.at(row, S::column(i)), i))
+    }
+}
+
+/// Four reflections I − τ p pᵀ at a time, and T of I − P T Pᵀ (upper triangular, by rows).
+struct Block<L, E> {
+    /// Row `first` and below; what is above is zero.
+    p: Vec<[E; BLOCK]>,
+    t: [[L; BLOCK]; BLOCK],
+}
+
+/// Scratch of [`orthonormalise`], for frames of one shape.
+pub struct Reflections<L: Lanes, S: Spread<L>> {
+    blocks: Vec<Block<L, S::Entry>>,
+    sign: Vec<L>,
+    scale: Vec<L>,
+}
+
+impl<L: Lanes, S: Spread<L>> Reflections<L, S> {
+    /// For k vectors of length n.
+    #[must_use]
+    pub fn new(n: usize, k: usize) -> Self {
+        let zero = S::entry(L::zero(), 0);
+        Self {
+            blocks: (0..k.div_ceil(BLOCK))
+                .map(|b| Block {
+                    p: vec![[zero; BLOCK]; n - (b * BLOCK).min(n)],
+                    t: [[L::zero(); BLOCK]; BLOCK],
+                })
+                .collect(),
+            sign: vec![L::zero(); k],
+            scale: vec![L::zero(); S::columns(k)],
+        }
+    }
+}
+
+/// Replaces V by Q and writes R_ii, one vector of lanes for each i, into `diagonal`.
+///
+/// R_ii below the rounding of its own column is written as zero.
+#[inline(always)]
+pub fn orthonormalise<L: Lanes, S: Spread<L>>(
+    frame: &mut Frame<L>,
+    work: &mut Reflections<L, S>,
+    diagonal: &mut [L],
+) {
+    rescale(frame, &mut work.scale);
+    for b in 0..work.blocks.len() {
+        let first = b * BLOCK;
+        let block = &mut work.blocks[b];
+        factorise::<L, S>(frame, block, first, &mut work.sign, diagonal);
+        let rest = first + BLOCK;
+        if rest < frame.k {
+            let from = frame.place[S::column(rest)].0;
+            for panel in &mut frame.panels[from..] {
+                by_width!(panel.width, W => {
+                    let masks: [L; W] = std::array::from_fn(|c| {
+                        S::mask(panel.first + c, rest, usize::MAX)
+                    });
+                    let rows = &mut panel.rows.as_chunks_mut::<W>().0[first..];
+                    reflect::<L, S, W, true>(block, masks, rows);
+                });
+            }
+        }
+    }
+    for (i, r) in diagonal.iter_mut().enumerate() {
+        let scale = work.scale[S::column(i)];
+        *r = *r * S::lanes(S::entry(scale, i));
+    }
+    // Q = H_1 … H_k diag(sign): the reflections in reverse on the columns of the identity
+    for panel in &mut frame.panels {
+        panel.rows.fill(L::zero());
+    }
+    for i in 0..frame.k {
+        frame.set::<S>(i, i, work.sign[i]);
+    }
+    for (b, block) in work.blocks.iter().enumerate().rev() {
+        let first = b * BLOCK;
+        let from = frame.place[S::column(first)].0;
+        for panel in &mut frame.panels[from..] {
+            by_width!(panel.width, W => {
+                let rows = &mut panel.rows.as_chunks_mut::<W>().0[first..];
+                let ones = [L::splat(L::Scalar::of(1.0)); W];
+                reflect::<L, S, W, false>(block, ones, rows);
+            });
+        }
+    }
+}
+
+/// Divides every vector by its largest entry, so that squares neither overflow nor vanish.
+#[inline(always)]
+fn rescale<L: Lanes>(frame: &mut Frame<L>, scale: &mut [L]) {
+    let one = L::splat(L::Scalar::of(1.0));
+    let tiny = L::splat(L::Scalar::TINY);
+    for panel in &mut frame.panels {
+        by_width!(panel.width, W => {
+            let rows = panel.rows.as_chunks_mut::<W>().0;
+            let mut largest = [tiny; W];
+            for row in rows.iter() {
+                for c in 0..W {
+                    largest[c] = largest[c].max(row[c].abs());
+                }
+            }
+            let inverse = largest.map(|x| one / x);
+            for row in rows.iter_mut() {
+                for c in 0..W {
+                    row[c] = row[c] * inverse[c];
+                }
+            }
+            scale[panel.first..][..W].copy_from_slice(&largest);
+        });
+    }
+}
+
+/// Σ a b over rows, in four interleaved sums.
+#[inline(always)]
+fn dot<L: Lanes>(rows: usize, a: impl Fn(usize) -> L, b: impl Fn(usize) -> L) -> L {
+    let mut sums = [L::zero(); 4];
+    let whole = rows - rows % 4;
+    for r in (0..whole).step_by(4) {
+        for (s, sum) in sums.iter_mut().enumerate() {
+            *sum = a(r + s).mul_add(b(r + s), *sum);
+        }
+    }
+    for r in whole..rows {
+        sums[r % 4] = a(r).mul_add(b(r), sums[r % 4]);
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
+}
+
+/// Reflections that make the vectors first .. first + 4 triangular, and their T.
+#[inline(always)]
+fn factorise<L: Lanes, S: Spread<L>>(
+    frame: &mut Frame<L>,
+    block: &mut Block<L, S::Entry>,
+    first: usize,
+    sign: &mut [L],
+    diagonal: &mut [L],
+) {
+    let one = L::splat(L::Scalar::of(1.0));
+    let zero_entry = S::entry(L::zero(), 0);
+    #[allow(clippy::cast_possible_truncation)]
+    let rounding = L::splat(L::Scalar::of(4.0 * frame.n as f64 * L::Scalar::EPSILON));
+    let last = (first + BLOCK).min(frame.k);
+    let mut tau = [L::zero(); BLOCK];
+    for j in 0..BLOCK {
+        let i = first + j;
+        if i >= last {
+            for row in &mut block.p {
+                row[j] = zero_entry;
+            }
+            continue;
+        }
+        let (panel, c) = frame.place[S::column(i)];
+        let panel = &frame.panels[panel];
+        for (r, row) in block.p.iter_mut().enumerate() {
+            let x = panel.rows[(first + r) * panel.width + c];
+            row[j] = if r < j { zero_entry } else { S::entry(x, i) };
+        }
+        let p = &mut block.p[j..];
+        let norm = dot(p.len(), |r| S::lanes(p[r][j]), |r| S::lanes(p[r][j])).sqrt();
+        let pivot = S::lanes(p[0][j]);
+        let head = pivot + norm.copysign(pivot);
+        p[0][j] = S::entry(head, i);
+        tau[j] = L::zero().less(norm, one / (norm * head.abs()), L::zero());
+        sign[i] = -one.copysign(pivot);
+        diagonal[i] = norm.less(rounding, L::zero(), norm);
+        for column in S::column(i)..=S::column(last - 1) {
+            let (panel, c) = frame.place[column];
+            let panel = &mut frame.panels[panel];
+            let (width, rows) = (panel.width, &mut panel.rows[i * panel.width + c..]);
+            let along = dot(p.len(), |r| S::lanes(p[r][j]), |r| rows[r * width]);
+            let along = -(along * tau[j] * S::mask(column, i + 1, last));
+            for (r, entry) in p.iter().enumerate() {
+                rows[r * width] = S::lanes(entry[j]).mul_add(along, rows[r * width]);
+            }
+        }
+    }
+    triangular::<L, S>(block, tau);
+}
+
+/// T of H_1 H_2 H_3 H_4 = I − P T Pᵀ: T_jj = τ_j, T_lj = −τ_j Σ_m T_lm (p_m · p_j).
+#[inline(always)]
+fn triangular<L: Lanes, S: Spread<L>>(block: &mut Block<L, S::Entry>, tau: [L; BLOCK]) {
+    let mut gram = [[L::zero(); BLOCK]; BLOCK];
+    for row in &block.p {
+        let row = row.map(S::lanes);
+        for j in 1..BLOCK {
+            for m in 0..j {
+                gram[m][j] = row[m].mul_add(row[j], gram[m][j]);
+            }
+        }
+    }
+    block.t = [[L::zero(); BLOCK]; BLOCK];
+    for j in 0..BLOCK {
+        block.t[j][j] = tau[j];
+        for l in 0..j {
+            let mut sum = L::zero();
+            for m in l..j {
+                sum = block.t[l][m].mul_add(gram[m][j], sum);
+            }
+            block.t[l][j] = -(tau[j] * sum);
+        }
+    }
+}
+
+/// A ← (I − P Tᵀ Pᵀ) A when `transpose`, else (I − P T Pᵀ) A, in the lanes where the mask is 1.
+#[inline(always)]
+fn reflect<L: Lanes, S: Spread<L>, const W: usize, const TRANSPOSE: bool>(
+    block: &Block<L, S::Entry>,
+    masks: [L; W],
+    rows: &mut [[L; W]],
+) {
+    let mut along = [[L::zero(); W]; BLOCK];
+    for (p, row) in block.p.iter().zip(rows.iter()) {
+        for j in 0..BLOCK {
+            let p = S::lanes(p[j]);
+            for c in 0..W {
+                along[j][c] = p.mul_add(row[c], along[j][c]);
+            }
+        }
+    }
+    let mut minus = [[L::zero(); W]; BLOCK];
+    for j in 0..BLOCK {
+        for l in 0..BLOCK {
+            let t = if TRANSPOSE {
+                block.t[l][j]
+            } else {
+                block.t[j][l]
+            };
+            for c in 0..W {
+                minus[j][c] = t.mul_add(along[l][c], minus[j][c]);
+            }
+        }
+        for c in 0..W {
+            minus[j][c] = -(minus[j][c] * masks[c]);
+        }
+    }
+    for (p, row) in block.p.iter().zip(rows.iter_mut()) {
+        for j in 0..BLOCK {
+            let p = S::lanes(p[j]);
+            for c in 0..W {
+                row[c] = p.mul_add(minus[j][c], row[c]);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The core's tests, in one binary: a map's kernels are compiled once.
+#![allow(missing_docs)]
+
+mod activation;
+mod cells;
+mod common;
+mod known_spectra;
+mod properties;

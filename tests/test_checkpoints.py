@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import Arrays
+from lstm_edge.checkpoints import (
+    CheckpointFile,
+    find_checkpoints,
+    write_checkpoint,
+)
+from lstm_edge.errors import CheckpointError
+
+
+def names(found: list[CheckpointFile]) -> list[str]:
+    return [checkpoint.path.name for checkpoint in found]
+
+
+def updates(found: list[CheckpointFile]) -> list[int]:
+    return [checkpoint.update for checkpoint in found]
+
+
+def test_run_folder_gives_its_checkpoints(make_run: Callable[..., Path]) -> None:
+    run = make_run(12)
+    found = find_checkpoints(run)
+    assert updates(found) == list(range(0, 120, 10))
+    assert find_checkpoints(run / "checkpoints") == found
+    assert find_checkpoints(run / "checkpoints" / "*.safetensors") == found
+    assert find_checkpoints(run, run / "checkpoints", found[3].path) == found
+
+
+def test_natural_order_puts_2_before_10(tmp_path: Path) -> None:
+    for name in ("net-10.pt", "net-2.pt", "net-1.npz", ".net-3.pt", "net-4.pt.tmp"):
+        (tmp_path / name).touch()
+    (tmp_path / "probe.safetensors").touch()
+    (tmp_path / "net-5.pt").mkdir()
+    found = find_checkpoints(tmp_path)
+    assert names(found) == ["net-1.npz", "net-2.pt", "net-10.pt"]
+    assert updates(found) == [1, 2, 10]
+
+
+def test_metadata_goes_before_the_name(tmp_path: Path, tiny_weights: Arrays) -> None:
+    write_checkpoint(tmp_path / "a-9.safetensors", tiny_weights, {"update": "5"})
+    write_checkpoint(tmp_path / "b-1.safetensors", tiny_weights, {"update": "70"})
+    write_checkpoint(tmp_path / "c-6.safetensors", tiny_weights, {"update": "late"})
+    (tmp_path / "d-7.safetensors").write_bytes(b"damaged")
+    assert updates(find_checkpoints(tmp_path)) == [5, 6, 7, 70]
+
+
+@pytest.mark.parametrize(
+    ("stem", "update"),
+    [
+        ("update-00001200", 1200),
+        ("epoch=3-step=1200", 1200),
+        ("epoch3-loss0.25", 3),
+        ("lstm_v2.1_epoch_40", 40),
+        ("net", 0),
+    ],
+)
+def test_update_from_the_name(tmp_path: Path, stem: str, update: int) -> None:
+    (tmp_path / f"{stem}.pt").touch()
+    assert updates(find_checkpoints(tmp_path)) == [update]
+
+
+def test_position_where_names_have_no_number(tmp_path: Path) -> None:
+    for name in ("early", "late", "middle"):
+        (tmp_path / f"{name}.pt").touch()
+    assert updates(find_checkpoints(tmp_path)) == [0, 1, 2]
+
+
+def test_nothing_found_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"expected \.safetensors, \.npz"):
+        find_checkpoints(tmp_path)
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        find_checkpoints(tmp_path / "none")
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        find_checkpoints(tmp_path / "*.pt")

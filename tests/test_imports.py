@@ -1,0 +1,91 @@
+"""What each module may import: the flow of data has one direction."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lstm_edge
+import pytest
+
+PACKAGE = Path(lstm_edge.__file__).parent
+
+# The modules of this package and the packages of others that each may import, beside
+# the standard library. A folder is one place; its files may import one another.
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": {"_core", "checkpoints", "errors", "measures", "sweep"},
+    "errors": set(),
+    "result": {"numpy"},
+    "weights": {"numpy", "errors"},
+    "formats": {"numpy", "safetensors", "torch", "errors"},
+    "checkpoints": {"formats", "weights", "errors"},
+    "tasks": {"numpy", "torch", "sklearn", "errors"},
+    "runs": {"numpy", "torch", "checkpoints", "errors"},
+    "training": {"numpy", "torch", "checkpoints", "errors", "runs", "tasks"},
+    "measures": {"numpy", "_core", "checkpoints", "weights", "result", "errors"},
+}
+HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn")
+
+
+def modules() -> list[str]:
+    """Dotted names below the package, such as ``measures.distance``."""
+    files = (file.relative_to(PACKAGE) for file in PACKAGE.rglob("*.py"))
+    return sorted(".".join(file.with_suffix("").parts) for file in files)
+
+
+def imported(module: str) -> Iterator[str]:
+    """First names that a module imports anywhere, also inside its functions."""
+    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative imports hide where from"
+            assert node.module is not None
+            own = node.module == "lstm_edge"
+            names = (
+                [f"lstm_edge.{alias.name}" for alias in node.names]
+                if own
+                else [node.module]
+            )
+        for name in names:
+            first, _, rest = name.partition(".")
+            yield rest.partition(".")[0] if first == "lstm_edge" else first
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_what_its_place_allows(module: str) -> None:
+    place = module if module in MAY_IMPORT else module.partition(".")[0]
+    assert place in MAY_IMPORT, f"{module}: give it a row in MAY_IMPORT"
+    found = {name for name in imported(module) if name not in sys.stdlib_module_names}
+    assert found - MAY_IMPORT[place] - {place} == set()
+
+
+def test_the_table_has_no_row_without_a_module() -> None:
+    places = {module.partition(".")[0] for module in modules()} | set(modules())
+    assert set(MAY_IMPORT) <= places
+
+
+LIGHT = {
+    "import": "",
+    "measure": "[lstm_edge.lyapunov(f.path, steps=9) for f in lstm_edge.find_checkpoints(sys.argv[1])]",
+}
+
+
+@pytest.mark.parametrize("work", LIGHT)
+def test_light_work_loads_nothing_heavy(
+    work: str, make_run: Callable[..., Path]
+) -> None:
+    report = f"print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, lstm_edge\n{LIGHT[work]}\n{report}"]
+        + [str(make_run(2))],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == ""

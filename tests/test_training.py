@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from torch.nn.functional import cross_entropy
+
+from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
+from lstm_edge.errors import LstmEdgeError, UsageError
+from lstm_edge.tasks import Task, digits
+from lstm_edge.training import Progress, train
+
+SMALL: dict[str, Any] = {"hidden_size": 6, "epochs": 4, "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    """Forty digits to train on, five updates of 16 in two epochs."""
+    full = digits()
+    return replace(
+        full,
+        train_inputs=full.train_inputs[:40],
+        train_targets=full.train_targets[:40],
+        test_inputs=full.test_inputs[:50],
+        test_targets=full.test_targets[:50],
+        probe=full.probe[:10],
+    )
+
+
+def fingerprint(run: Path) -> dict[str, str]:
+    """Digest of every file that must not depend on how the run was interrupted."""
+    files = [*run.glob("checkpoints/*"), run / "metrics.csv", run / "probe.safetensors"]
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(update: int) -> Any:
+    def progress(at: Progress) -> None:
+        if at.update >= update:
+            raise Killed
+
+    return progress
+
+
+# ---- what a run holds
+
+
+def test_run_folder_holds_what_is_promised(tmp_path: Path, task: Task) -> None:
+    run = train(task, tmp_path / "run", seed=5, **SMALL)
+    description = json.loads((run / "run.json").read_text())
+    assert description["task"] == "digits"
+    assert description["seed"] == 5
+    assert description["schedule"] == "1epoch"
+    assert description["updates_per_epoch"] == 3
+    assert description["settings"]["hidden_size"] == 6
+    assert description["settings"]["betas"] == [0.9, 0.999]
+    assert description["versions"].keys() == {"lstm_edge", "torch", "numpy", "python"}
+    probe = safetensors.numpy.load_file(run / "probe.safetensors")["inputs"]
+    np.testing.assert_array_equal(probe, task.probe)
+    found = find_checkpoints(run)
+    assert [checkpoint.update for checkpoint in found] == [0, 3, 6, 9, 12]
+    assert found[1].path.name == "update-00000003.safetensors"
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_checkpoints_hold_weights_and_metadata(tmp_path: Path, task: Task) -> None:
+    run = train(task, tmp_path / "run", seed=5, layers=2, **SMALL)
+    rows = metrics(run)
+    for checkpoint, row in zip(find_checkpoints(run), rows, strict=True):
+        weights = read_checkpoint(checkpoint.path)
+        assert weights.hidden_sizes == (6, 6)
+        assert weights.dtype == np.float32
+        assert weights.readout is not None
+        said = weights.metadata
+        assert said["cell"] == "lstm"
+        assert said["task"] == "digits"
+        assert said["seed"] == "5"
+        for name in ("update", "epoch", "train_loss", "test_loss"):
+            assert float(said[name]) == row[name]
+
+
+def test_metrics_are_those_of_the_checkpoint(tmp_path: Path, task: Task) -> None:
+    run = train(task, tmp_path / "run", **SMALL)
+    last = find_checkpoints(run)[-1].path
+    model = task.make_model(6, 1)
+    tensors = safetensors.numpy.load_file(last)
+    model.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
+    with torch.no_grad():
+        logits = model(task.test_inputs)
+        train_loss = cross_entropy(model(task.train_inputs), task.train_targets)
+    row = metrics(run)[-1]
+    right = logits.argmax(1) == task.test_targets
+    # rtol: float32 rounding of a mean over 50
+    assert row["test_loss"] == pytest.approx(
+        float(cross_entropy(logits, task.test_targets)), rel=1e-5
+    )
+    assert row["train_loss"] == pytest.approx(float(train_loss), rel=1e-5)
+    assert row["test_accuracy"] == pytest.approx(float(right.float().mean()))
+    norm = math.sqrt(sum(float((array**2).sum()) for array in tensors.values()))
+    assert row["weight_norm"] == pytest.approx(norm, rel=1e-5)
+
+
+def test_norms_are_those_of_the_last_update(tmp_path: Path, task: Task) -> None:
+    run = train(task, tmp_path / "run", every="1update", **SMALL)
+    tensors = [
+        safetensors.numpy.load_file(checkpoint.path)
+        for checkpoint in find_checkpoints(run)
+    ]
+    rows = metrics(run)
+    assert math.isnan(rows[0]["gradient_norm"])
+    assert math.isnan(rows[0]["update_norm"])
+    for before, after, row in zip(tensors[:-1], tensors[1:], rows[1:], strict=True):
+        squares = (((after[k] - before[k]) ** 2).sum() for k in after)
+        assert row["update_norm"] == pytest.approx(math.sqrt(sum(squares)), rel=1e-4)
+        assert row["gradient_norm"] > 0
+
+
+def test_loss_falls(tmp_path: Path, task: Task) -> None:
+    run = train(task, tmp_path / "run", hidden_size=10, epochs=30, batch_size=8)
+    rows = metrics(run)
+    assert rows[-1]["train_loss"] < 0.3 * rows[0]["train_loss"]
+    assert rows[-1]["test_accuracy"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("every", "updates"),
+    [
+        ("1epoch", [0, 3, 6, 9, 12]),
+        ("3epochs", [0, 9, 12]),
+        ("5updates", [0, 5, 10, 12]),
+        ("99epochs", [0, 12]),
+    ],
+)
+def test_schedule(tmp_path: Path, task: Task, every: str, updates: list[int]) -> None:
+    run = train(task, tmp_path / "run", every=every, **SMALL)
+    assert [checkpoint.update for checkpoint in find_checkpoints(run)] == updates
+    assert [row["update"] for row in metrics(run)] == updates
+    assert [row["epoch"] for row in metrics(run)] == pytest.approx(
+        [update / 3 for update in updates], abs=1e-6
+    )
+
+
+def test_schedule_does_not_change_training(tmp_path: Path, task: Task) -> None:
+    one = fingerprint(train(task, tmp_path / "one", every="1update", **SMALL))
+    two = fingerprint(train(task, tmp_path / "two", every="2epochs", **SMALL))
+    for name in two.keys() - {"metrics.csv"}:
+        assert one[name] == two[name]
+
+
+def test_progress_tells_where_training_is(tmp_path: Path, task: Task) -> None:
+    seen: list[Progress] = []
+    run = train(task, tmp_path / "run", progress=seen.append, **SMALL)
+    rows = metrics(run)
+    assert [p.epoch for p in seen] == [0, 1, 2, 3, 4]
+    assert [p.test_loss for p in seen] == [row["test_loss"] for row in rows]
+    assert all(p.epochs == 4 for p in seen)
+    assert math.isnan(seen[0].eta)
+    assert seen[-1].eta == 0
+    assert sorted(p.elapsed for p in seen) == [p.elapsed for p in seen]
+
+
+# ---- the same bits
+
+
+def test_same_seed_same_bits_and_other_seed_other_bits(tmp_path: Path) -> None:
+    settings = SMALL | {"epochs": 1}
+    torch.manual_seed(11)
+    one = fingerprint(train("digits", tmp_path / "one", seed=1, **settings))
+    torch.manual_seed(12)
+    same = fingerprint(train("digits", tmp_path / "same", seed=1, **settings))
+    other = fingerprint(train("digits", tmp_path / "other", seed=2, **settings))
+    assert one == same
+    assert not set(one.values()) & set(other.values())
+
+
+def test_the_callers_torch_is_left_as_it_was(tmp_path: Path, task: Task) -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    with pytest.raises(Killed):
+        train(task, tmp_path / "run", progress=kill_at(3), **SMALL)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("every", ["1epoch", "2updates"])
+def test_killed_and_resumed_equals_uninterrupted(
+    tmp_path: Path, task: Task, every: str
+) -> None:
+    settings = SMALL | {"every": every, "seed": 3}
+    whole = fingerprint(train(task, tmp_path / "whole", **settings))
+    for update in (0, 1, 4, 7, 12):
+        with pytest.raises(Killed):
+            train(task, tmp_path / "cut", progress=kill_at(update), **settings)
+    assert fingerprint(train(task, tmp_path / "cut", **settings)) == whole
+    # a finished run has nothing left to do
+    seen: list[Progress] = []
+    train(task, tmp_path / "cut", progress=seen.append, **settings)
+    assert not seen
+    assert fingerprint(tmp_path / "cut") == whole
+
+
+@pytest.mark.parametrize("torn", ["3", "3,1,0.5", "3,1,0.5,0.6,0.7,1,1,1\n" * 2])
+def test_torn_metrics_are_cut_back(tmp_path: Path, task: Task, torn: str) -> None:
+    whole = fingerprint(train(task, tmp_path / "whole", **SMALL))
+    with pytest.raises(Killed):
+        train(task, tmp_path / "cut", progress=kill_at(6), **SMALL)
+    with (tmp_path / "cut" / "metrics.csv").open("a") as file:
+        file.write(torn)
+    (tmp_path / "cut" / "checkpoints" / ".update-00000009.safetensors.tmp").touch()
+    assert fingerprint(train(task, tmp_path / "cut", **SMALL)) == whole
+
+
+KILLED_RUN = """
+import sys
+from lstm_edge.training import train
+train("digits", sys.argv[1], hidden_size=12, epochs=30, every="1update", seed=2)
+"""
+
+
+@pytest.mark.slow
+def test_sigkill_at_any_moment_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED_RUN]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True)
+    for more in (0.0, 0.05, 0.31, 0.57):
+        process = subprocess.Popen([*command, str(tmp_path / "cut")])
+        begun = (tmp_path / "cut" / "resume" / "state.pt").exists()
+        before = len(list(tmp_path.glob("cut/checkpoints/*.safetensors")))
+        while process.poll() is None:  # until it has written something of its own
+            if len(list(tmp_path.glob("cut/checkpoints/*.safetensors"))) > before:
+                break
+            time.sleep(0.01)
+        time.sleep(more)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert begun or before == 0
+    subprocess.run([*command, str(tmp_path / "cut")], check=True)
+    assert fingerprint(tmp_path / "cut") == fingerprint(tmp_path / "whole")
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"hidden_size": 7}, "hidden_size = 6, this call has 7"),
+        ({"betas": (0.9, 0.99)}, "betas"),
+        ({"seed": 1}, "seed = 0, this call has 1"),
+        ({"every": "1update"}, "schedule"),
+        ({"epochs": 5}, "epochs"),
+    ],
+)
+def test_other_settings_on_a_run_are_named(
+    tmp_path: Path, task: Task, changed: dict[str, Any], said: str
+) -> None:
+    train(task, tmp_path / "run", **SMALL)
+    before = fingerprint(tmp_path / "run")
+    with pytest.raises(UsageError, match=said):
+        train(task, tmp_path / "run", **(SMALL | changed))
+    assert fingerprint(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"task": "cats"}, "task: expected one of digits, found 'cats'"),
+        ({"hidden_size": 0}, "hidden_size: expected an integer >= 1"),
+        ({"epochs": 2.5}, "epochs: expected an integer >= 1"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"layers": 0}, "layers"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": math.nan}, "learning_rate"),
+        ({"betas": (0.9, 1.0)}, "betas"),
+        ({"seed": -1}, "seed"),
+        ({"every": "0epochs"}, "every"),
+        ({"every": "often"}, "every"),
+        ({"device": "abacus"}, "device: 'abacus' is not available"),
+        ({"data": "images.csv"}, "data"),
+    ],
+)
+def test_settings_that_cannot_work(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        train(**{"task": "digits", "out": tmp_path / "run", **SMALL, **changed})
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_cannot_hold_a_run(tmp_path: Path, task: Task) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot hold a run"):
+        train(task, tmp_path / "file", **SMALL)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("[1")
+    with pytest.raises(UsageError, match="cannot hold a run"):
+        train(task, tmp_path / "run", **SMALL)
+
+
+def test_changed_state_is_refused(tmp_path: Path, task: Task) -> None:
+    run = train(task, tmp_path / "run", **SMALL)
+    (run / "metrics.csv").write_text("update\n")
+    with pytest.raises(LstmEdgeError, match=r"metrics\.csv lost rows"):
+        train(task, run, **SMALL)
+    for content in (b"", b"text", b"PK\x03\x04"):
+        (run / "resume" / "state.pt").write_bytes(content)
+        with pytest.raises(LstmEdgeError, match="cannot go on from here"):
+            train(task, run, **SMALL)
+
+
+def test_divergence_is_told(tmp_path: Path, task: Task) -> None:
+    with pytest.raises(LstmEdgeError, match="diverged before update 3"):
+        train(task, tmp_path / "run", learning_rate=1e38, **SMALL)
+    assert [c.update for c in find_checkpoints(tmp_path / "run")] == [0]
