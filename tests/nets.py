@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from conftest import Arrays
+from lstm_edge import _core
+from lstm_edge.checkpoints import as_weights
+from lstm_edge.measures.regime import make_regime
 
 
 def gated(
@@ -63,3 +68,15 @@ def permuted(arrays: Arrays, order: ArrayLike) -> Arrays:
     changed["readout_weight"] = arrays["readout_weight"][:, units]
     changed["readout_bias"] = arrays["readout_bias"]
     return changed
+
+
+def columns(arrays: Arrays, inputs: Any = None, **options: Any) -> NDArray[np.float64]:
+    """Exponents (starts, k) in the order of the frame, straight from the core."""
+    defaults: dict[str, Any] = {"steps": 50, "transient": 0, "starts": 1, "seed": 0}
+    defaults |= {"interval": 1, "initial_state": None}
+    options = defaults | options
+    dtype = options.pop("dtype", "float64")
+    regime = make_regime(as_weights(arrays), inputs, dtype=dtype)
+    return _core.lyapunov(
+        regime.map, regime.sequences, at_rest=regime.at_rest, **options
+    )[0]

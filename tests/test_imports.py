@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import lstm_edge
 import pytest
+
+import lstm_edge
 
 PACKAGE = Path(lstm_edge.__file__).parent
 
@@ -72,7 +73,7 @@ def test_the_table_has_no_row_without_a_module() -> None:
 
 LIGHT = {
     "import": "",
-    "measure": "[lstm_edge.lyapunov(f.path, steps=9) for f in lstm_edge.find_checkpoints(sys.argv[1])]",
+    "measure": "lstm_edge.lyapunov(find_checkpoints(folder)[0].path, steps=9)",
 }
 
 
@@ -80,12 +81,15 @@ LIGHT = {
 def test_light_work_loads_nothing_heavy(
     work: str, make_run: Callable[..., Path]
 ) -> None:
-    report = f"print(*[name for name in {HEAVY} if name in sys.modules])"
+    lines = [
+        "import sys, lstm_edge",
+        "from lstm_edge.checkpoints import find_checkpoints",
+        f"folder = {str(make_run(2))!r}",
+        LIGHT[work],
+        f"print(*[name for name in {HEAVY} if name in sys.modules])",
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys, lstm_edge\n{LIGHT[work]}\n{report}"]
-        + [str(make_run(2))],
-        capture_output=True,
-        text=True,
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True
     )
     assert done.stderr == ""
     assert done.stdout.strip() == ""

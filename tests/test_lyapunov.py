@@ -1,11 +1,7 @@
-"""Lyapunov exponents: known values, identities, ensembles, errors."""
+"""Lyapunov exponents: known values, identities, error bars."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -13,18 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import lstm_edge
 import nets
 import reference
 from conftest import Arrays, make_arrays
-from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
 from lstm_edge.measures.phase import classify
-from lstm_edge.measures.regime import make_regime
-
-Array = NDArray[np.float64]
+from nets import columns
 
 # Sums of some thousand logarithms of order 1: rounding stays far below.
 ROUNDING = 1e-10
@@ -34,22 +26,10 @@ some_net = st.builds(
     st.lists(st.integers(2, 6), min_size=1, max_size=3),
     st.just(3),
     outputs=st.just(3),
-    gain=st.floats(0.2, 3.0),
+    gain=st.floats(0.2, 1.2),
     seed=st.integers(0, 2**32),
 )
 few = settings(max_examples=20, deadline=None)
-
-
-def columns(arrays: Arrays, inputs: Any = None, **options: Any) -> Array:
-    """Exponents (starts, k) in the order of the frame, straight from the core."""
-    defaults: dict[str, Any] = {"steps": 50, "transient": 0, "starts": 1, "seed": 0}
-    defaults |= {"interval": 1, "initial_state": None}
-    options = defaults | options
-    dtype = options.pop("dtype", "float64")
-    regime = make_regime(as_weights(arrays), inputs, dtype=dtype)
-    return _core.lyapunov(
-        regime.map, regime.sequences, at_rest=regime.at_rest, **options
-    )[0]
 
 
 def dimension(arrays: Arrays) -> int:
@@ -206,7 +186,7 @@ def test_sum_of_all_exponents_is_the_mean_log_determinant(
     )
     net = reference.make_net(arrays, closed_loop=closed_loop)
     expected = reference.mean_log_determinant(net, state, steps=40, transient=20)
-    # each ln R_ii is good to n eps / R_ii, and R_ii > e^-12 for these gains
+    # each ln R_ii is good to n eps / R_ii, and R_ii > e^-15 for these gains
     np.testing.assert_allclose(spectrum.contraction, expected, rtol=1e-8)
 
 
@@ -216,7 +196,7 @@ def test_leading_exponents_do_not_depend_on_k(arrays: Arrays, data: Any) -> None
     n = dimension(arrays)
     k = data.draw(st.integers(1, n - 1))
     few_, all_ = columns(arrays, k=k, starts=3), columns(arrays, k=n, starts=3)
-    # rounding of R_ii: n eps e^12 at most, for these gains
+    # rounding of R_ii: n eps e^15 at most, for these gains
     np.testing.assert_allclose(few_, all_[:, :k], rtol=1e-9, atol=1e-9)
 
 
@@ -225,9 +205,9 @@ def test_leading_exponents_do_not_depend_on_k(arrays: Arrays, data: Any) -> None
 def test_exponents_do_not_depend_on_interval(
     arrays: Arrays, interval: int | str
 ) -> None:
-    k, run = 3, {"steps": 500, "transient": 100, "starts": 2}
-    every = lstm_edge.lyapunov(arrays, k=k, interval=1, **run)
-    seldom = lstm_edge.lyapunov(arrays, k=k, interval=interval, **run)
+    run: dict[str, Any] = {"k": 3, "steps": 500, "transient": 100, "starts": 2}
+    every = lstm_edge.lyapunov(arrays, interval=1, **run)
+    seldom = lstm_edge.lyapunov(arrays, interval=interval, **run)
     # the first three exponents of both nets spread by less than 2 nats a step: in 7
     # steps rounding costs at most e^14 eps; and "auto" promises 1e-8
     np.testing.assert_allclose(seldom.per_start, every.per_start, atol=1e-8)
@@ -236,7 +216,7 @@ def test_exponents_do_not_depend_on_interval(
 def test_auto_interval_is_one_for_strong_contraction_and_more_for_weak() -> None:
     wild = make_arrays((8,), 3, gain=6, seed=1)
     tame = make_arrays((8,), 3, gain=1.0, seed=1)
-    run = {"steps": 200, "transient": 100, "starts": 2}
+    run: dict[str, Any] = {"steps": 200, "transient": 100, "starts": 2}
     assert lstm_edge.lyapunov(wild, **run).interval == 1
     assert lstm_edge.lyapunov(tame, k=1, **run).interval > 1
 
@@ -311,91 +291,7 @@ def test_exponents_after_the_drive_are_those_of_the_zero_input() -> None:
     np.testing.assert_allclose(spectrum.contraction, expected, rtol=1e-8)
 
 
-# ---- ensembles
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("k", [1, 2, 5, 18])
-def test_bits_do_not_depend_on_threads_or_vector_unit(k: int, dtype: str) -> None:
-    arrays = make_arrays((5, 4), 3, gain=2.0)
-    run: dict[str, Any] = {"k": k, "starts": 11, "steps": 40, "dtype": dtype}
-    expected = columns(arrays, threads=1, **run)
-    for threads in (2, 3):
-        assert np.array_equal(columns(arrays, threads=threads, **run), expected)
-    for unit in _core.vector_units():
-        assert np.array_equal(columns(arrays, vector_unit=unit, **run), expected)
-
-
-@pytest.mark.parametrize("k", [1, 6, 18])
-def test_a_start_does_not_feel_its_neighbours(k: int) -> None:
-    arrays = make_arrays((5, 4), 3, gain=2.0)
-    many = columns(arrays, k=k, starts=13)
-    for starts in (1, 2, 8):
-        assert np.array_equal(columns(arrays, k=k, starts=starts), many[:starts])
-
-
-def test_the_seed_is_the_only_source_of_chance() -> None:
-    arrays = nets.chaotic()
-    run: dict[str, Any] = {"k": 2, "steps": 100, "transient": 0, "starts": 3}
-    first = lstm_edge.lyapunov(arrays, seed=1, **run)
-    assert np.array_equal(
-        first.per_start, lstm_edge.lyapunov(arrays, seed=1, **run).per_start
-    )
-    assert not np.array_equal(
-        first.per_start, lstm_edge.lyapunov(arrays, seed=2, **run).per_start
-    )
-
-
-def test_starts_of_one_sequence_are_random_and_those_of_a_batch_at_rest() -> None:
-    arrays = make_arrays((4,), 3)
-    batch = np.random.default_rng(0).standard_normal((3, 50, 3))
-    at_rest = {"k": 8, "initial_state": np.zeros((1, 8))}
-    one = columns(arrays, batch[0], k=8, starts=3)
-    assert len({row.tobytes() for row in one}) == 3
-    assert not np.array_equal(one[:1], columns(arrays, batch[0], **at_rest))
-    for_each = columns(arrays, batch, k=8, starts=3)
-    assert np.array_equal(for_each[:1], columns(arrays, batch[0], **at_rest))
-
-
-@pytest.mark.parametrize("starts", [1, 2, 3, 5, 7, 12])
-def test_starts_are_spread_evenly_over_the_sequences(starts: int) -> None:
-    arrays = make_arrays((4,), 3)
-    batch = np.random.default_rng(0).standard_normal((5, 20, 3))
-    state = np.zeros((starts, 8))
-    reads = [
-        s * 5 // starts if starts <= 5 else s % 5 for s in range(starts)
-    ]  # which sequence start s reads
-    found = columns(arrays, batch, k=8, starts=starts, initial_state=state, steps=20)
-    for s, sequence in enumerate(reads):
-        net = reference.make_net(arrays, batch[sequence])
-        frame = _core.tangent_frame(8, 8, 0, s)
-        expected = reference.exponents(net, state[s], frame, steps=20)
-        np.testing.assert_allclose(found[s], expected, rtol=1e-9)
-
-
-def test_tangent_frames_are_orthonormal_and_nested() -> None:
-    for n, k in [(1, 1), (7, 3), (20, 20)]:
-        frame = _core.tangent_frame(n, k, 3, 1)
-        np.testing.assert_allclose(frame.T @ frame, np.eye(k), atol=1e-14)
-        np.testing.assert_allclose(
-            _core.tangent_frame(n, 1, 3, 1), frame[:, :1], atol=1e-15
-        )
-    assert not np.allclose(
-        _core.tangent_frame(7, 3, 3, 1), _core.tangent_frame(7, 3, 3, 2)
-    )
-
-
-def test_float32_agrees_with_float64_in_order() -> None:
-    arrays = make_arrays((6,), 3, gain=1.5, seed=1)
-    double = lstm_edge.lyapunov(arrays, steps=500, transient=500, starts=2)
-    single = lstm_edge.lyapunov(
-        arrays, steps=500, transient=500, starts=2, dtype="float32"
-    )
-    # R_ii of one step, down to e^-6, known to some 1e-7 n: 1e-3
-    np.testing.assert_allclose(single.exponents, double.exponents, atol=2e-3)
-
-
-# ---- errors bars, derived numbers
+# ---- error bars, derived numbers
 
 
 def test_stderr_is_the_spread_of_repeated_runs() -> None:
@@ -410,7 +306,7 @@ def test_stderr_is_the_spread_of_repeated_runs() -> None:
 
 
 def test_zero_margin_is_two_errors_and_the_bias_of_a_finite_run() -> None:
-    run = {"k": 1, "steps": 400, "transient": 100, "starts": 3}
+    run: dict[str, Any] = {"k": 1, "steps": 400, "transient": 100, "starts": 3}
     spectrum = lstm_edge.lyapunov(nets.chaotic(), **run)
     bias = (1 + np.log(1 + 400 / 100)) / 400
     expected = 2 * spectrum.per_start_stderr[:, 0] + bias
@@ -462,128 +358,3 @@ def test_dimension_and_entropy_follow_from_the_exponents(
     )
     np.testing.assert_allclose(spectrum.kaplan_yorke_dimension, kaplan_yorke, atol=1e-6)
     np.testing.assert_allclose(spectrum.ks_entropy, entropy)
-
-
-# ---- what cannot work
-
-
-REFUSED: list[tuple[str, Any, dict[str, Any]]] = [
-    ("k", None, {"k": 0}),
-    ("k", None, {"k": 17}),
-    ("steps", None, {"steps": 0}),
-    ("steps", None, {"steps": 2.5}),
-    ("transient", None, {"transient": -1}),
-    ("starts", None, {"starts": 0}),
-    ("interval", None, {"interval": 0}),
-    ("interval", None, {"interval": "often"}),
-    ("seed", None, {"seed": -1}),
-    ("threads", None, {"threads": 0}),
-    ("dt", None, {"dt": 0.0}),
-    ("dt", None, {"dt": np.nan}),
-    ("dtype", None, {"dtype": "float16"}),
-    ("inputs", np.zeros(4), {}),
-    ("inputs", np.zeros((9, 4)), {}),
-    ("inputs", np.zeros((2, 9, 4)), {}),
-    ("inputs", np.zeros((2, 2, 9, 3)), {}),
-    ("inputs", np.zeros((0, 3)), {}),
-    ("inputs", [0.0, np.nan, 0.0], {}),
-    ("inputs", np.full((2000, 3), np.inf), {}),
-    ("inputs", "zero", {}),
-    ("inputs", np.zeros(3), {"closed_loop": True}),
-    ("readout", None, {"closed_loop": True}),
-    ("initial_state", None, {"initial_state": np.zeros(15)}),
-    ("initial_state", None, {"initial_state": np.zeros((0, 16))}),
-    ("initial_state", None, {"initial_state": np.full(16, np.nan)}),
-    ("transient", np.zeros((50, 3)), {"steps": 100, "transient": 0}),
-    ("transient", np.zeros((50, 3)), {"steps": 100, "transient": 49}),
-    ("transient", np.zeros((2, 50, 3)), {"steps": 51, "transient": 0}),
-]
-
-
-@pytest.mark.parametrize(("field", "inputs", "options"), REFUSED)
-def test_an_argument_that_cannot_work_is_named_in_one_line(
-    field: str, inputs: Any, options: dict[str, Any]
-) -> None:
-    arrays = make_arrays((8,), 3, outputs=2)
-    run = {"steps": 20, "transient": 10, "starts": 2} | options
-    with pytest.raises(lstm_edge.UsageError, match=field) as caught:
-        lstm_edge.lyapunov(arrays, inputs, **run)
-    assert "\n" not in str(caught.value)
-    assert isinstance(caught.value, ValueError)
-
-
-@pytest.mark.parametrize(("steps", "transient"), [(50, 0), (20, 30), (60, 50)])
-def test_measured_steps_lie_in_the_drive_or_after_it(
-    steps: int, transient: int
-) -> None:
-    arrays = make_arrays((4,), 3)
-    inputs = np.random.default_rng(0).standard_normal((50, 3))
-    spectrum = lstm_edge.lyapunov(
-        arrays, inputs, steps=steps, transient=transient, starts=2
-    )
-    assert np.all(np.isfinite(spectrum.exponents))
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l1", "bias_hh_l0"])
-def test_weights_that_are_not_finite_are_refused(name: str, bad: float) -> None:
-    arrays = make_arrays((4, 3), 3)
-    arrays[name].flat[1] = bad
-    with pytest.raises(lstm_edge.CheckpointError, match=name):
-        lstm_edge.lyapunov(arrays)
-
-
-def test_an_orbit_that_leaves_the_finite_numbers_is_a_result() -> None:
-    arrays = make_arrays((4, 3), 3, outputs=3)
-    big = {name: np.float64(array) * 1e200 for name, array in arrays.items()}
-    spectrum = lstm_edge.lyapunov(big, closed_loop=True, steps=20, transient=5)
-    assert spectrum.phase == "unknown"
-    assert np.all(np.isnan(spectrum.exponents))
-
-
-@few
-@given(
-    gain=st.floats(1.0, 1e6), seed=st.integers(0, 2**32), k=st.sampled_from([1, 3, 8])
-)
-def test_saturated_gates_are_survived(gain: float, seed: int, k: int) -> None:
-    arrays = make_arrays((4,), 3, gain=gain, seed=seed)
-    spectrum = lstm_edge.lyapunov(arrays, k=k, steps=50, transient=20, starts=2)
-    assert not np.isnan(spectrum.exponents).any()
-    assert not np.isnan(spectrum.stderr).any()
-    assert np.all(spectrum.exponents[:-1] >= spectrum.exponents[1:])
-
-
-# ---- a long call
-
-
-def endless(**options: Any) -> None:
-    arrays = make_arrays((64,), 3)
-    lstm_edge.lyapunov(arrays, steps=10**9, starts=4, interval=1, **options)
-
-
-def test_ctrl_c_ends_a_call_within_a_second() -> None:
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    begin = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
-        endless()
-    assert time.perf_counter() - begin < 1.3
-
-
-def test_cancel_ends_a_call_in_another_thread_which_held_no_lock() -> None:
-    cancel = _core.Cancel()
-    ended = threading.Event()
-
-    def call() -> None:
-        with pytest.raises(KeyboardInterrupt):
-            endless(cancel=cancel)
-        ended.set()
-
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    turns = 0
-    begin = time.perf_counter()
-    while time.perf_counter() - begin < 0.3:
-        turns += 1
-    assert turns > 1000  # this thread ran all the while
-    cancel.cancel()
-    assert ended.wait(1.0)

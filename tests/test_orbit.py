@@ -81,6 +81,14 @@ def test_a_batch_starts_at_rest_and_a_sequence_at_random_states() -> None:
     assert not np.array_equal(one.hidden[0], each.hidden[0])
 
 
+def test_more_starts_than_sequences_go_on_from_random_states() -> None:
+    arrays, batch = make_arrays((4,), 3), inputs(3, 9)
+    many = lstm_edge.orbit(arrays, batch, steps=9, starts=7).hidden
+    few = lstm_edge.orbit(arrays, batch, steps=9, starts=3).hidden
+    assert np.array_equal(many[:3], few)
+    assert len({walk.tobytes() for walk in many}) == 7
+
+
 def test_random_starts_fill_the_box() -> None:
     # with f = 1 (its bias is 40) and i = 0, c stays where it started
     arrays = nets.gated(np.zeros((4, 4)), i=-1e4, f=40.0)

@@ -8,17 +8,22 @@ from lstm_edge._core import __version__
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
 from lstm_edge.measures import asymptotic_distance, lyapunov, orbit
+from lstm_edge.results import Sweep, open_sweep
+from lstm_edge.sweep import analyze
 
 __all__ = [
     "CheckpointError",
     "LstmEdgeError",
     "StoreError",
+    "Sweep",
     "UsageError",
     "__version__",
+    "analyze",
     "as_weights",
     "asymptotic_distance",
     "find_checkpoints",
     "lyapunov",
+    "open_sweep",
     "orbit",
     "read_checkpoint",
 ]

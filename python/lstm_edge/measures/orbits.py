@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
+from lstm_edge.display import describe, plain
 from lstm_edge.measures.regime import core_call, count, initial_states, make_regime
-from lstm_edge.result import describe, plain
 
 
 @dataclass(frozen=True, eq=False)

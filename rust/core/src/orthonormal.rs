@@ -349,7 +349,8 @@ fn factorise<L: Lanes, S: Spread<L>>(
         let pivot = S::lanes(p[0][j]);
         let head = pivot + norm.copysign(pivot);
         p[0][j] = S::entry(head, i);
-        tau[j] = L::zero().less(norm, one / (norm * head.abs()), L::zero());
+        // what is left below rounding has no direction: no reflection, and R_ii = 0
+        tau[j] = norm.less(rounding, L::zero(), one / (norm * head.abs()));
         sign[i] = -one.copysign(pivot);
         diagonal[i] = norm.less(rounding, L::zero(), norm);
         for column in S::column(i)..=S::column(last - 1) {

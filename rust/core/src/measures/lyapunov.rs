@@ -154,8 +154,10 @@ fn ensemble<T: Real, M: StateMap<T>>(
 ) -> Result<(Exponents, f64), Error> {
     let (count, k) = (starts.states.nrows(), settings.k);
     let lanes = dispatch(execution.isa, WidthOf::<T>(std::marker::PhantomData));
-    // columns to push, the state's own included: starts in the lanes, or tangent vectors
-    let over_tangents = count * (k.div_ceil(lanes) + 1) < count.div_ceil(lanes) * (k + 1);
+    // starts fill the lanes as long as the tangent vectors would not: fewer columns to push;
+    // beyond that a start of its own is a smaller frame, and more to share among threads
+    let over_tangents =
+        k >= 2 * lanes || count * (k.div_ceil(lanes) + 1) < count.div_ceil(lanes) * (k + 1);
     let block = if over_tangents { 1 } else { lanes };
     let parts = execution.map(count.div_ceil(block), |part| {
         let range = part * block..count.min((part + 1) * block);

@@ -1,0 +1,299 @@
+"""The claims of Wei et al. 2025, tested on the run at hand.
+
+1. The test loss goes through several descents after overtraining.
+2. Its local optima lie at order-chaos transitions.
+3. The global optimum is at the first order->chaos transition.
+4. The first edge is the widest.
+
+Each *holds*, *does not hold* or *cannot be told*, by its own numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_edge.transitions import Transition, first_transition
+
+Floats = NDArray[np.float64]
+
+HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot be told"
+
+PROMINENCE = 0.1
+"""Least fall of the log of the test loss from a peak to the next valley: 10 %."""
+
+STANDING = 0.05
+"""Share of the evaluations for which the first optimum must stand unbeaten."""
+
+SHIFTS = 10_000
+"""Circular shifts of the null hypothesis."""
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim with its answer for this run.
+
+    Attributes
+    ----------
+    number : int
+        1 to 4.
+    text : str
+        What is claimed.
+    answer : {"holds", "does not hold", "cannot be told"}
+    evidence : str
+        One sentence with the numbers.
+    numbers : dict
+        The same for a script.
+    """
+
+    number: int
+    text: str
+    answer: str
+    evidence: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Descents:
+    """Peaks and valleys of a loss once overtraining has begun.
+
+    Attributes
+    ----------
+    valleys, peaks : ndarray of int
+        Indices. The first valley is the optimum with which overtraining begins; a peak
+        lies between each two valleys.
+    """
+
+    valleys: NDArray[np.int64]
+    peaks: NDArray[np.int64]
+
+    @property
+    def falls(self) -> list[tuple[int, int]]:
+        """(peak, valley) pairs: the later descents."""
+        return [
+            (int(p), int(v)) for p, v in zip(self.peaks, self.valleys[1:], strict=True)
+        ]
+
+
+def find_descents(
+    loss: ArrayLike, *, prominence: float = PROMINENCE, standing: float = STANDING
+) -> Descents:
+    """Find the peaks and valleys of a loss, so that noise does not make hundreds.
+
+    Overtraining begins with the first minimum that stands for a share `standing` of the
+    evaluations before a lower one comes. After it, in the running median over 1 % of
+    the evaluations (so that the ringing after a fall is no descent of its own), a peak
+    must stand out by `prominence` in ln(loss). Between two peaks lies one valley, the
+    minimum of the loss itself.
+
+    Parameters
+    ----------
+    loss : array_like of shape (n,)
+        Positive, without NaN.
+    prominence : float
+        In units of ln(loss).
+    standing : float
+        Share of the evaluations.
+    """
+    from scipy.ndimage import median_filter
+    from scipy.signal import find_peaks
+
+    values = np.log(np.maximum(np.asarray(loss, float), 1e-300))
+    if len(values) < 3:
+        return Descents(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    begin = _standing_minimum(values, max(3, round(standing * len(values))))
+    after = values[begin:]
+    width = max(1, round(0.01 * len(values))) | 1
+    smooth = median_filter(after, width, mode="nearest")
+    peaks, _ = find_peaks(smooth, prominence=prominence)
+    valleys = [
+        begin + a + int(np.argmin(after[a:b]))
+        for a, b in pairwise([0, *peaks.tolist(), len(after)])
+    ]
+    return Descents(np.asarray(valleys, np.int64), begin + np.asarray(peaks, np.int64))
+
+
+def _standing_minimum(values: Floats, stands: int) -> int:
+    """Index of the first running minimum that stands for `stands` evaluations."""
+    lowest = np.flatnonzero(values == np.minimum.accumulate(values))
+    ends = np.append(lowest[1:], len(values))
+    return int(lowest[np.argmax((ends - lowest >= stands) | (ends == len(values)))])
+
+
+def association(
+    optima: ArrayLike,
+    transitions: ArrayLike,
+    span: tuple[float, float],
+    *,
+    shifts: int = SHIFTS,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Test whether optima lie nearer to transitions than by chance.
+
+    The statistic is the mean distance in time from each optimum to its nearest
+    transition; under the null hypothesis the transitions are shifted circularly by a
+    uniform time.
+
+    Parameters
+    ----------
+    optima, transitions : array_like
+        Times.
+    span : (first, last)
+        Times between which both lie.
+    shifts : int
+        Random shifts.
+    seed : int
+
+    Returns
+    -------
+    distance : float
+        Mean distance.
+    effect : float
+        The same, in units of its mean under the null: below 1 is nearer than chance.
+    p_value : float
+        Share of shifts that come as near, the observed one included.
+    """
+    a, b = np.asarray(optima, float), np.asarray(transitions, float)
+    length = span[1] - span[0]
+    shift = np.random.default_rng(seed).uniform(0.0, length, shifts)
+    moved = span[0] + (b[None, :] - span[0] + shift[:, None]) % length
+    observed = float(_nearest(a, b[None, :])[0])
+    null = _nearest(a, moved)
+    p_value = (1.0 + np.count_nonzero(null <= observed)) / (1.0 + shifts)
+    return observed, observed / float(null.mean()), float(p_value)
+
+
+def _nearest(optima: Floats, transitions: Floats) -> Floats:
+    """Mean distance of the optima to the nearest transition, for each row."""
+    total = np.zeros(len(transitions))
+    for optimum in optima:
+        total += np.abs(transitions - optimum).min(axis=1)
+    return total / len(optima)
+
+
+def check_claims(
+    update: ArrayLike, test_loss: ArrayLike, transitions: Sequence[Transition]
+) -> list[Claim]:
+    """Test the four claims.
+
+    Parameters
+    ----------
+    update, test_loss : array_like of shape (n,)
+        All evaluations of the test loss that are known.
+    transitions : sequence of Transition
+        From `find_transitions`; the sustained ones count.
+
+    Returns
+    -------
+    list of Claim
+    """
+    updates, loss = np.asarray(update, float), np.asarray(test_loss, float)
+    known = np.isfinite(loss)
+    updates, loss = updates[known], loss[known]
+    lasting = [t for t in transitions if t.sustained]
+    return [
+        _several_descents(updates, loss),
+        _optima_at_transitions(updates, loss, lasting),
+        _best_at_the_first(updates, loss, lasting),
+        _first_is_widest(lasting),
+    ]
+
+
+def _several_descents(updates: Floats, loss: Floats) -> Claim:
+    text = "The test loss goes through several descents after overtraining."
+    if len(loss) < 3:
+        return Claim(1, text, UNKNOWN, "no test losses are known")
+    falls = find_descents(loss).falls
+    listed = ", ".join(
+        f"update {updates[peak]:.0f} ({loss[peak]:.3g} to {loss[valley]:.3g})"
+        for peak, valley in falls[:8]
+    )
+    return Claim(
+        1,
+        text,
+        HOLDS if len(falls) >= 2 else FAILS,
+        f"{len(falls)} later falls of the test loss by at least 10 %"
+        + (f": {listed}" if falls else ""),
+        {"falls": len(falls)},
+    )
+
+
+def _optima_at_transitions(
+    updates: Floats, loss: Floats, lasting: Sequence[Transition]
+) -> Claim:
+    text = "Its local optima lie at order-chaos transitions."
+    valleys = find_descents(loss).valleys
+    if len(valleys) < 2 or not lasting:
+        return Claim(
+            2,
+            text,
+            UNKNOWN,
+            f"{len(valleys)} local optima and {len(lasting)} sustained transitions "
+            "are too few to compare",
+        )
+    distance, effect, p = association(
+        updates[valleys],
+        [t.update for t in lasting],
+        (float(updates[0]), float(updates[-1])),
+    )
+    return Claim(
+        2,
+        text,
+        HOLDS if p < SIGNIFICANCE else FAILS,
+        f"{len(valleys)} local optima lie {distance:.0f} updates from the nearest of "
+        f"{len(lasting)} sustained transitions on average, {effect:.2f} times the "
+        f"distance by chance (p = {p:.3g})",
+        {"distance": distance, "effect": effect, "p_value": p},
+    )
+
+
+def _best_at_the_first(
+    updates: Floats, loss: Floats, lasting: Sequence[Transition]
+) -> Claim:
+    text = "The global optimum is at the first order->chaos transition."
+    first = first_transition(lasting)
+    if first is None or not len(loss):
+        missing = "test losses" if first is not None else "sustained onset of chaos"
+        return Claim(3, text, UNKNOWN, f"there is no {missing}")
+    best = int(np.argmin(loss))
+    there = int(np.argmin(np.abs(updates - first.update)))
+    regret = float(loss[there] - loss[best])
+    # at the transition: within its edge, or as far beyond it as half the edge is wide
+    low, high = first.edge[0], first.edge[1] + first.width / 2
+    return Claim(
+        3,
+        text,
+        HOLDS if low <= updates[best] <= high else FAILS,
+        f"the best test loss {loss[best]:.4g} is at update {updates[best]:.0f}, the "
+        f"first transition at {first.update:.0f} (edge {first.edge[0]} to "
+        f"{first.edge[1]}), where it is {loss[there]:.4g}: regret {regret:.3g}",
+        {"best_update": float(updates[best]), "regret": regret},
+    )
+
+
+def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
+    text = "The first edge is the widest."
+    widths = [t.width for t in lasting if t.direction == "to_chaos"]
+    if len(widths) < 2:
+        return Claim(
+            4,
+            text,
+            UNKNOWN,
+            f"{len(widths)} sustained order->chaos transitions, two are needed",
+        )
+    later = max(widths[1:])
+    return Claim(
+        4,
+        text,
+        HOLDS if widths[0] > later else FAILS,
+        f"the first edge is {widths[0]} updates wide, the widest of the "
+        f"{len(widths) - 1} later ones {later}",
+        {"widths": widths},
+    )

@@ -1,0 +1,112 @@
+"""What training tells about its checkpoints: losses, norms and the probe inputs."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_edge.checkpoints import CheckpointFile
+from lstm_edge.errors import CheckpointError, UsageError
+from lstm_edge.formats import read_metadata, read_tensors
+
+METRICS = (
+    "epoch",
+    "train_loss",
+    "test_loss",
+    "test_accuracy",
+    "gradient_norm",
+    "update_norm",
+    "weight_norm",
+)
+"""The columns that are known, beside ``update``."""
+
+Metrics = dict[int, dict[str, float]]
+"""Update to what is known there."""
+
+
+def run_folder(checkpoint: Path) -> Path:
+    """Find the run that a checkpoint belongs to, or else the folder it lies in."""
+    folder = checkpoint.parent
+    return folder.parent if folder.name == "checkpoints" else folder
+
+
+def read_probe(run: Path) -> NDArray[Any] | None:
+    """Read the inputs (B, T, I) that drive the analysis; None where there are none.
+
+    Raises
+    ------
+    CheckpointError
+        A probe that cannot be used.
+    """
+    path = run / "probe.safetensors"
+    if not path.exists():
+        return None
+    tensors, _ = read_tensors(path)
+    probe = tensors.get("inputs")
+    if probe is None or np.ndim(probe) != 3:
+        found = {name: tuple(t.shape) for name, t in tensors.items()}
+        raise CheckpointError(
+            f"{path}: expected a tensor 'inputs' of shape (B, T, I), found {found}"
+        )
+    return np.asarray(probe)
+
+
+def read_metrics(
+    path: Path | None, run: Path, files: Sequence[CheckpointFile]
+) -> Metrics:
+    """Read the metrics of a run.
+
+    Parameters
+    ----------
+    path : Path or None
+        A CSV file; None takes ``metrics.csv`` of the run, and where there is none, what
+        the checkpoints say of themselves.
+    run : Path
+        The run's folder.
+    files : sequence of CheckpointFile
+
+    Raises
+    ------
+    UsageError
+        A CSV without a column ``update``, or with a number that is none.
+    """
+    if path is None and (run / "metrics.csv").is_file():
+        path = run / "metrics.csv"
+    if path is None:
+        return {file.update: _said_by(file) for file in files}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if "update" not in (reader.fieldnames or ()):
+                raise UsageError(
+                    f"{path}: expected a column 'update', found {reader.fieldnames}"
+                )
+            return {
+                int(float(row["update"])): _numbers(row)
+                for row in reader
+                if row["update"]
+            }
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{path}: cannot be read as a table ({error})") from error
+
+
+def _said_by(file: CheckpointFile) -> dict[str, float]:
+    if file.path.suffix.lower() != ".safetensors":
+        return {}
+    try:
+        return _numbers(read_metadata(file.path))
+    except (CheckpointError, OSError, ValueError):
+        return {}  # reported when its weights are read
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    found = {key: float(row[key]) for key in METRICS if row.get(key) not in (None, "")}
+    return {key: value for key, value in found.items() if not math.isnan(value)}

@@ -1,0 +1,208 @@
+"""What a sweep found: the rows of a store, as a table with its transitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_edge.metrics import METRICS
+from lstm_edge.store import Row, Store
+from lstm_edge.transitions import Advice, Transition, advise, find_transitions
+
+if TYPE_CHECKING:
+    import pandas
+
+    from lstm_edge.claims import Claim
+
+Where = str | PathLike[str]
+
+_LYAPUNOV = ("lambda_max", "lambda_max_stderr", "lambda_mean", "chaotic_share")
+_DISTANCE = ("distance", "distance_stderr")
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The results of a store.
+
+    Attributes
+    ----------
+    path : Path
+        The store.
+    run : dict
+        Settings, input regime, versions.
+    checkpoints : dict
+        Name to (update, metrics), by ascending update.
+    rows : dict
+        (name, measure) to its newest row.
+    """
+
+    path: Path
+    run: dict[str, Any]
+    checkpoints: dict[str, tuple[int, dict[str, float]]]
+    rows: dict[tuple[str, str], Row]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Checkpoints with exponents, by ascending update."""
+        return [
+            name
+            for name in self.checkpoints
+            if (row := self.rows.get((name, "lyapunov"))) and row.status == "done"
+        ]
+
+    @cached_property
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Columns of equal length, a row for each of `names`; NaN where unknown."""
+        columns: dict[str, list[Any]] = {
+            "name": self.names,
+            "update": [self.checkpoints[name][0] for name in self.names],
+            "phase": [self._scalar(n, "lyapunov", "phase", "") for n in self.names],
+        }
+        for key in _LYAPUNOV:
+            columns[key] = [self._scalar(n, "lyapunov", key) for n in self.names]
+        for key in _DISTANCE:
+            columns[key] = [self._scalar(n, "distance", key) for n in self.names]
+        for key in METRICS:
+            columns[key] = [
+                self.checkpoints[n][1].get(key, float("nan")) for n in self.names
+            ]
+        return {key: np.asarray(column) for key, column in columns.items()}
+
+    def _scalar(
+        self, name: str, measure: str, key: str, default: Any = float("nan")
+    ) -> Any:
+        row = self.rows.get((name, measure))
+        return default if row is None else row.scalars.get(key, default)
+
+    def _arrays(self, measure: str, key: str) -> list[NDArray[np.float64]]:
+        found = [self.rows.get((name, measure)) for name in self.names]
+        empty = np.zeros(0)
+        return [empty if row is None else row.arrays.get(key, empty) for row in found]
+
+    @cached_property
+    def exponents(self) -> NDArray[np.float64]:
+        """Mean exponents over the starts, (checkpoints, k), padded with NaN."""
+        found = [self._scalar(name, "lyapunov", "exponents", []) for name in self.names]
+        width = max(map(len, found), default=0)
+        padded = np.full((len(found), width), np.nan)
+        for row, values in zip(padded, found, strict=True):
+            row[: len(values)] = values
+        return padded
+
+    @property
+    def per_start(self) -> list[NDArray[np.float64]]:
+        """Exponents of every start, (starts, k) for each checkpoint."""
+        return self._arrays("lyapunov", "per_start")
+
+    @property
+    def observable(self) -> list[NDArray[np.float64]]:
+        """The orbit diagram: sum of h_T of every sample, for each checkpoint."""
+        return self._arrays("distance", "observable")
+
+    @cached_property
+    def loss_history(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Updates and test losses of all checkpoints known, analysed or not."""
+        pairs = [
+            (update, metrics["test_loss"])
+            for update, metrics in self.checkpoints.values()
+            if "test_loss" in metrics
+        ]
+        history = np.asarray(pairs, float).reshape(-1, 2)
+        return history[:, 0], history[:, 1]
+
+    @property
+    def failed(self) -> list[tuple[str, str]]:
+        """(name, message) of what could not be used."""
+        return [
+            (row.name, row.message)
+            for row in self.rows.values()
+            if row.status == "failed"
+        ]
+
+    @cached_property
+    def transitions(self) -> list[Transition]:
+        """Sustained transitions and raw crossings, by `find_transitions`."""
+        t = self.table
+        return find_transitions(
+            t["update"], list(t["phase"]), t["lambda_max"], epoch=t["epoch"]
+        )
+
+    @cached_property
+    def advice(self) -> Advice:
+        """The checkpoint at the first transition, by `advise`."""
+        t = self.table
+        return advise(
+            t["update"],
+            list(t["phase"]),
+            self.transitions,
+            name=self.names,
+            epoch=t["epoch"],
+            test_loss=t["test_loss"],
+        )
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """The claims of Wei et al. 2025, tested on this run."""
+        from lstm_edge.claims import check_claims
+
+        updates, losses = self.loss_history
+        return check_claims(updates, losses, self.transitions)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return `table` as a DataFrame."""
+        import pandas
+
+        return pandas.DataFrame(self.table)
+
+    def report(self, path: Where) -> Path:
+        """Write the HTML report; see `lstm_edge.report.write_report`."""
+        from lstm_edge.report import write_report
+
+        return write_report(self, Path(path))
+
+    def __repr__(self) -> str:
+        """Return the sizes and the advice."""
+        phases = list(self.table["phase"])
+        counts = ", ".join(
+            f"{phases.count(p)} {p}" for p in ("order", "edge", "chaos") if p in phases
+        )
+        update = self.advice.update
+        advised = "none" if update is None else f"update {update}"
+        return (
+            f"Sweep({self.path}: {len(self.names)} checkpoints ({counts}), "
+            f"{len(self.failed)} failed, advised: {advised})"
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<b>{html.escape(repr(self))}</b>{self.to_pandas()._repr_html_()}"
+
+
+def open_sweep(path: Where) -> Sweep:
+    """Read the results in a store, at any time, also while a sweep goes on.
+
+    Parameters
+    ----------
+    path : path
+        The SQLite file, or the run folder that holds ``analysis.sqlite``.
+
+    Raises
+    ------
+    StoreError
+        No store there, or one that cannot be read.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file /= "analysis.sqlite"
+    with Store(file) as store:
+        rows: dict[tuple[str, str], Row] = {}
+        for row in store.rows():
+            rows[row.name, row.measure] = row  # the newest settings win
+        return Sweep(file, store.run(), store.checkpoints(), rows)

@@ -1,0 +1,139 @@
+"""Arguments that cannot work, weights at the limits, and calls that last."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lstm_edge
+from conftest import make_arrays
+from lstm_edge import _core
+
+REFUSED: list[tuple[str, Any, dict[str, Any]]] = [
+    ("k", None, {"k": 0}),
+    ("k", None, {"k": 17}),
+    ("steps", None, {"steps": 0}),
+    ("steps", None, {"steps": 2.5}),
+    ("transient", None, {"transient": -1}),
+    ("starts", None, {"starts": 0}),
+    ("interval", None, {"interval": 0}),
+    ("interval", None, {"interval": "often"}),
+    ("seed", None, {"seed": -1}),
+    ("threads", None, {"threads": 0}),
+    ("dt", None, {"dt": 0.0}),
+    ("dt", None, {"dt": np.nan}),
+    ("dtype", None, {"dtype": "float16"}),
+    ("inputs", np.zeros(4), {}),
+    ("inputs", np.zeros((9, 4)), {}),
+    ("inputs", np.zeros((2, 9, 4)), {}),
+    ("inputs", np.zeros((2, 2, 9, 3)), {}),
+    ("inputs", np.zeros((0, 3)), {}),
+    ("inputs", [0.0, np.nan, 0.0], {}),
+    ("inputs", np.full((2000, 3), np.inf), {}),
+    ("inputs", "zero", {}),
+    ("inputs", np.zeros(3), {"closed_loop": True}),
+    ("readout", None, {"closed_loop": True}),
+    ("initial_state", None, {"initial_state": np.zeros(15)}),
+    ("initial_state", None, {"initial_state": np.zeros((0, 16))}),
+    ("initial_state", None, {"initial_state": np.full(16, np.nan)}),
+    ("transient", np.zeros((50, 3)), {"steps": 100, "transient": 0}),
+    ("transient", np.zeros((50, 3)), {"steps": 100, "transient": 49}),
+    ("transient", np.zeros((2, 50, 3)), {"steps": 51, "transient": 0}),
+]
+
+
+@pytest.mark.parametrize(("field", "inputs", "options"), REFUSED)
+def test_an_argument_that_cannot_work_is_named_in_one_line(
+    field: str, inputs: Any, options: dict[str, Any]
+) -> None:
+    arrays = make_arrays((8,), 3, outputs=2)
+    run = {"steps": 20, "transient": 10, "starts": 2} | options
+    with pytest.raises(lstm_edge.UsageError, match=field) as caught:
+        lstm_edge.lyapunov(arrays, inputs, **run)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(("steps", "transient"), [(50, 0), (20, 30), (60, 50)])
+def test_measured_steps_lie_in_the_drive_or_after_it(
+    steps: int, transient: int
+) -> None:
+    arrays = make_arrays((4,), 3)
+    inputs = np.random.default_rng(0).standard_normal((50, 3))
+    spectrum = lstm_edge.lyapunov(
+        arrays, inputs, steps=steps, transient=transient, starts=2
+    )
+    assert np.all(np.isfinite(spectrum.exponents))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l1", "bias_hh_l0"])
+def test_weights_that_are_not_finite_are_refused(name: str, bad: float) -> None:
+    arrays = make_arrays((4, 3), 3)
+    arrays[name].flat[1] = bad
+    with pytest.raises(lstm_edge.CheckpointError, match=name):
+        lstm_edge.lyapunov(arrays)
+
+
+def test_an_orbit_that_leaves_the_finite_numbers_is_a_result() -> None:
+    arrays = make_arrays((4, 3), 3, outputs=3)
+    big = {name: np.float64(array) * 1e200 for name, array in arrays.items()}
+    spectrum = lstm_edge.lyapunov(big, closed_loop=True, steps=20, transient=5)
+    assert spectrum.phase == "unknown"
+    assert np.all(np.isnan(spectrum.exponents))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    gain=st.floats(1.0, 1e6), seed=st.integers(0, 2**32), k=st.sampled_from([1, 3, 8])
+)
+def test_saturated_gates_are_survived(gain: float, seed: int, k: int) -> None:
+    arrays = make_arrays((4,), 3, gain=gain, seed=seed)
+    spectrum = lstm_edge.lyapunov(arrays, k=k, steps=50, transient=20, starts=2)
+    assert not np.isnan(spectrum.exponents).any()
+    assert not np.isnan(spectrum.stderr).any()
+    assert np.all(spectrum.exponents[:-1] >= spectrum.exponents[1:])
+
+
+# ---- a long call
+
+
+def endless(**options: Any) -> None:
+    arrays = make_arrays((64,), 3)
+    lstm_edge.lyapunov(arrays, steps=10**9, starts=4, interval=1, **options)
+
+
+def test_ctrl_c_ends_a_call_within_a_second() -> None:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begin = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        endless()
+    assert time.perf_counter() - begin < 1.3
+
+
+def test_cancel_ends_a_call_in_another_thread_which_held_no_lock() -> None:
+    cancel = _core.Cancel()
+    ended = threading.Event()
+
+    def call() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            endless(cancel=cancel)
+        ended.set()
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    turns = 0
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < 0.3:
+        turns += 1
+    assert turns > 1000  # this thread ran all the while
+    cancel.cancel()
+    assert ended.wait(1.0)
