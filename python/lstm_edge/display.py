@@ -21,6 +21,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def plain_values(value: Any) -> Any:
+    """Turn nested values into what JSON knows; a number that is not finite is None."""
+    if isinstance(value, dict):
+        return {str(key): plain_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_values(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
 def describe(result: Any) -> str:
     """Table of the fields of a result in HTML, arrays by their shape."""
     rows = "".join(

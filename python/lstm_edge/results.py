@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_edge.display import plain_values
 from lstm_edge.metrics import METRICS
 from lstm_edge.store import Row, Store
 from lstm_edge.transitions import Advice, Transition, advise, find_transitions
@@ -153,6 +154,22 @@ class Sweep:
 
         updates, losses = self.loss_history
         return check_claims(updates, losses, self.transitions)
+
+    def summary(self) -> dict[str, Any]:
+        """Give counts, transitions, claims and advice as plain values; NaN is None."""
+        phases = list(self.table["phase"])
+        found: dict[str, Any] = plain_values(
+            {
+                "store": str(self.path),
+                "checkpoints": len(self.names),
+                "phases": {p: phases.count(p) for p in sorted(set(phases))},
+                "transitions": [asdict(t) for t in self.transitions],
+                "claims": [asdict(c) for c in self.claims],
+                "advice": asdict(self.advice),
+                "failed": [{"name": n, "message": m} for n, m in self.failed],
+            }
+        )
+        return found
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return `table` as a DataFrame."""

@@ -1,0 +1,273 @@
+"""The command line: parsing and printing, nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lstm_edge import __version__
+from lstm_edge.errors import LstmEdgeError, UsageError
+
+DONE, FAILED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class _Command(click.Command):
+    """A command whose errors are one line for people."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LstmEdgeError as error:
+            if ctx.find_root().params.get("debug"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED)
+        except KeyboardInterrupt:
+            click.echo(
+                "interrupted: what was finished is kept; run the same command again "
+                "to go on",
+                err=True,
+            )
+            ctx.exit(INTERRUPTED)
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lstm-edge")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    r"""Find where a recurrent net in training crosses between order and chaos.
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some
+    checkpoints failed, 130 interrupted.
+    """
+
+
+_quiet = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("lstm-edge-demo"),
+    show_default=True,
+    help="Run folder.",
+)
+@click.option("--quick", is_flag=True, help="A smaller net, some 15 seconds.")
+@click.option("--full", is_flag=True, help="Every epoch, the paper's 500 samples.")
+@click.option("--seed", type=int, help="Another run than the README's.")
+@_quiet
+def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> None:
+    r"""Train a small LSTM on real digits, analyse every phase of it, report.
+
+    No network needed; about two minutes on two cores. Again: goes on or shows again.
+
+    \b
+    Example:
+      lstm-edge demo
+    """
+    from rich.console import Console
+
+    from lstm_edge import demo as demos
+    from lstm_edge.console import progress, show_sweep
+
+    if quick and full:
+        raise UsageError("--quick, --full: expected one of them, found both")
+    size = demos.QUICK if quick else demos.FULL if full else demos.STANDARD
+    console = Console()
+    with (
+        progress(console, "training ", quiet) as trained,
+        progress(console, "analysing", quiet) as analysed,
+    ):
+        sweep = demos.demo(
+            out,
+            size=size,
+            seed=demos.SEED if seed is None else seed,
+            on_training=_training_line(trained),
+            on_analysis=lambda p: analysed(p.done, p.total, p.name),
+        )
+    show_sweep(console, sweep)
+    console.print(f"report: {out / 'report.html'}", soft_wrap=True, highlight=False)
+    sys.exit(SOME_FAILED if sweep.failed else DONE)
+
+
+def _training_line(advance: Callable[[int, int, str], None]) -> Callable[[Any], None]:
+    return lambda p: advance(
+        int(p.epoch),
+        p.epochs,
+        f"test loss {p.test_loss:.3f}, accuracy {p.test_accuracy:.1%}",
+    )
+
+
+@main.command()
+@click.argument("task", default="digits")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data of the task.")
+@click.option("--hidden-size", default=100, show_default=True, help="Units a layer.")
+@click.option("--layers", default=1, show_default=True, help="LSTM layers.")
+@click.option("--learning-rate", default=1e-2, show_default=True, help="Of Adam.")
+@click.option("--betas", type=(float, float), default=(0.9, 0.999), show_default=True)
+@click.option(
+    "--batch-size", default=64, show_default=True, help="Sequences an update."
+)
+@click.option("--epochs", default=700, show_default=True)
+@click.option(
+    "--every",
+    default="1epoch",
+    show_default=True,
+    help="Checkpoint schedule: 1epoch, 5epochs, 10updates, ...",
+)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="As PyTorch names it.")
+@_quiet
+def train(task: str, quiet: bool, **settings: Any) -> None:
+    r"""Train an LSTM on TASK (default: digits) and keep dense checkpoints.
+
+    A killed run goes on with the same bits when the command is given again.
+
+    \b
+    Example:
+      lstm-edge train digits --hidden-size 60 --epochs 300 --out runs/digits
+    """
+    from rich.console import Console
+
+    from lstm_edge.console import progress
+    from lstm_edge.training import train as train_task
+
+    console = Console()
+    with progress(console, "training", quiet) as advance:
+        run = train_task(task, **settings, progress=_training_line(advance))
+    console.print(f"run: {run}", soft_wrap=True, highlight=False)
+    console.print(f"next: lstm-edge analyze {run}", soft_wrap=True, highlight=False)
+
+
+@main.command()
+@click.argument("checkpoints", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The store (SQLite).")
+@click.option(
+    "--metrics", type=click.Path(path_type=Path), help="CSV with update, test_loss, ..."
+)
+@click.option("--spectrum", is_flag=True, help="All exponents rather than two.")
+@click.option("--zero", is_flag=True, help="Zero input, even where there is a probe.")
+@click.option("--steps", type=int, help="Measured steps of the exponents.")
+@click.option("--transient", type=int, help="Steps before them.")
+@click.option("--starts", type=int, help="Ensemble of starts of the exponents.")
+@click.option("--samples", type=int, help="Samples of the asymptotic distance.")
+@click.option("--seed", type=int, help="Of starts, frames and perturbations.")
+@click.option("--module", help="Which LSTM, where a file holds several.")
+@click.option("--workers", type=int, help="Checkpoints at a time; default: the cores.")
+@click.option("--strict", is_flag=True, help="Stop at the first bad checkpoint.")
+@_json
+@_quiet
+def analyze(
+    checkpoints: tuple[str, ...],
+    zero: bool,
+    steps: int | None,
+    transient: int | None,
+    starts: int | None,
+    samples: int | None,
+    seed: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    r"""Measure all CHECKPOINTS (a run, folders, files, globs); find the transitions.
+
+    The same command again goes on where it ended and computes nothing twice.
+
+    \b
+    Examples:
+      lstm-edge analyze runs/digits
+      lstm-edge analyze 'ckpts/*.pt' --metrics losses.csv --out results.sqlite
+    """
+    from rich.console import Console
+
+    from lstm_edge.console import progress, show_sweep
+    from lstm_edge.sweep import analyze as sweep_over
+
+    given = {"steps": steps, "transient": transient, "starts": starts, "seed": seed}
+    settings = {
+        "lyapunov": _known(given),
+        "distance": _known({"samples": samples, "seed": seed}),
+    }
+    console = Console()
+    with progress(console, "analysing", quiet or as_json) as advance:
+        sweep = sweep_over(
+            checkpoints,
+            inputs=None if zero else "probe",
+            settings=settings,
+            progress=lambda p: advance(p.done, p.total, p.name),
+            **options,
+        )
+    if as_json:
+        click.echo(json.dumps(sweep.summary()))
+    else:
+        show_sweep(console, sweep)
+        console.print(f"results: {sweep.path}", soft_wrap=True, highlight=False)
+        console.print(
+            f"next: lstm-edge report {sweep.path}", soft_wrap=True, highlight=False
+        )
+    sys.exit(SOME_FAILED if sweep.failed else DONE)
+
+
+def _known(settings: dict[str, int | None]) -> dict[str, int]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+@main.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The page; default: report.html beside the store.",
+)
+@click.option(
+    "--figures", type=click.Path(path_type=Path), help="Folder for the figures."
+)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["png", "svg", "pdf"]),
+    multiple=True,
+    default=("png",),
+    show_default=True,
+    help="Of the figures; may be given several times.",
+)
+@_json
+def report(
+    store: Path,
+    out: Path | None,
+    figures: Path | None,
+    formats: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    r"""Write one HTML page from STORE (the results, or their run folder).
+
+    \b
+    Example:
+      lstm-edge report runs/digits -o report.html --figures figures
+    """
+    from lstm_edge.report import save_figures, write_report
+    from lstm_edge.results import open_sweep
+
+    sweep = open_sweep(store)
+    written = [write_report(sweep, out or sweep.path.with_name("report.html"))]
+    if figures is not None:
+        written += save_figures(sweep, figures, formats)
+    if as_json:
+        click.echo(json.dumps({"written": [str(path) for path in written]}))
+    else:
+        for path in written:
+            click.echo(path)

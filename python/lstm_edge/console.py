@@ -1,0 +1,144 @@
+"""What a person sees in the terminal: progress, tables, the verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from lstm_edge.results import Sweep
+
+LOG_SECONDS = 60.0
+"""Between two lines of progress where there is no terminal."""
+
+Advance = Callable[[int, int, str], None]
+"""``advance(done, total, text)``"""
+
+
+@contextmanager
+def progress(console: Console, title: str, quiet: bool) -> Iterator[Advance]:
+    """Show a bar on a terminal, a line a minute in a log, nothing when quiet."""
+    if quiet:
+        yield lambda done, total, text: None
+    elif console.is_terminal:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}", style="dim"),
+            TimeElapsedColumn(),
+            TextColumn("left", style="dim"),
+            TimeRemainingColumn(),
+            console=console,
+        ) as bar:
+            task = bar.add_task(title, total=None, text="")
+            yield lambda done, total, text: bar.update(
+                task, completed=done, total=total, text=text
+            )
+    else:
+        yield _line_a_minute(console, title)
+
+
+def _line_a_minute(console: Console, title: str) -> Advance:
+    begin = last = time.monotonic()
+
+    def advance(done: int, total: int, text: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done < total and now - last < LOG_SECONDS:
+            return
+        last = now
+        left = (now - begin) * (total - done) / max(done, 1)
+        console.print(
+            f"{title}: {done}/{total}, {now - begin:.0f} s, {left:.0f} s left  {text}",
+            markup=False,
+            highlight=False,
+        )
+
+    return advance
+
+
+def show_sweep(console: Console, sweep: Sweep) -> None:
+    """Print the transitions, the claims and the advised checkpoint."""
+    phases = list(sweep.table["phase"])
+    counts = "  ".join(
+        f"{phase} {phases.count(phase)}" for phase in ("order", "edge", "chaos")
+    )
+    console.print(f"[bold]{len(phases)} checkpoints[/]  {counts}", highlight=False)
+    _show_transitions(console, sweep)
+    _show_claims(console, sweep)
+    advice = sweep.advice
+    if advice.update is None:
+        console.print(f"[bold]{advice.reason}[/]", highlight=False)
+    else:
+        console.print(
+            f"[bold green]advised: {advice.name}[/] (update {advice.update}"
+            f"{_epoch(advice.epoch)}): {advice.reason}"
+            + _regret(advice.test_loss, advice.best_test_loss, advice.regret),
+            highlight=False,
+        )
+    _show_failures(console, sweep)
+
+
+def _epoch(epoch: float) -> str:
+    return "" if epoch != epoch else f", epoch {epoch:g}"
+
+
+def _regret(loss: float, best: float, regret: float) -> str:
+    if regret != regret:
+        return ""
+    return f"; its test loss is {loss:.4g}, the best {best:.4g} (regret {regret:.2g})"
+
+
+def _show_transitions(console: Console, sweep: Sweep) -> None:
+    lasting = [t for t in sweep.transitions if t.sustained]
+    raw = len(sweep.transitions) - len(lasting)
+    if not lasting:
+        console.print(f"no sustained transition ({raw} raw crossings)")
+        return
+    table = Table(title=f"sustained transitions ({raw} raw crossings beside)")
+    for column in ("direction", "update", "epoch", "edge (updates)", "width"):
+        table.add_column(column, justify="left" if column == "direction" else "right")
+    for t in lasting:
+        table.add_row(
+            t.direction.replace("_", " "),
+            f"{t.update:.0f}",
+            "" if t.epoch != t.epoch else f"{t.epoch:.1f}",
+            f"{t.edge[0]} - {t.edge[1]}",
+            str(t.width),
+        )
+    console.print(table)
+
+
+def _show_claims(console: Console, sweep: Sweep) -> None:
+    table = Table(title="the claims of Wei et al. 2025, on this run", show_lines=True)
+    for column in ("claim", "answer", "evidence"):
+        table.add_column(column)
+    style = {"holds": "green", "does not hold": "red"}
+    for claim in sweep.claims:
+        table.add_row(
+            f"{claim.number}. {claim.text}",
+            f"[{style.get(claim.answer, 'yellow')}]{claim.answer}[/]",
+            claim.evidence,
+        )
+    console.print(table)
+
+
+def _show_failures(console: Console, sweep: Sweep) -> None:
+    for name, message in sweep.failed[:10]:
+        console.print(f"failed: {name}: {message}", style="red", markup=False)
+    if len(sweep.failed) > 10:
+        console.print(f"... and {len(sweep.failed) - 10} more", style="red")

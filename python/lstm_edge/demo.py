@@ -1,0 +1,133 @@
+"""The demo: a small LSTM on real data, from the untrained net to the report.
+
+scikit-learn's digits are 8 x 8 images, read as 8 rows of 8. With Adam's beta2 at 0.99
+the falls of an overtrained net's test loss come within some hundred epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from lstm_edge import training
+from lstm_edge.checkpoints import CheckpointFile
+from lstm_edge.claims import find_descents
+from lstm_edge.metrics import read_metrics
+from lstm_edge.results import Sweep
+from lstm_edge.sweep import Progress, analyze
+
+SEED = 0
+"""The seed whose run the README shows."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything.
+
+    Attributes
+    ----------
+    hidden_size, epochs : int
+        Of the training.
+    samples : int
+        Of the asymptotic distance.
+    starts, steps, transient : int
+        Of the exponents.
+    dense : int
+        Every epoch up to this one is analysed.
+    grid : int
+        And every so many epochs later, and all within `around` epochs of a fall.
+    around : int
+    """
+
+    hidden_size: int = 100
+    epochs: int = 700
+    samples: int = 32
+    starts: int = 8
+    steps: int = 1000
+    transient: int = 1000
+    dense: int = 80
+    grid: int = 5
+    around: int = 8
+
+
+STANDARD = Size()
+QUICK = Size(hidden_size=32, epochs=60, samples=16, steps=500, dense=20, grid=2)
+FULL = Size(samples=500, steps=2000, dense=700, grid=1)
+
+
+def demo(
+    out: str | PathLike[str] = "lstm-edge-demo",
+    *,
+    size: Size = STANDARD,
+    seed: int = SEED,
+    on_training: Callable[[training.Progress], None] | None = None,
+    on_analysis: Callable[[Progress], None] | None = None,
+) -> Sweep:
+    """Train, analyse and report; a second call goes on where the first one ended.
+
+    Parameters
+    ----------
+    out : path
+        The run folder.
+    size : Size
+        `STANDARD`, `QUICK` or `FULL`.
+    seed : int
+        Of the training.
+    on_training, on_analysis : callable, optional
+        Called with the progress of either.
+
+    Returns
+    -------
+    Sweep
+        The report is in ``report.html`` of the run folder.
+    """
+    run = training.train(
+        "digits",
+        out,
+        hidden_size=size.hidden_size,
+        learning_rate=1e-2,
+        betas=(0.9, 0.99),
+        batch_size=64,
+        epochs=size.epochs,
+        seed=seed,
+        progress=on_training,
+    )
+    sweep = analyze(
+        run,
+        select=choose(run, size),
+        settings={
+            "lyapunov": {
+                "starts": size.starts,
+                "steps": size.steps,
+                "transient": size.transient,
+            },
+            "distance": {"samples": size.samples},
+        },
+        progress=on_analysis,
+    )
+    sweep.report(run / "report.html")
+    return sweep
+
+
+def choose(run: Path, size: Size) -> Callable[[CheckpointFile], bool]:
+    """Choose the checkpoints of a demo: all at first, then a grid, denser around falls.
+
+    Parameters
+    ----------
+    run : Path
+        A finished run with a checkpoint an epoch.
+    size : Size
+    """
+    history = read_metrics(None, run, [])
+    updates = np.array(sorted(history))
+    losses = np.array([history[update]["test_loss"] for update in updates.tolist()])
+    wanted = np.arange(len(updates)) % size.grid == 0
+    wanted[: size.dense] = wanted[-1] = True
+    for peak, _ in find_descents(losses).falls:
+        wanted[max(0, peak - size.around) : peak + size.around] = True
+    chosen = set(updates[wanted].tolist())
+    return lambda file: file.update in chosen

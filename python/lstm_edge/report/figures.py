@@ -1,0 +1,182 @@
+"""The figures of the report as files, with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstm_edge.errors import UsageError
+from lstm_edge.report.series import (
+    LINE_COLOURS,
+    PHASE_COLOURS,
+    Series,
+    make_series,
+)
+from lstm_edge.results import Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "svg", "pdf")
+MOST_DOTS = 2_000_000
+
+
+def save_figures(
+    sweep: Sweep, folder: str | PathLike[str], formats: Iterable[str] = ("png",)
+) -> list[Path]:
+    """Draw the figures of a sweep.
+
+    ``training``: losses, exponents and D~ against training time over the phases;
+    ``orbit_diagram``: where the samples end, against the same time.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    folder : path
+        Made where it is missing.
+    formats : iterable of {"png", "svg", "pdf"}
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    UsageError
+        Another format, or a folder that cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    target, wanted = Path(folder), tuple(formats)
+    for name in wanted:
+        if name not in FORMATS:
+            raise UsageError(f"formats: expected some of {FORMATS}, found {name!r}")
+    series = make_series(sweep, most_dots=MOST_DOTS)
+    drawings = {"training": _training, "orbit_diagram": _orbit_diagram}
+    written = []
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, draw in drawings.items():
+            figure = Figure(figsize=(10, 7.5 if name == "training" else 4), dpi=150)
+            draw(figure, series)
+            for suffix in wanted:
+                path = target / f"{name}.{suffix}"
+                figure.savefig(path, bbox_inches="tight")
+                written.append(path)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error})") from error
+    return written
+
+
+def _training(figure: Figure, series: Series) -> None:
+    losses, exponents, distance = figure.subplots(3, 1, sharex=True)
+    for name in ("train_loss", "test_loss"):
+        losses.plot(
+            series.loss_time,
+            getattr(series, name),
+            color=LINE_COLOURS[name],
+            label=name.replace("_", " "),
+            linewidth=1.2,
+        )
+    losses.set_yscale("log")
+    losses.set_ylabel("loss")
+    largest, error = series.column("lambda_max"), series.column("lambda_max_stderr")
+    colour = LINE_COLOURS["lambda_max"]
+    exponents.fill_between(
+        series.time,
+        largest - 2 * error,
+        largest + 2 * error,
+        color=colour,
+        alpha=0.3,
+        linewidth=0,
+    )
+    exponents.plot(
+        series.time, largest, color=colour, linewidth=1.2, label="largest over starts"
+    )
+    exponents.axhline(0, color="black", linewidth=0.6)
+    _clip_below(exponents, largest)
+    exponents.set_ylabel("largest exponent\n(nats per step)")
+    distance.plot(
+        series.time,
+        series.column("distance"),
+        color=LINE_COLOURS["distance"],
+        linewidth=1.2,
+        label="asymptotic distance",
+    )
+    distance.set_ylabel(r"$\tilde D$ (ln distance)")
+    distance.set_xlabel(series.unit)
+    for axes in (losses, exponents, distance):
+        _shade(axes, series)
+        axes.margins(x=0)
+        axes.legend(loc="upper right", fontsize=8, framealpha=0.8)
+    _mark_advice(losses, series)
+    _phase_key(losses)
+
+
+def _orbit_diagram(figure: Figure, series: Series) -> None:
+    axes = figure.subplots()
+    _shade(axes, series)
+    axes.plot(
+        *series.dots,
+        linestyle="none",
+        marker=".",
+        markersize=1.5,
+        markeredgewidth=0,
+        color="black",
+        alpha=0.5,
+        rasterized=True,
+    )
+    axes.margins(x=0)
+    axes.set_xlabel(series.unit)
+    axes.set_ylabel(r"$h_T\cdot 1$ minus its mean")
+    axes.set_title("orbit diagram: a dot a sample", fontsize=10)
+
+
+def _shade(axes: Axes, series: Series) -> None:
+    for phase, bands in series.bands.items():
+        spans = [(begin, end - begin) for begin, end in bands]
+        axes.broken_barh(
+            spans,
+            (0, 1),
+            transform=axes.get_xaxis_transform(),
+            color=PHASE_COLOURS[phase],
+            alpha=0.25,
+            linewidth=0,
+            zorder=0,
+        )
+
+
+def _clip_below(axes: Axes, values: Any) -> None:
+    """Let a few deep values not hide what happens around zero."""
+    finite = values[np.isfinite(values)]
+    if len(finite):
+        low, high = np.quantile(finite, 0.05), finite.max()
+        pad = 0.1 * max(high - low, 1e-3)
+        axes.set_ylim(min(low, 0) - pad, max(high, 0) + pad)
+
+
+def _mark_advice(axes: Axes, series: Series) -> None:
+    update = series.sweep.advice.update
+    if update is not None:
+        axes.axvline(series.at(update), color="black", linestyle="--", linewidth=1)
+        axes.set_title(
+            f"advised checkpoint: {series.unit} {series.at(update):g}", fontsize=10
+        )
+
+
+def _phase_key(axes: Axes) -> None:
+    from matplotlib.patches import Patch
+
+    handles, _ = axes.get_legend_handles_labels()
+    patches = [
+        Patch(color=colour, alpha=0.4, label=phase)
+        for phase, colour in PHASE_COLOURS.items()
+    ]
+    axes.legend(
+        handles=[*handles, *patches], loc="upper right", fontsize=8, framealpha=0.8
+    )

@@ -1,0 +1,121 @@
+"""What the page and the figures draw: series over training time, phases as bands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_edge.results import Sweep
+
+Floats = NDArray[np.float64]
+
+PHASE_COLOURS = {"order": "#56B4E9", "edge": "#F0E442", "chaos": "#D55E00"}
+"""Okabe & Ito (2008): told apart also by those who are colour-blind."""
+
+LINE_COLOURS = {
+    "test_loss": "#0072B2",
+    "train_loss": "#999999",
+    "distance": "#009E73",
+    "lambda_max": "#CC79A7",
+    "lambda_mean": "#999999",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """A sweep against training time.
+
+    Attributes
+    ----------
+    time : ndarray of shape (n,)
+        Epochs of the analysed checkpoints, or updates where epochs are not known.
+    unit : {"epoch", "update"}
+    loss_time, train_loss, test_loss : ndarray
+        Of all evaluations known, analysed or not.
+    bands : dict of phase to list of (begin, end)
+        Where each phase holds: halfway to the neighbouring checkpoints.
+    dots : (time, value), ndarrays
+        The orbit diagram: h_T . 1 of each sample minus the mean over the samples.
+    left_out : int
+        Dots left out to keep the drawing light: every checkpoint keeps the same share.
+    """
+
+    sweep: Sweep
+    time: Floats
+    unit: str
+    loss_time: Floats
+    train_loss: Floats
+    test_loss: Floats
+    bands: dict[str, list[tuple[float, float]]]
+    dots: tuple[Floats, Floats]
+    left_out: int
+
+    def column(self, name: str) -> Floats:
+        """Column of the sweep's table, as floats."""
+        return np.asarray(self.sweep.table[name], float)
+
+    def at(self, update: float) -> float:
+        """Time of an update."""
+        if self.unit == "update":
+            return update
+        known = self.sweep.table
+        return float(np.interp(update, known["update"], known["epoch"]))
+
+
+def make_series(sweep: Sweep, *, most_dots: int) -> Series:
+    """Prepare a sweep for drawing.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    most_dots : int
+        Of the orbit diagram.
+    """
+    table = sweep.table
+    epochs = np.asarray(table["epoch"], float)
+    unit = "epoch" if len(epochs) and np.isfinite(epochs).all() else "update"
+    time = epochs if unit == "epoch" else np.asarray(table["update"], float)
+    dots, left_out = _orbit_diagram(time, sweep.observable, most_dots)
+    evaluations = [
+        (metrics.get("epoch", np.nan) if unit == "epoch" else float(update), metrics)
+        for update, metrics in sweep.checkpoints.values()
+    ]
+    return Series(
+        sweep=sweep,
+        time=time,
+        unit=unit,
+        loss_time=np.array([t for t, _ in evaluations], float),
+        train_loss=np.array([m.get("train_loss", np.nan) for _, m in evaluations]),
+        test_loss=np.array([m.get("test_loss", np.nan) for _, m in evaluations]),
+        bands=_bands(time, list(table["phase"])),
+        dots=dots,
+        left_out=left_out,
+    )
+
+
+def _bands(time: Floats, phase: list[str]) -> dict[str, list[tuple[float, float]]]:
+    bands: dict[str, list[tuple[float, float]]] = {name: [] for name in PHASE_COLOURS}
+    if not len(time):
+        return bands
+    middle = (time[1:] + time[:-1]) / 2
+    edges = np.concatenate([time[:1], middle, time[-1:]])
+    begin = 0
+    for i in range(1, len(phase) + 1):
+        if i == len(phase) or phase[i] != phase[begin]:
+            if phase[begin] in bands:
+                bands[phase[begin]].append((float(edges[begin]), float(edges[i])))
+            begin = i
+    return bands
+
+
+def _orbit_diagram(
+    time: Floats, observable: list[Floats], most: int
+) -> tuple[tuple[Floats, Floats], int]:
+    total = sum(map(len, observable))
+    keep = max(1, -(-total // most))
+    values = [x[::keep] - x.mean() if len(x) else x for x in observable]
+    times = np.repeat(time, [len(x) for x in values])
+    joined = np.concatenate(values) if values else np.zeros(0)
+    return (times, joined), total - len(joined)
