@@ -32,7 +32,7 @@ def batch(count: int = 5, steps: int = 20) -> Any:
     return np.random.default_rng(2).standard_normal((count, steps, 3))
 
 
-def mean_free_distance(steps: int, samples: int, seed: int) -> float:
+def torch_distance(steps: int, samples: int, seed: int) -> float:
     """D~ of the chaotic net with float32 nn.LSTM: the protocol as the paper runs it."""
     arrays = nets.chaotic()
     lstm = nn.LSTM(1, 10, batch_first=True)
@@ -74,10 +74,10 @@ def test_chaos_gives_the_size_of_the_attractor() -> None:
 
 
 def test_chaos_gives_the_distance_that_torch_gives() -> None:
-    found = lstm_edge.asymptotic_distance(nets.chaotic(), steps=800, samples=300)
-    # rounding makes the orbits differ, so the means of 300 independent pairs are
+    found = lstm_edge.asymptotic_distance(nets.chaotic(), steps=400, samples=100)
+    # rounding makes the orbits differ, so the means of 100 independent pairs are
     # compared: the difference has sqrt(2) errors, and 4 of those are allowed
-    expected = mean_free_distance(800, 300, seed=0)
+    expected = torch_distance(400, 100, seed=0)
     assert abs(found.value - expected) < 4 * math.sqrt(2) * found.stderr
 
 

@@ -31,11 +31,11 @@ TOOLS = {"cargo", "cd", "git", "maturin", "open", "pip", "pre-commit", "pytest"}
 TOOLS |= {"python", "python3"}
 
 
-def blocks(language: str) -> list[Any]:
+def blocks(*languages: str) -> list[Any]:
     chosen = []
     for document in DOCUMENTS:
         found = BLOCK.findall(document.read_text())
-        examples = [body for kind, body in found if kind == language]
+        examples = [body for kind, body in found if kind in languages]
         if examples:
             chosen.append(pytest.param(examples, id=document.name))
     return chosen
@@ -71,7 +71,7 @@ def commands(text: str) -> Iterator[list[str]]:
                 yield shlex.split(part)
 
 
-@pytest.mark.parametrize("examples", blocks("console"))
+@pytest.mark.parametrize("examples", blocks("console", "sh", "bash", "shell"))
 def test_console_examples_are_commands_that_exist(
     examples: list[str], workplace: Path
 ) -> None:

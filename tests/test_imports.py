@@ -17,16 +17,36 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # The modules of this package and the packages of others that each may import, beside
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"_core", "checkpoints", "errors", "measures", "sweep"},
+    "__init__": {"_core", "checkpoints", "errors", "measures", "results", "sweep"},
     "errors": set(),
-    "result": {"numpy"},
+    "display": {"numpy"},
+    # checkpoint files
     "weights": {"numpy", "errors"},
     "formats": {"numpy", "safetensors", "torch", "errors"},
     "checkpoints": {"formats", "weights", "errors"},
+    "metrics": {"numpy", "checkpoints", "formats", "errors"},
+    # training writes them
     "tasks": {"numpy", "torch", "sklearn", "errors"},
     "runs": {"numpy", "torch", "checkpoints", "errors"},
     "training": {"numpy", "torch", "checkpoints", "errors", "runs", "tasks"},
-    "measures": {"numpy", "_core", "checkpoints", "weights", "result", "errors"},
+    # measures know weights, not files
+    "measures": {"numpy", "_core", "checkpoints", "weights", "display", "errors"},
+    # the sweep reads checkpoints and writes the store
+    "store": {"numpy", "safetensors", "errors"},
+    "sweep": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
+    | {"metrics", "store", "results"},
+    # everything after the store only reads rows
+    "transitions": {"numpy"},
+    "claims": {"numpy", "scipy", "transitions"},
+    "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
+    | {"claims", "report"},
+    "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"},
+    # the command line
+    "console": {"rich", "results"},
+    "demo": {"numpy", "checkpoints", "metrics", "claims", "results"}
+    | {"sweep", "training"},
+    "cli": {"click", "rich", "__version__", "console", "demo", "errors", "report"}
+    | {"results", "sweep", "training"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn")
 
@@ -74,6 +94,7 @@ def test_the_table_has_no_row_without_a_module() -> None:
 LIGHT = {
     "import": "",
     "measure": "lstm_edge.lyapunov(find_checkpoints(folder)[0].path, steps=9)",
+    "analyze": "lstm_edge.analyze(folder, settings={'distance': {'steps': 50}})",
 }
 
 

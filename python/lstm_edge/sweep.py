@@ -108,23 +108,26 @@ def analyze(
         Ctrl-C; all finished rows are kept.
     """
     places = [checkpoints] if isinstance(checkpoints, str | PathLike) else checkpoints
-    files = [f for f in find_checkpoints(*places) if select is None or select(f)]
+    found = find_checkpoints(*places)
+    files = [file for file in found if select is None or select(file)]
     if not files:
-        raise CheckpointError("select: expected some checkpoint to be chosen, found 0")
+        raise CheckpointError(
+            f"select: expected some of {len(found)} checkpoints to be chosen, found none"
+        )
     run = run_folder(files[0].path)
     plan = _Plan(
         inputs=_inputs(inputs, run),
         settings=_merged(settings, spectrum),
         module=module,
-        names=_names(files),
+        names=_names(found),
     )
     store_path = Path(out) if out is not None else run / "analysis.sqlite"
     with Store(store_path, write=True) as store:
-        table = read_metrics(Path(metrics) if metrics is not None else None, run, files)
+        table = read_metrics(Path(metrics) if metrics is not None else None, run, found)
         store.set_checkpoints(
             {
                 plan.names[file.path]: (file.update, table.get(file.update, {}))
-                for file in files
+                for file in found
             }
         )
         store.set_run(

@@ -75,16 +75,7 @@ def save_figures(
 
 def _training(figure: Figure, series: Series) -> None:
     losses, exponents, distance = figure.subplots(3, 1, sharex=True)
-    for name in ("train_loss", "test_loss"):
-        losses.plot(
-            series.loss_time,
-            getattr(series, name),
-            color=LINE_COLOURS[name],
-            label=name.replace("_", " "),
-            linewidth=1.2,
-        )
-    losses.set_yscale("log")
-    losses.set_ylabel("loss")
+    _losses(losses, series)
     largest, error = series.column("lambda_max"), series.column("lambda_max_stderr")
     colour = LINE_COLOURS["lambda_max"]
     exponents.fill_between(
@@ -113,9 +104,22 @@ def _training(figure: Figure, series: Series) -> None:
     for axes in (losses, exponents, distance):
         _shade(axes, series)
         axes.margins(x=0)
-        axes.legend(loc="upper right", fontsize=8, framealpha=0.8)
+    exponents.legend(loc="upper right", fontsize=8, framealpha=0.8)
     _mark_advice(losses, series)
-    _phase_key(losses)
+    _phase_key(figure)
+
+
+def _losses(axes: Axes, series: Series) -> None:
+    """Test loss on the left, train loss, which falls by decades, on the right."""
+    right = axes.twinx()
+    sides = ((axes, "test_loss"), (right, "train_loss"))
+    for side, name in sides:
+        colour = LINE_COLOURS[name]
+        side.plot(series.loss_time, getattr(series, name), color=colour, linewidth=1.2)
+        side.set_ylabel(name.replace("_", " "), color=colour)
+        side.set_yscale("log")
+    axes.set_zorder(right.get_zorder() + 1)
+    axes.patch.set_visible(False)
 
 
 def _orbit_diagram(figure: Figure, series: Series) -> None:
@@ -169,14 +173,18 @@ def _mark_advice(axes: Axes, series: Series) -> None:
         )
 
 
-def _phase_key(axes: Axes) -> None:
+def _phase_key(figure: Figure) -> None:
     from matplotlib.patches import Patch
 
-    handles, _ = axes.get_legend_handles_labels()
     patches = [
         Patch(color=colour, alpha=0.4, label=phase)
         for phase, colour in PHASE_COLOURS.items()
     ]
-    axes.legend(
-        handles=[*handles, *patches], loc="upper right", fontsize=8, framealpha=0.8
+    figure.legend(
+        handles=patches,
+        loc="upper center",
+        ncols=3,
+        fontsize=9,
+        frameon=False,
+        bbox_to_anchor=(0.5, 0.97),
     )

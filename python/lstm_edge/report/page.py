@@ -82,25 +82,44 @@ def _main_figure(series: Series) -> go.Figure:
         cols=1,
         shared_xaxes=True,
         vertical_spacing=0.03,
+        specs=[[{"secondary_y": row == 0}] for row in range(4)],
         row_heights=[0.27, 0.25, 0.2, 0.28],
     )
     for row, trace in _traces(series):
-        figure.add_trace(trace, row=row, col=1)
+        figure.add_trace(trace, row=row, col=1, secondary_y=trace.name == "train loss")
     figure.add_hline(y=0, line_width=1, line_color="#888", row=2, col=1)
     _shade(figure, series)
-    titles = ["loss", "exponent<br>(nats per step)", "D&#771; (ln)", "h<sub>T</sub>·1"]
+    titles = [
+        "test loss",
+        "exponent<br>(nats per step)",
+        "D&#771; (ln)",
+        "h<sub>T</sub>·1",
+    ]
     for row, title in enumerate(titles, 1):
-        figure.update_yaxes(title_text=title, row=row, col=1)
+        figure.update_yaxes(title_text=title, row=row, col=1, secondary_y=False)
     figure.update_yaxes(type="log", row=1, col=1)
+    figure.update_yaxes(
+        title_text="train loss",
+        type="log",
+        showgrid=False,
+        tickmode="auto",
+        nticks=5,
+        exponentformat="power",
+        row=1,
+        col=1,
+        secondary_y=True,
+    )
     figure.update_yaxes(range=_exponent_range(series), row=2, col=1)
     figure.update_xaxes(title_text=series.unit, row=4, col=1)
     figure.update_layout(
         height=860,
-        margin={"l": 80, "r": 20, "t": 60, "b": 50},
+        margin={"l": 80, "r": 20, "t": 40, "b": 50},
         hovermode="x unified",
         legend={"orientation": "h", "y": 1.03, "x": 0},
-        updatemenus=[_time_switch()],
     )
+    if len(series.time):
+        ends = {"clipmin": series.time.min(), "clipmax": series.time.max()}
+        figure.update_xaxes(autorangeoptions=ends)
     return figure
 
 
@@ -146,7 +165,11 @@ def _traces(series: Series) -> list[tuple[int, Any]]:
                     y=y,
                     name=name,
                     mode="lines",
-                    line={"color": LINE_COLOURS[key], "width": 1.5},
+                    line={
+                        "color": LINE_COLOURS[key],
+                        "width": 1.5,
+                        "dash": "dot" if key == "lambda_mean" else "solid",
+                    },
                     customdata=updates if row > 1 else None,
                     hovertemplate=f"%{{y{shown}}}"
                     + (" (update %{customdata})" if row > 1 else ""),
@@ -211,25 +234,6 @@ def _exponent_range(series: Series) -> list[float]:
     return [low - pad, high + pad]
 
 
-def _time_switch() -> dict[str, Any]:
-    axes = ["xaxis", "xaxis2", "xaxis3", "xaxis4"]
-    return {
-        "type": "buttons",
-        "direction": "right",
-        "x": 1,
-        "y": 1.08,
-        "xanchor": "right",
-        "buttons": [
-            {
-                "label": f"{kind} time",
-                "method": "relayout",
-                "args": [{f"{axis}.type": kind for axis in axes}],
-            }
-            for kind in ("linear", "log")
-        ],
-    }
-
-
 def _widths_figure(sweep: Sweep) -> go.Figure:
     lasting = [t for t in sweep.transitions if t.sustained]
     figure = go.Figure(
@@ -238,6 +242,7 @@ def _widths_figure(sweep: Sweep) -> go.Figure:
                 f"{t.direction.replace('_', ' ')}<br>at {t.update:.0f}" for t in lasting
             ],
             y=[t.width for t in lasting],
+            width=0.5,
             marker_color=[PHASE_COLOURS[t.direction.split("_")[1]] for t in lasting],
             hovertemplate="%{y} updates<extra></extra>",
         )
@@ -298,8 +303,8 @@ def _verdict(sweep: Sweep) -> str:
 def _caption(series: Series) -> str:
     text = (
         "Shaded: the phase of each checkpoint. Exponents are in nats per step, with "
-        "two standard errors; below, one dot for each sample, the sum of h after the last "
-        "step minus its mean over the samples."
+        "two standard errors; below, one dot for each sample, the sum of h after the "
+        "last step minus its mean over the samples."
     )
     if series.left_out:
         text += f" {series.left_out:,} dots are left out to keep the page light."
@@ -341,7 +346,8 @@ def _transitions(series: Series) -> str:
 def _claims(sweep: Sweep) -> str:
     items = "".join(
         f'<li class="{claim.answer.replace(" ", "-")}">'
-        f"<b>{html.escape(claim.text)}</b> <em>{html.escape(claim.answer)}</em><br>{html.escape(claim.evidence)}</li>"
+        f"<b>{html.escape(claim.text)}</b> <em>{html.escape(claim.answer)}</em>"
+        f"<br>{html.escape(claim.evidence)}</li>"
         for claim in sweep.claims
     )
     return f"<ol>{items}</ol>"
