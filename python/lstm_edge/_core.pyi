@@ -6,6 +6,18 @@ from typing import Any, final
 from numpy import float64
 from numpy.typing import NDArray
 
+__all__ = [
+    "Cancel",
+    "StateMap",
+    "__version__",
+    "asymptotic_distance",
+    "lyapunov",
+    "orbit",
+    "perturbation",
+    "tangent_frame",
+    "vector_units",
+]
+
 __version__: str
 
 @final

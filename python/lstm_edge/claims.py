@@ -35,6 +35,9 @@ SHIFTS = 10_000
 
 SIGNIFICANCE = 0.05
 
+WIDEST = 0.25
+"""Share of the run that the first edge may take for claim 3 to say anything."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -268,6 +271,16 @@ def _best_at_the_first(
     regret = float(loss[there] - loss[best])
     # at the transition: within its edge, or as far beyond it as half the edge is wide
     low, high = first.edge[0], first.edge[1] + first.width / 2
+    share = (high - low) / max(float(updates[-1] - updates[0]), 1.0)
+    if share > WIDEST:
+        return Claim(
+            3,
+            text,
+            UNKNOWN,
+            f"the first edge, updates {first.edge[0]} to {first.edge[1]}, takes so "
+            "much of the run that any optimum might lie in it",
+            {"best_update": float(updates[best]), "regret": regret},
+        )
     return Claim(
         3,
         text,

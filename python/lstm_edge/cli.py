@@ -271,3 +271,30 @@ def report(
     else:
         for path in written:
             click.echo(path)
+
+
+@main.command()
+@click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
+@click.option("--large", is_flag=True, help="Also H = 128 and 256: some minutes.")
+@_json
+def bench(rounds: int, large: bool, as_json: bool) -> None:
+    r"""Time this machine, side by side with torch, NumPy and JAX on the same work.
+
+    A ratio is the time of the fastest peer over ours: above 1 we are faster.
+
+    \b
+    Example:
+      lstm-edge bench --rounds 3
+    """
+    from lstm_edge.bench import describe_machine, run_benchmarks
+
+    if not as_json:
+        click.echo(describe_machine())
+    for found in run_benchmarks(rounds=rounds, large=large):
+        if as_json:
+            click.echo(json.dumps(vars(found)))
+            continue
+        low, high = found.spread
+        click.echo(f"\n{found.work}\n  {found.ratio:.2f} x  ({low:.2f} to {high:.2f})")
+        for name, seconds in found.seconds.items():
+            click.echo(f"  {seconds:9.4f} s  {name}")

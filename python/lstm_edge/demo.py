@@ -47,7 +47,7 @@ class Size:
     epochs: int = 700
     samples: int = 32
     starts: int = 8
-    steps: int = 1000
+    steps: int = 2000
     transient: int = 1000
     dense: int = 80
     grid: int = 5
@@ -55,8 +55,8 @@ class Size:
 
 
 STANDARD = Size()
-QUICK = Size(hidden_size=32, epochs=60, samples=16, steps=500, dense=20, grid=2)
-FULL = Size(samples=500, steps=2000, dense=700, grid=1)
+QUICK = Size(hidden_size=32, epochs=60, samples=16, dense=20, grid=2)
+FULL = Size(samples=500, dense=700, grid=1)
 
 
 def demo(

@@ -112,7 +112,7 @@ def analyze(
     files = [file for file in found if select is None or select(file)]
     if not files:
         raise CheckpointError(
-            f"select: expected some of {len(found)} checkpoints to be chosen, found none"
+            f"select: expected some of {len(found)} checkpoints, found none chosen"
         )
     run = run_folder(files[0].path)
     plan = _Plan(

@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
 from lstm_edge.display import describe, plain
-from lstm_edge.measures.regime import core_call, count, make_regime
+from lstm_edge.measures.regime import (
+    core_call,
+    count,
+    make_regime,
+    positive,
+    refuse_beyond_memory,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +125,7 @@ def asymptotic_distance(
     found = as_weights(weights, module=module)
     regime = make_regime(found, inputs, dtype=dtype)
     samples = count("samples", samples)
+    refuse_beyond_memory("samples", 4 * samples * found.state_size)
     if regime.at_rest and regime.sequences is not None:
         samples = min(samples, len(regime.sequences))
     per_sample, observable = core_call(
@@ -127,9 +134,9 @@ def asymptotic_distance(
         regime.map,
         regime.sequences,
         steps=count("steps", steps),
-        noise=float(noise),
+        noise=positive("noise", noise),
         samples=samples,
-        floor=float(floor),
+        floor=positive("floor", floor),
         seed=count("seed", seed, 0),
         threads=None if threads is None else count("threads", threads),
         cancel=cancel,

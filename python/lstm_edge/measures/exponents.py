@@ -11,9 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
 from lstm_edge.display import describe, plain
-from lstm_edge.errors import UsageError
 from lstm_edge.measures.phase import classify, zero_margin
-from lstm_edge.measures.regime import core_call, count, initial_states, make_regime
+from lstm_edge.measures.regime import (
+    core_call,
+    count,
+    initial_states,
+    make_regime,
+    positive,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +141,7 @@ def lyapunov(
         As `lstm_edge.as_weights` takes it.
     inputs : array_like of shape (I,), (T, I) or (B, T, I), optional
         Constant input, one sequence that all starts read, or a batch of which every
-        start reads one from the zero state. After T steps zeros follow. Default: zero
+        start reads one. After T steps zeros follow. Default: zero
         input. With a drive that lasts through the measured steps the exponents are
         conditional ones (Vogt et al. 2022); they may not straddle its end.
     k : int, optional
@@ -147,12 +152,14 @@ def lyapunov(
         Steps before them; the tangent frame turns along.
     starts : int
         Ensemble of initial states. Default starts are uniform in (-1, 1) in every
-        component; for a batch of inputs each is the zero state with its own sequence.
+        component; for a batch of inputs each is the zero state with its own sequence,
+        and only starts beyond the number of sequences are random again.
     initial_state : array_like of shape (n,) or (starts, n), optional
         In the order (h_1, c_1, ..., h_L, c_L).
     interval : int or "auto"
         Steps q between orthonormalisations. "auto" chooses from the growth of the
-        condition number so that exponents stay within 1e-8 of interval 1.
+        condition number so that exponents stay within 1e-8 of interval 1 (in float32:
+        some 1e-4).
     closed_loop : bool
         Feed the readout of the last state back as the input.
     dt : float
@@ -200,8 +207,7 @@ def lyapunov(
     states, starts = initial_states(
         found, initial_state, count("starts", starts), regime.dtype
     )
-    if not (np.isfinite(dt) and dt > 0):
-        raise UsageError(f"dt: expected a positive number, found {dt!r}")
+    dt = positive("dt", dt)
     every = None if interval == "auto" else count("interval", interval)
     per_start, batches, used = core_call(
         found,

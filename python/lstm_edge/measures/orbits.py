@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
 from lstm_edge.display import describe, plain
-from lstm_edge.measures.regime import core_call, count, initial_states, make_regime
+from lstm_edge.measures.regime import (
+    core_call,
+    count,
+    initial_states,
+    make_regime,
+    refuse_beyond_memory,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +100,8 @@ def orbit(
     states, starts = initial_states(
         found, initial_state, count("starts", starts), regime.dtype
     )
+    # the core's copy and ours
+    refuse_beyond_memory("steps", 2 * starts * count("steps", steps) * found.state_size)
     recorded = core_call(
         found,
         _core.orbit,

@@ -13,7 +13,9 @@ closed loop        the readout of the last state    those of the autonomous map
 
 from __future__ import annotations
 
+import math
 import operator
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,7 @@ from lstm_edge.errors import UsageError
 from lstm_edge.weights import Weights
 
 _DTYPES = ("float32", "float64")
+_MOST = 2**53
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def make_regime(
     kind = np.dtype(dtype)
     layers = [
         tuple(
-            np.ascontiguousarray(array, kind)
+            cast(f"{weights.source}: a weight", array, kind)
             for array in (
                 layer.weight_ih,
                 layer.weight_hh,
@@ -136,9 +139,75 @@ def count(name: str, value: Any, least: int = 1) -> int:
         number = operator.index(value)
     except TypeError:
         number = least - 1
-    if number < least:
-        raise UsageError(f"{name}: expected an integer >= {least}, found {value!r}")
+    if not least <= number <= _MOST:
+        raise UsageError(
+            f"{name}: expected an integer from {least} to 2^53, found {value!r}"
+        )
     return number
+
+
+def positive(name: str, value: Any) -> float:
+    """Check an argument that measures something.
+
+    Raises
+    ------
+    UsageError
+        If it is no finite number above zero.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise UsageError(f"{name}: expected a positive number, found {value!r}")
+    return number
+
+
+def refuse_beyond_memory(name: str, numbers: int) -> None:
+    """Refuse what would take more memory than the machine has.
+
+    Parameters
+    ----------
+    name : str
+        The argument to blame.
+    numbers : int
+        How many float64 it asks for.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return  # the system does not tell
+    if 8 * numbers > memory:
+        raise UsageError(
+            f"{name}: asks for {8 * numbers / 2**30:.0f} GiB, this machine has "
+            f"{memory / 2**30:.0f}; take fewer"
+        )
+
+
+def cast(name: str, value: Any, kind: np.dtype[Any]) -> NDArray[Any]:
+    """Bring numbers into the dtype of the map.
+
+    Raises
+    ------
+    UsageError
+        If they are no numbers, or too large for it.
+    """
+    try:
+        given = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{name}: expected an array of numbers, found {type(value).__name__}"
+        ) from None
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(given, kind)
+    if not np.isfinite(array).all():
+        worst = given.flat[int(np.argmin(np.isfinite(array)))]
+        raise UsageError(f"{name}: expected finite numbers in {kind}, found {worst:g}")
+    return array
 
 
 def initial_states(
@@ -153,9 +222,10 @@ def initial_states(
     UsageError
         Another shape.
     """
+    refuse_beyond_memory("starts", starts * weights.state_size)
     if initial_state is None:
         return None, starts
-    array = np.asarray(initial_state, kind)
+    array = cast("initial_state", initial_state, kind)
     n = weights.state_size
     if array.ndim not in (1, 2) or array.shape[-1] != n or array.size == 0:
         raise UsageError(
@@ -168,12 +238,7 @@ def initial_states(
 
 
 def _inputs(weights: Weights, inputs: ArrayLike, kind: np.dtype[Any]) -> NDArray[Any]:
-    try:
-        array = np.ascontiguousarray(inputs, kind)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"inputs: expected an array of numbers, found {type(inputs).__name__}"
-        ) from None
+    array = cast("inputs", inputs, kind)
     size = weights.input_size
     if array.ndim not in (1, 2, 3) or array.shape[-1] != size or array.size == 0:
         raise UsageError(
@@ -202,4 +267,4 @@ def _readout(
             f"{weights.source}: closed_loop needs a readout with as many outputs as "
             f"the net has inputs ({weights.input_size}), found {len(weight)}"
         )
-    return np.ascontiguousarray(weight, kind), np.ascontiguousarray(bias, kind)
+    return cast("readout_weight", weight, kind), cast("readout_bias", bias, kind)

@@ -4,7 +4,7 @@
 //! eʳ − 1 = r + r² q(r) and q interpolates at Chebyshev nodes. The only operations are correctly
 //! rounded ones, so every vector unit gives the same bits. Errors, over the whole range: at most
 //! 2 ulp in `f64` and 3 ulp in `f32`; relative accuracy is kept near zero and in the tails, and
-//! signed zeros, infinities and NaN come out right (tests/test_activation.py measures it).
+//! signed zeros, infinities and NaN come out right (the tests measure it).
 
 #![allow(clippy::excessive_precision)] // constants as computed
 

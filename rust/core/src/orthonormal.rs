@@ -224,7 +224,8 @@ impl<L: Lanes, S: Spread<L>> Reflections<L, S> {
 
 /// Replaces V by Q and writes R_ii, one vector of lanes for each i, into `diagonal`.
 ///
-/// R_ii below the rounding of its own column is written as zero.
+/// R_ii below the rounding of its own column cannot be told from zero: then that rounding is
+/// written instead, with a minus.
 #[inline(always)]
 pub fn orthonormalise<L: Lanes, S: Spread<L>>(
     frame: &mut Frame<L>,
@@ -349,10 +350,10 @@ fn factorise<L: Lanes, S: Spread<L>>(
         let pivot = S::lanes(p[0][j]);
         let head = pivot + norm.copysign(pivot);
         p[0][j] = S::entry(head, i);
-        // what is left below rounding has no direction: no reflection, and R_ii = 0
+        // what is left below rounding has no direction: no reflection
         tau[j] = norm.less(rounding, L::zero(), one / (norm * head.abs()));
         sign[i] = -one.copysign(pivot);
-        diagonal[i] = norm.less(rounding, L::zero(), norm);
+        diagonal[i] = norm.less(rounding, -rounding, norm);
         for column in S::column(i)..=S::column(last - 1) {
             let (panel, c) = frame.place[column];
             let panel = &mut frame.panels[panel];

@@ -9,11 +9,11 @@
 //!
 //! A transient is dropped first, and the frame turns along it.
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, Axis, s};
 
 use crate::ensemble::{Execution, gaussian_frame};
 use crate::error::Error;
-use crate::lanes::{Kernel, Lanes, Real, dispatch};
+use crate::lanes::{Isa, Kernel, Lanes, Real, dispatch};
 use crate::map::{Drive, StateMap};
 use crate::orbit::{Starts, fill_inputs};
 use crate::orthonormal::{
@@ -24,8 +24,11 @@ use crate::orthonormal::{
 pub const BATCHES: usize = 32;
 
 /// ln R_11 − ln R_kk that one interval may gather. Rounding costs R_kk about ε e^spread of its
-/// value, so e¹⁵ keeps an exponent of an `f64` run within 1e-8 of interval 1.
-const SPREAD: f64 = 15.0;
+/// value: 5/12 of the digits (15 in `f64`) keep an exponent within 1e-8 of interval 1, and within
+/// about 1e-4 in `f32`.
+fn widest_spread<T: Real>() -> f64 {
+    -T::EPSILON.ln() * 5.0 / 12.0
+}
 
 /// Steps of the pilot run that chooses the interval, and the longest interval it may choose.
 const PILOT: usize = 64;
@@ -78,7 +81,7 @@ pub fn lyapunov<T: Real, M: StateMap<T>>(
     };
     loop {
         let (exponents, spread) = ensemble(map, drive, starts, settings, interval, execution)?;
-        if settings.interval.is_some() || interval == 1 || spread <= SPREAD {
+        if settings.interval.is_some() || interval == 1 || spread <= widest_spread::<T>() {
             return Ok(exponents);
         }
         interval = interval.div_ceil(2).min(interval - 1);
@@ -93,7 +96,10 @@ fn check<T: Real, M: StateMap<T>>(
 ) -> Result<(), Error> {
     starts.check(map)?;
     let n = map.dim();
-    let (begin, end) = (settings.transient, settings.transient + settings.steps);
+    let begin = settings.transient;
+    let Some(end) = begin.checked_add(settings.steps) else {
+        return Err(Error::settings("steps", "more than can be counted"));
+    };
     if settings.k == 0 || settings.k > n {
         let reason = format!("expected 1 to {n} (the dimension), found {}", settings.k);
         return Err(Error::settings("k", reason));
@@ -137,7 +143,7 @@ fn pilot<T: Real, M: StateMap<T>>(
     short.steps = PILOT;
     let (_, spread) = ensemble(map, drive, &first, &short, 1, execution)?;
     let mut interval = 1;
-    while interval < LONGEST && spread * ((interval + 1) as f64) <= SPREAD {
+    while interval < LONGEST && spread * ((interval + 1) as f64) <= widest_spread::<T>() {
         interval += 1;
     }
     Ok(interval)
@@ -153,7 +159,7 @@ fn ensemble<T: Real, M: StateMap<T>>(
     execution: Execution<'_>,
 ) -> Result<(Exponents, f64), Error> {
     let (count, k) = (starts.states.nrows(), settings.k);
-    let lanes = dispatch(execution.isa, WidthOf::<T>(std::marker::PhantomData));
+    let (isa, lanes) = vector_unit::<T>(count, execution);
     // starts fill the lanes as long as the tangent vectors would not: fewer columns to push;
     // beyond that a start of its own is a smaller frame, and more to share among threads
     let over_tangents =
@@ -171,7 +177,7 @@ fn ensemble<T: Real, M: StateMap<T>>(
             interval,
             execution,
         };
-        dispatch(execution.isa, follow)
+        dispatch(isa, follow)
     })?;
     let intervals = settings.steps.div_ceil(interval);
     let mut batches = Array3::from_elem((count, BATCHES.min(intervals), k), 0.0);
@@ -187,6 +193,11 @@ fn ensemble<T: Real, M: StateMap<T>>(
                 let sum = growth.sums[b * k + i];
                 batches[[start, b, i]] = sum / length as f64;
                 total += sum;
+            }
+            // flat in most intervals: the map takes this direction to a point
+            if 2 * growth.flat[i] > intervals {
+                batches.slice_mut(s![start, .., i]).fill(f64::NEG_INFINITY);
+                total = f64::NEG_INFINITY;
             }
             per_start[[start, i]] = total / settings.steps as f64;
         }
@@ -214,6 +225,18 @@ fn batch_lengths(steps: usize, interval: usize) -> Vec<usize> {
     lengths
 }
 
+/// The widest vector unit that leaves no thread without starts, and how many lanes it has. All
+/// units give the same bits.
+fn vector_unit<T: Real>(count: usize, execution: Execution<'_>) -> (Isa, usize) {
+    let width = |isa| dispatch(isa, WidthOf::<T>(std::marker::PhantomData));
+    let widest = (execution.isa, width(execution.isa));
+    let idle = count.div_ceil(widest.1) < execution.width();
+    if widest.0 == Isa::Avx512 && idle && Isa::available().contains(&Isa::Avx2) {
+        return (Isa::Avx2, width(Isa::Avx2));
+    }
+    widest
+}
+
 struct WidthOf<T>(std::marker::PhantomData<T>);
 
 impl<T: Real> Kernel<T> for WidthOf<T> {
@@ -224,9 +247,11 @@ impl<T: Real> Kernel<T> for WidthOf<T> {
     }
 }
 
-/// Σ ln R_ii of one start: (batches, k), and the largest ln R_11 − ln R_kk of an interval.
+/// Σ ln R_ii of one start: (batches, k); in how many intervals R_ii could not be told from zero
+/// (k); and the largest ln R_11 − ln R_kk of an interval.
 struct Growth {
     sums: Vec<f64>,
+    flat: Vec<usize>,
     spread: f64,
 }
 
@@ -281,6 +306,7 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
         let mut growths: Vec<Growth> = (0..count)
             .map(|_| Growth {
                 sums: vec![0.0; BATCHES.min(intervals) * k],
+                flat: vec![0; k],
                 spread: 0.0,
             })
             .collect();
@@ -327,10 +353,11 @@ impl Growth {
     fn add<L: Lanes>(&mut self, diagonal: &[L], lane: usize, batch: usize) {
         let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
         let sums = self.sums[batch * diagonal.len()..].iter_mut();
-        for (sum, r) in sums.zip(diagonal) {
+        for ((sum, flat), r) in sums.zip(&mut self.flat).zip(diagonal) {
             let r: f64 = r.as_slice()[lane].into();
-            let growth = r.ln();
+            let growth = r.abs().ln();
             *sum += growth;
+            *flat += usize::from(r < 0.0);
             least = least.min(growth);
             most = most.max(growth);
         }
