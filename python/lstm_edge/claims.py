@@ -120,7 +120,9 @@ def find_descents(
         begin + a + int(np.argmin(after[a:b]))
         for a, b in pairwise([0, *peaks.tolist(), len(after)])
     ]
-    return Descents(np.asarray(valleys, np.int64), begin + np.asarray(peaks, np.int64))
+    # the peaks of the loss itself, each between its two valleys
+    peaks = [a + int(np.argmax(values[a:b])) for a, b in pairwise(valleys)]
+    return Descents(np.asarray(valleys, np.int64), np.asarray(peaks, np.int64))
 
 
 def _standing_minimum(values: Floats, stands: int) -> int:
