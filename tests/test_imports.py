@@ -43,9 +43,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"},
     # the command line
     "console": {"rich", "results"},
+    "bench": {"numpy", "_core", "errors", "measures", "torch", "jax"},
     "demo": {"numpy", "checkpoints", "metrics", "claims", "results"}
     | {"sweep", "training"},
-    "cli": {"click", "rich", "__version__", "console", "demo", "errors", "report"}
+    "cli": {"click", "rich", "__version__", "bench", "console", "demo", "errors"}
+    | {"report"}
     | {"results", "sweep", "training"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn")

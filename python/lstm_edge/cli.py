@@ -13,6 +13,7 @@ import click
 from lstm_edge import __version__
 from lstm_edge.errors import LstmEdgeError, UsageError
 
+Advance = Callable[[str, int, int, str], None]
 DONE, FAILED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -86,28 +87,30 @@ def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> N
         raise UsageError("--quick, --full: expected one of them, found both")
     size = demos.QUICK if quick else demos.FULL if full else demos.STANDARD
     console = Console()
-    with (
-        progress(console, "training ", quiet) as trained,
-        progress(console, "analysing", quiet) as analysed,
-    ):
+    with progress(console, quiet) as advance:
         sweep = demos.demo(
             out,
             size=size,
             seed=demos.SEED if seed is None else seed,
-            on_training=_training_line(trained),
-            on_analysis=lambda p: analysed(p.done, p.total, p.name),
+            on_training=_training_line(advance),
+            on_analysis=_analysis_line(advance),
         )
     show_sweep(console, sweep)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True, highlight=False)
     sys.exit(SOME_FAILED if sweep.failed else DONE)
 
 
-def _training_line(advance: Callable[[int, int, str], None]) -> Callable[[Any], None]:
+def _training_line(advance: Advance) -> Callable[[Any], None]:
     return lambda p: advance(
+        "training",
         int(p.epoch),
         p.epochs,
         f"test loss {p.test_loss:.3f}, accuracy {p.test_accuracy:.1%}",
     )
+
+
+def _analysis_line(advance: Advance) -> Callable[[Any], None]:
+    return lambda p: advance("analysing", p.done, p.total, p.name)
 
 
 @main.command()
@@ -146,7 +149,7 @@ def train(task: str, quiet: bool, **settings: Any) -> None:
     from lstm_edge.training import train as train_task
 
     console = Console()
-    with progress(console, "training", quiet) as advance:
+    with progress(console, quiet) as advance:
         run = train_task(task, **settings, progress=_training_line(advance))
     console.print(f"run: {run}", soft_wrap=True, highlight=False)
     console.print(f"next: lstm-edge analyze {run}", soft_wrap=True, highlight=False)
@@ -202,12 +205,12 @@ def analyze(
         "distance": _known({"samples": samples, "seed": seed}),
     }
     console = Console()
-    with progress(console, "analysing", quiet or as_json) as advance:
+    with progress(console, quiet or as_json) as advance:
         sweep = sweep_over(
             checkpoints,
             inputs=None if zero else "probe",
             settings=settings,
-            progress=lambda p: advance(p.done, p.total, p.name),
+            progress=_analysis_line(advance),
             **options,
         )
     if as_json:

@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
 LOG_SECONDS = 60.0
 """Between two lines of progress where there is no terminal."""
 
-Advance = Callable[[int, int, str], None]
-"""``advance(done, total, text)``"""
+Advance = Callable[[str, int, int, str], None]
+"""``advance(stage, done, total, text)``"""
 
 
 @contextmanager
-def progress(console: Console, title: str, quiet: bool) -> Iterator[Advance]:
-    """Show a bar on a terminal, a line a minute in a log, nothing when quiet."""
+def progress(console: Console, quiet: bool) -> Iterator[Advance]:
+    """Show bars on a terminal, a line a minute in a log, nothing when quiet."""
     if quiet:
-        yield lambda done, total, text: None
+        yield lambda stage, done, total, text: None
     elif console.is_terminal:
         with Progress(
             TextColumn("{task.description}"),
@@ -43,27 +44,36 @@ def progress(console: Console, title: str, quiet: bool) -> Iterator[Advance]:
             TextColumn("left", style="dim"),
             TimeRemainingColumn(),
             console=console,
-        ) as bar:
-            task = bar.add_task(title, total=None, text="")
-            yield lambda done, total, text: bar.update(
-                task, completed=done, total=total, text=text
-            )
+        ) as bars:
+            yield _bar_a_stage(bars)
     else:
-        yield _line_a_minute(console, title)
+        yield _line_a_minute(console)
 
 
-def _line_a_minute(console: Console, title: str) -> Advance:
-    begin = last = time.monotonic()
+def _bar_a_stage(bars: Progress) -> Advance:
+    tasks: dict[str, TaskID] = {}
 
-    def advance(done: int, total: int, text: str) -> None:
-        nonlocal last
+    def advance(stage: str, done: int, total: int, text: str) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total, text=text)
+        bars.update(tasks[stage], completed=done, total=total, text=text)
+
+    return advance
+
+
+def _line_a_minute(console: Console) -> Advance:
+    begun: dict[str, float] = {}
+    printed: dict[str, float] = {}
+
+    def advance(stage: str, done: int, total: int, text: str) -> None:
         now = time.monotonic()
-        if done < total and now - last < LOG_SECONDS:
+        begin = begun.setdefault(stage, now)
+        if done < total and now - printed.setdefault(stage, now) < LOG_SECONDS:
             return
-        last = now
+        printed[stage] = now
         left = (now - begin) * (total - done) / max(done, 1)
         console.print(
-            f"{title}: {done}/{total}, {now - begin:.0f} s, {left:.0f} s left  {text}",
+            f"{stage}: {done}/{total}, {now - begin:.0f} s, {left:.0f} s left  {text}",
             markup=False,
             highlight=False,
         )

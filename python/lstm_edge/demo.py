@@ -20,7 +20,7 @@ from lstm_edge.metrics import read_metrics
 from lstm_edge.results import Sweep
 from lstm_edge.sweep import Progress, analyze
 
-SEED = 0
+SEED = 9
 """The seed whose run the README shows."""
 
 
