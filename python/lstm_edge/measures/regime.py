@@ -197,13 +197,13 @@ def cast(name: str, value: Any, kind: np.dtype[Any]) -> NDArray[Any]:
         If they are no numbers, or too large for it.
     """
     try:
-        given = np.asarray(value, np.float64)
+        given = np.asarray(value)
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(given, kind)
     except (TypeError, ValueError):
         raise UsageError(
             f"{name}: expected an array of numbers, found {type(value).__name__}"
         ) from None
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(given, kind)
     if not np.isfinite(array).all():
         worst = given.flat[int(np.argmin(np.isfinite(array)))]
         raise UsageError(f"{name}: expected finite numbers in {kind}, found {worst:g}")
