@@ -116,13 +116,27 @@ def find_descents(
     width = max(1, round(0.01 * len(values))) | 1
     smooth = median_filter(after, width, mode="nearest")
     peaks, _ = find_peaks(smooth, prominence=prominence)
+    peaks = _apart(smooth, peaks.tolist(), prominence)
     valleys = [
         begin + a + int(np.argmin(after[a:b]))
-        for a, b in pairwise([0, *peaks.tolist(), len(after)])
+        for a, b in pairwise([0, *peaks, len(after)])
     ]
     # the peaks of the loss itself, each between its two valleys
     peaks = [a + int(np.argmax(values[a:b])) for a, b in pairwise(valleys)]
     return Descents(np.asarray(valleys, np.int64), np.asarray(peaks, np.int64))
+
+
+def _apart(values: Floats, peaks: list[int], prominence: float) -> list[int]:
+    """Make one peak of those on a common plateau: no valley of their own between."""
+    kept: list[int] = []
+    for peak in peaks:
+        if kept:
+            valley = values[kept[-1] : peak].min()
+            if valley > min(values[kept[-1]], values[peak]) - prominence:
+                kept[-1] = max(kept[-1], peak, key=values.__getitem__)
+                continue
+        kept.append(peak)
+    return kept
 
 
 def _standing_minimum(values: Floats, stands: int) -> int:

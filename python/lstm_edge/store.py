@@ -176,6 +176,18 @@ class Store:
                 advice = "what was written before is kept; run the command again"
             raise StoreError(f"{self.path}: {text}; {advice}") from error
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of it or nothing."""
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._connection.execute("COMMIT")
+
     def close(self) -> None:
         """Close the file and let other writers in."""
         self._connection.close()
@@ -212,8 +224,7 @@ class Store:
         self, checkpoints: Mapping[str, tuple[int, Mapping[str, float]]]
     ) -> None:
         """Keep the update of each checkpoint, and what training said about it."""
-        with self._explained():
-            self._connection.execute("BEGIN")
+        with self._transaction():
             self._connection.executemany(
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?)",
                 [
@@ -221,7 +232,6 @@ class Store:
                     for name, (update, metrics) in checkpoints.items()
                 ],
             )
-            self._connection.execute("COMMIT")
 
     def checkpoints(self) -> dict[str, tuple[int, dict[str, float]]]:
         """Name to (update, metrics), in ascending order of update."""
@@ -244,8 +254,7 @@ class Store:
 
     def put(self, row: Row, version: str) -> None:
         """Commit a row; a failure of the same checkpoint's measure is forgotten."""
-        with self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._forget_failures(row.name, row.measure)
             self._connection.execute(
                 "INSERT OR REPLACE INTO results (name, measure, key, revision, "
@@ -267,7 +276,6 @@ class Store:
                     version,
                 ),
             )
-            self._connection.execute("COMMIT")
 
     def copy(self, key: str, name: str) -> None:
         """Give a checkpoint the result that another one with the same weights has."""

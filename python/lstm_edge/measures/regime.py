@@ -198,6 +198,8 @@ def cast(name: str, value: Any, kind: np.dtype[Any]) -> NDArray[Any]:
     """
     try:
         given = np.asarray(value)
+        if given.dtype.kind not in "biuf":
+            raise TypeError
         with np.errstate(over="ignore"):
             array = np.ascontiguousarray(given, kind)
     except (TypeError, ValueError):

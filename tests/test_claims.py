@@ -1,0 +1,113 @@
+"""Each claim can come out each way, by its own numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lstm_edge.claims import (
+    FAILS,
+    HOLDS,
+    UNKNOWN,
+    association,
+    check_claims,
+    find_descents,
+)
+from lstm_edge.transitions import Transition
+
+
+def loss_with_falls(falls: list[int], n: int = 700) -> NDArray[np.float64]:
+    """A loss that falls to epoch 40, then creeps up and drops after each of `falls`."""
+    epochs = np.arange(n)
+    loss = 0.1 + 2.0 * np.exp(-epochs / 8)
+    begin = 40
+    for end in [*falls, n]:
+        rising = epochs[begin:end] - begin
+        loss[begin:end] = 0.12 + 0.1 * (1 - np.exp(-rising / 80))
+        begin = end
+    return loss
+
+
+def onset(edge: tuple[int, int]) -> Transition:
+    return Transition(
+        "to_chaos", edge[1], (edge[1] - 1, edge[1]), edge, edge[1] - edge[0], True
+    )
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.005, 0.01, 0.02])
+@pytest.mark.parametrize("falls", [[], [300], [290, 570]])
+def test_planted_falls_are_found_and_none_is_invented(
+    falls: list[int], noise: float
+) -> None:
+    random = np.random.default_rng(0)
+    loss = loss_with_falls(falls) * np.exp(noise * random.standard_normal(700))
+    found = find_descents(loss)
+    assert len(found.peaks) == len(falls)
+    # the peak is the last high value: noise moves it along the flat top
+    assert np.all(np.abs(found.peaks - np.array(falls, int)) < 60)
+    assert all(loss[v] < loss[p] for p, v in found.falls)
+
+
+def test_ringing_after_a_fall_is_one_descent() -> None:
+    loss = loss_with_falls([300])
+    loss[300:306:2] = 0.5
+    assert len(find_descents(loss).falls) == 1
+
+
+def test_few_losses_have_no_descents() -> None:
+    assert find_descents([]).falls == find_descents([1.0, 0.5]).falls == []
+
+
+def test_association_is_strong_for_optima_at_transitions() -> None:
+    distance, effect, p = association([100, 400, 650], [101, 399, 652], (0, 1000))
+    assert distance == pytest.approx(4 / 3)
+    assert effect < 0.05
+    assert p < 0.01
+
+
+def test_association_is_uniform_without_one() -> None:
+    random = np.random.default_rng(0)
+    values = [
+        association(
+            random.uniform(0, 1, 3), random.uniform(0, 1, 4), (0, 1), shifts=200
+        )[2]
+        for _ in range(300)
+    ]
+    # 5 % of 300 is 15, with a standard deviation of 3.8
+    assert np.mean(np.array(values) < 0.05) < 0.1
+    assert 0.4 < np.mean(values) < 0.6
+
+
+def answers(loss: NDArray[np.float64], transitions: list[Transition]) -> list[str]:
+    return [c.answer for c in check_claims(np.arange(len(loss)), loss, transitions)]
+
+
+def test_all_claims_hold_on_a_run_made_so() -> None:
+    loss = loss_with_falls([290, 570])
+    found = [onset((10, 40)), onset((285, 290)), onset((566, 570))]
+    assert answers(loss, found) == [HOLDS] * 4
+
+
+def test_all_claims_fail_on_a_run_made_so() -> None:
+    loss = loss_with_falls([])
+    loss[500:] = 0.2 - np.linspace(0, 0.15, 200)  # the best comes last
+    found = [onset((150, 160)), onset((430, 450))]
+    first, *_, third, fourth = answers(loss, found)
+    assert (first, third, fourth) == (FAILS, FAILS, FAILS)
+
+
+def test_optima_far_from_transitions_are_told() -> None:
+    loss = loss_with_falls([290, 570])
+    valleys = find_descents(loss).valleys
+    far = [onset((int(v) + 115, int(v) + 116)) for v in valleys]
+    assert answers(loss, far)[1] == FAILS
+
+
+def test_without_transitions_or_losses_nothing_can_be_told() -> None:
+    assert answers(loss_with_falls([290, 570]), [])[1:] == [UNKNOWN] * 3
+    assert answers(np.full(9, np.nan), [onset((1, 2))])[:3] == [UNKNOWN] * 3
+
+
+def test_an_edge_over_most_of_the_run_tells_nothing_of_the_optimum() -> None:
+    assert answers(loss_with_falls([290]), [onset((10, 400))])[2] == UNKNOWN
