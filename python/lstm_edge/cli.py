@@ -17,6 +17,11 @@ Advance = Callable[[str, int, int, str], None]
 DONE, FAILED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
+def _examples(*lines: str) -> str:
+    """Give an epilog that click leaves as it is."""
+    return "\b\nExample:\n  " + "\n  ".join(lines)
+
+
 class _Command(click.Command):
     """A command whose errors are one line for people."""
 
@@ -41,23 +46,23 @@ class _Group(click.Group):
     command_class = _Command
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExit codes: 0 done, 1 failed, 2 wrong usage, "
+    "3 finished but some checkpoints\nfailed, 130 interrupted.",
+)
 @click.version_option(__version__, prog_name="lstm-edge")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    r"""Find where a recurrent net in training crosses between order and chaos.
-
-    \b
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some
-    checkpoints failed, 130 interrupted.
-    """
+    """Find where a recurrent net in training crosses between order and chaos."""
 
 
 _quiet = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 
 
-@main.command()
+@main.command(epilog=_examples("lstm-edge demo"))
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -70,13 +75,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a s
 @click.option("--seed", type=int, help="Another run than the README's.")
 @_quiet
 def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> None:
-    r"""Train a small LSTM on real digits, analyse every phase of it, report.
+    """Train on real digits, analyse, report.
 
     No network needed; about two minutes on two cores. Again: goes on or shows again.
-
-    \b
-    Example:
-      lstm-edge demo
     """
     from rich.console import Console
 
@@ -113,7 +114,11 @@ def _analysis_line(advance: Advance) -> Callable[[Any], None]:
     return lambda p: advance("analysing", p.done, p.total, p.name)
 
 
-@main.command()
+@main.command(
+    epilog=_examples(
+        "lstm-edge train digits --hidden-size 60 --epochs 300 --out runs/digits"
+    )
+)
 @click.argument("task", default="digits")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data of the task.")
@@ -135,13 +140,11 @@ def _analysis_line(advance: Advance) -> Callable[[Any], None]:
 @click.option("--device", default="cpu", show_default=True, help="As PyTorch names it.")
 @_quiet
 def train(task: str, quiet: bool, **settings: Any) -> None:
-    r"""Train an LSTM on TASK (default: digits) and keep dense checkpoints.
+    """Train an LSTM and keep dense checkpoints.
+
+    TASK is digits, scikit-learn's 8 x 8 images read as 8 rows of 8.
 
     A killed run goes on with the same bits when the command is given again.
-
-    \b
-    Example:
-      lstm-edge train digits --hidden-size 60 --epochs 300 --out runs/digits
     """
     from rich.console import Console
 
@@ -155,7 +158,12 @@ def train(task: str, quiet: bool, **settings: Any) -> None:
     console.print(f"next: lstm-edge analyze {run}", soft_wrap=True, highlight=False)
 
 
-@main.command()
+@main.command(
+    epilog=_examples(
+        "lstm-edge analyze runs/digits",
+        "lstm-edge analyze 'ckpts/*.pt' --metrics losses.csv --out results.sqlite",
+    )
+)
 @click.argument("checkpoints", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), help="The store (SQLite).")
 @click.option(
@@ -185,14 +193,11 @@ def analyze(
     quiet: bool,
     **options: Any,
 ) -> None:
-    r"""Measure all CHECKPOINTS (a run, folders, files, globs); find the transitions.
+    """Measure all checkpoints, find the transitions.
+
+    CHECKPOINTS are a run, folders of weight files, files or globs.
 
     The same command again goes on where it ended and computes nothing twice.
-
-    \b
-    Examples:
-      lstm-edge analyze runs/digits
-      lstm-edge analyze 'ckpts/*.pt' --metrics losses.csv --out results.sqlite
     """
     from rich.console import Console
 
@@ -228,7 +233,9 @@ def _known(settings: dict[str, int | None]) -> dict[str, int]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-@main.command()
+@main.command(
+    epilog=_examples("lstm-edge report runs/digits -o report.html --figures figures")
+)
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -256,12 +263,7 @@ def report(
     formats: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    r"""Write one HTML page from STORE (the results, or their run folder).
-
-    \b
-    Example:
-      lstm-edge report runs/digits -o report.html --figures figures
-    """
+    """Write one HTML page from STORE (the results, or their run folder)."""
     from lstm_edge.report import save_figures, write_report
     from lstm_edge.results import open_sweep
 
@@ -276,18 +278,14 @@ def report(
             click.echo(path)
 
 
-@main.command()
+@main.command(epilog=_examples("lstm-edge bench --rounds 3"))
 @click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
 @click.option("--large", is_flag=True, help="Also H = 128 and 256: some minutes.")
 @_json
 def bench(rounds: int, large: bool, as_json: bool) -> None:
-    r"""Time this machine, side by side with torch, NumPy and JAX on the same work.
+    """Time this machine beside torch, NumPy and JAX.
 
     A ratio is the time of the fastest peer over ours: above 1 we are faster.
-
-    \b
-    Example:
-      lstm-edge bench --rounds 3
     """
     from lstm_edge.bench import describe_machine, run_benchmarks
 

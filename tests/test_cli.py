@@ -1,0 +1,136 @@
+"""The commands as their users meet them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lstm_edge.cli import main
+
+COMMANDS = sorted(main.commands)
+FAST = ["--steps", "40", "--transient", "20", "--starts", "3", "--samples", "4"]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert re.search(rf"^ +lstm-edge {command}\b", result.output, re.MULTILINE)
+
+
+def test_the_group_names_every_command_and_exit_code() -> None:
+    output = run("--help").output
+    assert all(f"  {command} " in output for command in COMMANDS)
+    assert "3 finished" in output
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from lstm_edge.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print([n for n in ('torch', 'plotly', 'matplotlib') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.rstrip().endswith("[]")
+
+
+def test_train_analyze_and_report_end_to_end(tmp_path: Path) -> None:
+    out = tmp_path / "digits"
+    trained = run("train", "digits", "--hidden-size", 8, "--epochs", 3, "--out", out)
+    assert trained.exit_code == 0, trained.output
+    assert f"next: lstm-edge analyze {out}" in trained.output
+    analysed = run("analyze", out, *FAST)
+    assert analysed.exit_code == 0, analysed.output
+    assert "4 checkpoints" in analysed.output
+    assert "\x1b" not in analysed.output  # plain lines where there is no terminal
+    figures = tmp_path / "figures"
+    reported = run(
+        "report", out, "--figures", figures, "--format", "png", "--format", "svg"
+    )
+    assert reported.exit_code == 0, reported.output
+    assert (out / "report.html").is_file()
+    assert len(list(figures.iterdir())) == 4
+
+
+def test_json_is_one_object(make_run: Callable[..., Path]) -> None:
+    result = run("analyze", make_run(2), "--json", *FAST)
+    assert json.loads(result.output)["checkpoints"] == 2
+
+
+def test_quiet_shows_no_progress(make_run: Callable[..., Path]) -> None:
+    assert "analysing" not in run("analyze", make_run(2), "-q", *FAST).output
+
+
+def test_some_failed_checkpoints_are_listed_and_exit_with_3(
+    make_run: Callable[..., Path],
+) -> None:
+    folder = make_run(2)
+    (folder / "checkpoints" / "bad-5.safetensors").write_bytes(b"")
+    result = run("analyze", folder, *FAST)
+    assert result.exit_code == 3
+    assert "failed: bad-5.safetensors" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["analyze", "EMPTY"], 1),
+        (["analyze", "nothing/here"], 1),
+        (["report", "EMPTY"], 1),
+        (["analyze"], 2),
+        (["analyze", "EMPTY", "--steps", "many"], 2),
+        (["demo", "--quick", "--full"], 2),
+        (["train", "poetry"], 2),
+        (["nonsense"], 2),
+    ],
+)
+def test_errors_are_one_line_with_an_exit_code(
+    arguments: list[str], code: int, tmp_path: Path
+) -> None:
+    result = run(*[str(tmp_path) if a == "EMPTY" else a for a in arguments])
+    assert result.exit_code == code
+    assert "Traceback" not in result.output
+    *_, last = result.output.strip().splitlines()
+    assert last.lower().startswith("error: ")
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = run("--debug", "analyze", tmp_path)
+    assert result.exception is not None
+    assert not isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
+def test_ctrl_c_stops_soon_and_the_same_command_goes_on(
+    make_run: Callable[..., Path],
+) -> None:
+    folder = make_run(2, hidden_sizes=(40,))
+    # minutes of work in each checkpoint: the calls themselves must be interrupted
+    long = ["--steps", "3000000", "--samples", "2"]
+    command = ["from lstm_edge.cli import main; main()", "analyze", str(folder), *long]
+    process = subprocess.Popen(
+        [sys.executable, "-c", *command], stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        while not (folder / "analysis.sqlite").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "run the same command again" in error
+    assert run("analyze", folder, *FAST).exit_code == 0
