@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {"numpy", "checkpoints", "formats", "errors"},
     # training writes them
     "tasks": {"numpy", "torch", "sklearn", "errors"},
-    "runs": {"numpy", "torch", "checkpoints", "errors"},
+    "runs": {"numpy", "torch", "checkpoints", "errors", "metrics"},
     "training": {"numpy", "torch", "checkpoints", "errors", "runs", "tasks"},
     # measures know weights, not files
     "measures": {"numpy", "_core", "checkpoints", "weights", "display", "errors"},

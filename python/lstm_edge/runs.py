@@ -21,17 +21,9 @@ from torch import Tensor
 
 from lstm_edge.checkpoints import replace_file, write_checkpoint
 from lstm_edge.errors import LstmEdgeError, UsageError
+from lstm_edge.metrics import METRICS
 
-METRICS = (
-    "update",
-    "epoch",
-    "train_loss",
-    "test_loss",
-    "test_accuracy",
-    "gradient_norm",
-    "update_norm",
-    "weight_norm",
-)
+COLUMNS = ("update", *METRICS)
 """Columns of ``metrics.csv``."""
 
 LOGGED = ("update", "epoch", "train_loss", "test_loss")  # in each checkpoint too
@@ -98,8 +90,8 @@ def record(
     row: Mapping[str, Any],
     metadata: Mapping[str, str],
 ) -> None:
-    """Write a checkpoint, and append its row of `METRICS`."""
-    shown = {name: repr(row[name]) for name in METRICS}
+    """Write a checkpoint, and append its row of `COLUMNS`."""
+    shown = {name: repr(row[name]) for name in COLUMNS}
     write_checkpoint(
         folder / "checkpoints" / f"update-{row['update']:08}.safetensors",
         {name: tensor.float().cpu().numpy() for name, tensor in state_dict.items()},
@@ -127,7 +119,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     """
     path, metrics = folder / "resume" / "state.pt", folder / "metrics.csv"
     if not path.exists():
-        replace_file(metrics, (",".join(METRICS) + "\n").encode())
+        replace_file(metrics, (",".join(COLUMNS) + "\n").encode())
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)

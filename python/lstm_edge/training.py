@@ -28,7 +28,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector
 
 from lstm_edge.errors import LstmEdgeError, UsageError
-from lstm_edge.runs import METRICS, load_state, open_run, record, save_state
+from lstm_edge.runs import COLUMNS, load_state, open_run, record, save_state
 from lstm_edge.tasks import TASKS, Task
 
 EVALUATION_BATCH = 2048
@@ -146,7 +146,7 @@ def train(
         metadata = {"cell": "lstm", "task": chosen.name, "seed": str(seed)}
         for row, elapsed, eta in _run(trainer, folder, due, metadata):
             if progress is not None:
-                shown = {name: row[name] for name in METRICS[:5]}
+                shown = {name: row[name] for name in COLUMNS[:5]}
                 progress(Progress(epochs=epochs, elapsed=elapsed, eta=eta, **shown))
     return folder
 
@@ -256,7 +256,7 @@ class _Trainer:
             self.update_norm,
             float(self._weights().norm()),
         )
-        return dict(zip(METRICS, values, strict=True))
+        return dict(zip(COLUMNS, values, strict=True))
 
     @torch.inference_mode()
     def _loss_and_accuracy(

@@ -14,12 +14,14 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use lstm_edge_core::Error;
+use lstm_edge_core::activation::Exponential;
 use lstm_edge_core::cells::lstm::{LayerWeights, Lstm, Readout};
 use lstm_edge_core::ensemble::{self, Execution};
-use lstm_edge_core::lanes::{Isa, Real};
+use lstm_edge_core::lanes::Isa;
 use lstm_edge_core::map::{Drive, StateMap as _};
 use lstm_edge_core::measures::{distance, lyapunov as exponents};
 use lstm_edge_core::orbit::{self as orbits, Starts};
+use lstm_edge_core::tangent;
 use ndarray::Array2;
 use numpy::{
     Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2,
@@ -144,7 +146,7 @@ type Layer<'py> = (
     Bound<'py, PyAny>,
 );
 
-fn lstm<T: Real + Element>(
+fn lstm<T: Exponential + Element>(
     layers: &[Layer<'_>],
     constant: Option<&Bound<'_, PyAny>>,
     readout: Option<&(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
@@ -224,7 +226,7 @@ macro_rules! with_map {
 }
 
 /// Sequences (B, T, I) or none.
-fn drive<T: Real + Element>(
+fn drive<T: Exponential + Element>(
     map: &Lstm<T>,
     inputs: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Drive<T>> {
@@ -236,7 +238,7 @@ fn drive<T: Real + Element>(
 }
 
 /// States (S, n) given by the user, or drawn; and the sequence of each.
-fn starts<T: Real + Element>(
+fn starts<T: Exponential + Element>(
     map: &Lstm<T>,
     drive: &Drive<T>,
     options: &StartOptions<'_>,
@@ -306,7 +308,7 @@ fn lyapunov<'py>(
     ))
 }
 
-fn measure_exponents<T: Real + Element>(
+fn measure_exponents<T: Exponential + Element>(
     map: &Lstm<T>,
     py: Python<'_>,
     inputs: Option<&Bound<'_, PyAny>>,
@@ -362,7 +364,7 @@ fn asymptotic_distance<'py>(
     ))
 }
 
-fn measure_distance<T: Real + Element>(
+fn measure_distance<T: Exponential + Element>(
     map: &Lstm<T>,
     py: Python<'_>,
     inputs: Option<&Bound<'_, PyAny>>,
@@ -406,7 +408,7 @@ fn orbit<'py>(
     )
 }
 
-fn record_orbit<'py, T: Real + Element>(
+fn record_orbit<'py, T: Exponential + Element>(
     map: &Lstm<T>,
     py: Python<'py>,
     inputs: Option<&Bound<'py, PyAny>>,
@@ -440,7 +442,7 @@ fn tangent_frame(
         let message = format!("k: expected at most n = {n}, found {k}");
         return Err(PyValueError::new_err(message));
     }
-    Ok(exponents::first_frame_of(n, k, seed, start).into_pyarray(py))
+    Ok(tangent::first_frame_of(n, k, seed, start).into_pyarray(py))
 }
 
 /// The perturbation δ (count,) of a sample's h.

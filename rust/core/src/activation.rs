@@ -10,6 +10,20 @@
 
 use crate::lanes::{Lanes, Real};
 
+/// A precision that the exponential function is known in.
+pub trait Exponential: Real {
+    /// Its constants.
+    const EXP: ExpConstants<Self>;
+}
+
+impl Exponential for f32 {
+    const EXP: ExpConstants<Self> = EXP_F32;
+}
+
+impl Exponential for f64 {
+    const EXP: ExpConstants<Self> = EXP_F64;
+}
+
 /// What eʳ − 1 needs in one precision.
 pub struct ExpConstants<T: 'static> {
     /// 1 / ln 2.
@@ -29,7 +43,7 @@ pub struct ExpConstants<T: 'static> {
 }
 
 /// Single precision.
-pub const EXP_F32: ExpConstants<f32> = ExpConstants {
+const EXP_F32: ExpConstants<f32> = ExpConstants {
     log2_e: std::f32::consts::LOG2_E,
     ln_2: (std::f32::consts::LN_2, -1.904_654_3e-9),
     q: &[
@@ -47,7 +61,7 @@ pub const EXP_F32: ExpConstants<f32> = ExpConstants {
 };
 
 /// Double precision.
-pub const EXP_F64: ExpConstants<f64> = ExpConstants {
+const EXP_F64: ExpConstants<f64> = ExpConstants {
     log2_e: std::f64::consts::LOG2_E,
     ln_2: (std::f64::consts::LN_2, 2.319_046_813_846_3e-17),
     q: &[
@@ -71,7 +85,7 @@ pub const EXP_F64: ExpConstants<f64> = ExpConstants {
 
 /// y = n ln 2 + r, as (n + shift, r).
 #[inline(always)]
-fn reduce<L: Lanes>(y: L) -> (L, L) {
+fn reduce<L: Lanes<Scalar: Exponential>>(y: L) -> (L, L) {
     let exp = &L::Scalar::EXP;
     let shift = L::splat(L::Scalar::SHIFT);
     let shifted = y.mul_add(L::splat(exp.log2_e), shift);
@@ -82,7 +96,7 @@ fn reduce<L: Lanes>(y: L) -> (L, L) {
 
 /// scale (eʳ − 1) + offset, where |offset| exceeds |scale r|, or is zero.
 #[inline(always)]
-fn scaled_exp_m1<L: Lanes>(r: L, scale: L, offset: L) -> L {
+fn scaled_exp_m1<L: Lanes<Scalar: Exponential>>(r: L, scale: L, offset: L) -> L {
     let exp = &L::Scalar::EXP;
     let last = exp.q.len() - 1;
     let mut q = L::splat(exp.q[last]);
@@ -101,7 +115,7 @@ fn scaled_exp_m1<L: Lanes>(r: L, scale: L, offset: L) -> L {
 
 /// σ(x) = 1 / (1 + e⁻ˣ), through e = e^{−|x|}: 1 / (1 + e) or e / (1 + e).
 #[inline(always)]
-pub fn sigmoid<L: Lanes>(x: L) -> L {
+pub fn sigmoid<L: Lanes<Scalar: Exponential>>(x: L) -> L {
     let exp = &L::Scalar::EXP;
     let one = L::splat(L::Scalar::of(1.0));
     // max and min keep NaN, which stands second
@@ -123,7 +137,7 @@ pub fn sigmoid<L: Lanes>(x: L) -> L {
 
 /// tanh x = E / (E + 2), with E = e^{2|x|} − 1 and the sign of x.
 #[inline(always)]
-pub fn tanh<L: Lanes>(x: L) -> L {
+pub fn tanh<L: Lanes<Scalar: Exponential>>(x: L) -> L {
     let exp = &L::Scalar::EXP;
     let a = L::splat(exp.tanh_limit).min(x.abs());
     let (shifted, r) = reduce(a + a);

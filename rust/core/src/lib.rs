@@ -12,10 +12,12 @@ pub mod activation;
 pub mod cells;
 pub mod ensemble;
 pub mod error;
+pub mod frame;
 pub mod lanes;
 pub mod map;
 pub mod measures;
 pub mod orbit;
 pub mod orthonormal;
+pub mod tangent;
 
 pub use error::Error;

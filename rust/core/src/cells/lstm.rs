@@ -20,7 +20,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-use crate::activation::{sigmoid, tanh};
+use crate::activation::{Exponential, sigmoid, tanh};
 use crate::error::Error;
 use crate::lanes::{Lanes, Real};
 use crate::map::StateMap;
@@ -274,7 +274,7 @@ struct Activated<L> {
 
 /// c' = f c + i g and tanh c', from the pre-activations z.
 #[inline(always)]
-fn activate<L: Lanes>(z: [L; 4], cell: L) -> Activated<L> {
+fn activate<L: Lanes<Scalar: Exponential>>(z: [L; 4], cell: L) -> Activated<L> {
     let (i, f, g, o) = (sigmoid(z[0]), sigmoid(z[1]), tanh(z[2]), sigmoid(z[3]));
     let cell = f.mul_add(cell, i * g);
     Activated {
@@ -287,7 +287,7 @@ fn activate<L: Lanes>(z: [L; 4], cell: L) -> Activated<L> {
     }
 }
 
-impl<T: Real> StateMap<T> for Lstm<T> {
+impl<T: Exponential> StateMap<T> for Lstm<T> {
     fn dim(&self) -> usize {
         2 * self.layers.iter().map(|layer| layer.hidden).sum::<usize>()
     }

@@ -11,17 +11,12 @@
 
 use ndarray::{Array2, Array3, Axis, s};
 
-use crate::ensemble::{Execution, gaussian_frame};
+use crate::ensemble::Execution;
 use crate::error::Error;
 use crate::lanes::{Isa, Kernel, Lanes, Real, dispatch};
 use crate::map::{Drive, StateMap};
-use crate::orbit::{Starts, fill_inputs};
-use crate::orthonormal::{
-    Frame, OverTangents, OverTrajectories, Reflections, Spread, by_width, orthonormalise,
-};
-
-/// Batches that the time axis is cut into for the standard error.
-pub const BATCHES: usize = 32;
+use crate::orbit::Starts;
+use crate::tangent::{BATCHES, Follow, batch_of};
 
 /// ln R_11 − ln R_kk that one interval may gather. Rounding costs R_kk about ε e^spread of its
 /// value: 5/12 of the digits (15 in `f64`) keep an exponent within 1e-8 of interval 1, and within
@@ -173,7 +168,10 @@ fn ensemble<T: Real, M: StateMap<T>>(
             starts,
             range,
             over_tangents,
-            settings,
+            k,
+            transient: settings.transient,
+            steps: settings.steps,
+            seed: settings.seed,
             interval,
             execution,
         };
@@ -210,11 +208,6 @@ fn ensemble<T: Real, M: StateMap<T>>(
     Ok((exponents, largest))
 }
 
-/// The batch of an interval.
-fn batch_of(index: usize, intervals: usize) -> usize {
-    index * BATCHES.min(intervals) / intervals
-}
-
 /// Steps in every batch.
 fn batch_lengths(steps: usize, interval: usize) -> Vec<usize> {
     let intervals = steps.div_ceil(interval);
@@ -245,168 +238,4 @@ impl<T: Real> Kernel<T> for WidthOf<T> {
     fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> usize {
         L::N
     }
-}
-
-/// Σ ln R_ii of one start: (batches, k); in how many intervals R_ii could not be told from zero
-/// (k); and the largest ln R_11 − ln R_kk of an interval.
-struct Growth {
-    sums: Vec<f64>,
-    flat: Vec<usize>,
-    spread: f64,
-}
-
-/// The tangent dynamics along the orbits of one block of starts.
-struct Follow<'a, T, M> {
-    map: &'a M,
-    drive: &'a Drive<T>,
-    starts: &'a Starts<'a, T>,
-    range: std::ops::Range<usize>,
-    over_tangents: bool,
-    settings: &'a Settings,
-    interval: usize,
-    execution: Execution<'a>,
-}
-
-impl<T: Real, M: StateMap<T>> Kernel<T> for Follow<'_, T, M> {
-    type Output = Result<Vec<Growth>, Error>;
-
-    #[inline(always)]
-    fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> Self::Output {
-        if self.over_tangents {
-            self.follow::<L, OverTangents>(C)
-        } else {
-            self.follow::<L, OverTrajectories>(C)
-        }
-    }
-}
-
-impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
-    #[inline(always)]
-    fn follow<L: Lanes<Scalar = T>, S: Spread<L>>(
-        self,
-        widest: usize,
-    ) -> Result<Vec<Growth>, Error> {
-        let (n, k) = (self.map.dim(), self.settings.k);
-        let (transient, steps) = (self.settings.transient, self.settings.steps);
-        let count = self.range.len();
-        let start = |lane: usize| self.range.start + lane.min(count - 1);
-        let state = |row| L::from_fn(|lane| self.starts.states[[start(lane), row]]);
-        let mut x: Vec<[L; 1]> = (0..n).map(|row| [state(row)]).collect();
-        let mut y = x.clone();
-        let mut u = vec![[L::zero()]; self.map.input_dim()];
-        let mut at = vec![L::zero(); self.map.linearisation_len()];
-        let mut frame = Frame::zeros::<S>(n, k, widest);
-        let mut next = Frame::zeros::<S>(n, k, widest);
-        let mut reflections = Reflections::<L, S>::new(n, k);
-        let mut diagonal = vec![L::zero(); k];
-        first_frame::<L, S>(&mut frame, n, k, self.settings.seed, start);
-        orthonormalise(&mut frame, &mut reflections, &mut diagonal);
-
-        let intervals = steps.div_ceil(self.interval);
-        let mut growths: Vec<Growth> = (0..count)
-            .map(|_| Growth {
-                sums: vec![0.0; BATCHES.min(intervals) * k],
-                flat: vec![0; k],
-                spread: 0.0,
-            })
-            .collect();
-        for t in 0..transient + steps {
-            if t < self.drive.len() {
-                let lane = |i| Some((self.starts.sequences[start(i)], t));
-                fill_inputs(self.drive, lane, &mut u);
-                self.map.linearise(&u, &x, &mut y, &mut at);
-            } else {
-                self.map.linearise(&[], &x, &mut y, &mut at);
-            }
-            std::mem::swap(&mut x, &mut y);
-            for (v, w) in frame.panels.iter().zip(&mut next.panels) {
-                by_width!(v.width, W => {
-                    let (v, w) = (v.rows.as_chunks::<W>().0, w.rows.as_chunks_mut::<W>().0);
-                    self.map.push::<L, W>(&at, v, w);
-                });
-            }
-            std::mem::swap(&mut frame, &mut next);
-            // the transient ends, and the measured steps begin, with a fresh frame
-            let (done, whole) = if t < transient {
-                (t + 1, transient)
-            } else {
-                (t + 1 - transient, steps)
-            };
-            if done % self.interval != 0 && done != whole {
-                continue;
-            }
-            self.execution.check()?;
-            orthonormalise(&mut frame, &mut reflections, &mut diagonal);
-            if t >= transient {
-                let index = (done - 1) / self.interval;
-                let batch = batch_of(index, intervals);
-                for (lane, growth) in growths.iter_mut().enumerate() {
-                    growth.add(&diagonal, lane, batch);
-                }
-            }
-        }
-        Ok(growths)
-    }
-}
-
-impl Growth {
-    fn add<L: Lanes>(&mut self, diagonal: &[L], lane: usize, batch: usize) {
-        let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-        let sums = self.sums[batch * diagonal.len()..].iter_mut();
-        for ((sum, flat), r) in sums.zip(&mut self.flat).zip(diagonal) {
-            let r: f64 = r.as_slice()[lane].into();
-            let growth = r.abs().ln();
-            *sum += growth;
-            *flat += usize::from(r < 0.0);
-            least = least.min(growth);
-            most = most.max(growth);
-        }
-        self.spread = self.spread.max(most - least);
-    }
-}
-
-/// A Gaussian n × k matrix for every start; its Q is the first frame.
-#[inline(always)]
-fn first_frame<L: Lanes, S: Spread<L>>(
-    frame: &mut Frame<L>,
-    n: usize,
-    k: usize,
-    seed: u64,
-    start: impl Fn(usize) -> usize,
-) {
-    let matrices: Vec<Array2<f64>> = (0..L::N)
-        .map(|lane| gaussian_frame(n, k, seed, start(lane)))
-        .collect();
-    for i in 0..k {
-        for row in 0..n {
-            let entry = L::from_fn(|lane| L::Scalar::of(matrices[lane][[row, i]]));
-            frame.set::<S>(row, i, entry);
-        }
-    }
-}
-
-/// The first frame of a start: Q of its Gaussian matrix, (n, k).
-///
-/// # Panics
-/// When k > n.
-#[must_use]
-pub fn first_frame_of(n: usize, k: usize, seed: u64, start: usize) -> Array2<f64> {
-    struct FirstFrame(usize, usize, u64, usize);
-    impl Kernel<f64> for FirstFrame {
-        type Output = Array2<f64>;
-        #[inline(always)]
-        fn run<L: Lanes<Scalar = f64>, const C: usize>(self) -> Array2<f64> {
-            let Self(n, k, seed, start) = self;
-            let mut frame = Frame::<L>::zeros::<OverTangents>(n, k, C);
-            first_frame::<L, OverTangents>(&mut frame, n, k, seed, |_| start);
-            let mut reflections = Reflections::<L, OverTangents>::new(n, k);
-            let mut diagonal = vec![L::zero(); k];
-            orthonormalise(&mut frame, &mut reflections, &mut diagonal);
-            Array2::from_shape_fn((n, k), |(row, i)| {
-                frame.get::<OverTangents>(row, i).as_slice()[0]
-            })
-        }
-    }
-    assert!(k <= n, "expected k <= n, found k = {k}, n = {n}");
-    dispatch(crate::lanes::Isa::best(), FirstFrame(n, k, seed, start))
 }

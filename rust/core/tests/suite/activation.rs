@@ -1,6 +1,6 @@
 //! Errors of sigmoid and tanh in units in the last place, and their special values.
 
-use lstm_edge_core::activation::{sigmoid, tanh};
+use lstm_edge_core::activation::{Exponential, sigmoid, tanh};
 use lstm_edge_core::lanes::{Isa, Kernel, Lanes, Real, dispatch};
 
 #[derive(Clone, Copy)]
@@ -12,7 +12,7 @@ enum Function {
 /// A function of every number of a slice.
 struct Map<'a, T>(Function, &'a [T]);
 
-impl<T: Real> Kernel<T> for Map<'_, T> {
+impl<T: Exponential> Kernel<T> for Map<'_, T> {
     type Output = Vec<T>;
     #[inline(always)]
     fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> Vec<T> {
@@ -168,7 +168,7 @@ fn f32_is_within_three_ulp_everywhere() {
     assert!(tanh <= 3.0 && sigmoid <= 3.0, "{tanh} {sigmoid}");
 }
 
-fn special<T: Real>() {
+fn special<T: Exponential>() {
     let xs = [
         0.0,
         -0.0,

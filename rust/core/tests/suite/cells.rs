@@ -1,6 +1,7 @@
 //! One suite for every cell and every vector unit.
 
 use crate::common::{Net, execution, settings, spectrum_on};
+use lstm_edge_core::activation::Exponential;
 use lstm_edge_core::lanes::{Isa, Kernel, Lanes, Real, dispatch};
 use lstm_edge_core::map::{Drive, StateMap};
 use lstm_edge_core::measures::distance::{self, asymptotic_distance};
@@ -73,7 +74,7 @@ fn bits<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<u64> {
 }
 
 /// Ends of orbits on every vector unit and with 1 and 3 threads: the same bits.
-fn ends_agree<T: Real>(gain: f64, steps: usize) {
+fn ends_agree<T: Exponential>(gain: f64, steps: usize) {
     let net = Net::<T>::random(2, &[9, 5], gain, 3);
     let map = net.map();
     let wave = |(b, t, i)| T::of((1.0 + 0.3 * f64::from(b * 31 + t * 7 + i)).sin());

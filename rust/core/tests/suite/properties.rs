@@ -2,7 +2,7 @@
 
 use crate::common::{Linear, Net, execution, settings, spectrum, spectrum_on};
 use lstm_edge_core::lanes::Isa;
-use lstm_edge_core::measures::lyapunov::first_frame_of;
+use lstm_edge_core::tangent::first_frame_of;
 use ndarray::Array2;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
