@@ -1,11 +1,14 @@
-"""A sweep computes everything once, loses nothing, and goes on past what is bad."""
+"""The sweep: resumable, one bad checkpoint costs its row, settings never mix."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,271 +16,476 @@ import numpy as np
 import pytest
 
 import lstm_edge
-from conftest import make_arrays
-from lstm_edge import measures
 from lstm_edge.checkpoints import write_checkpoint
-from lstm_edge.errors import CheckpointError, UsageError
-from lstm_edge.results import Sweep
+from lstm_edge.errors import CheckpointError, StoreError, UsageError
+from lstm_edge.measures import MEASURES, Measure
+from lstm_edge.results import Sweep, open_sweep
+from lstm_edge.store import Store
+from lstm_edge.sweep import Progress, analyze
 
-SHORT: dict[str, dict[str, Any]] = {
-    "lyapunov": {"steps": 40, "transient": 20, "starts": 3},
-    "distance": {"steps": 60, "samples": 4},
-}
-
-
-def analyze(where: Any, **options: Any) -> Sweep:
-    return lstm_edge.analyze(where, settings=SHORT, **options)
+MakeRun = Callable[..., Path]
 
 
-def content(sweep: Sweep) -> list[Any]:
-    """All rows without what they took."""
-    return [
-        (key, row.key, repr(row.scalars), {k: v.tobytes() for k, v in a.items()})
-        for key, row in sorted(sweep.rows.items())
-        for a in [row.arrays]
-    ]
+@dataclass
+class Fake:
+    """Two measures that note what they are asked for; the phase follows the weights."""
+
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    regimes: list[tuple[int, ...] | None] = field(default_factory=list)
+    threads: set[int] = field(default_factory=set)
+    refuse: Callable[[str], Exception | None] = lambda source: None
+
+    def lyapunov(self, weights: Any, inputs: Any, settings: Any, **run: Any) -> Any:
+        self._note("lyapunov", weights, inputs, run)
+        size = float(np.abs(weights.layers[0].weight_hh).mean())
+        exponent = size * settings["scale"] - 1.0
+        return {
+            "lambda_max": exponent,
+            "lambda_max_stderr": 0.01,
+            "lambda_mean": exponent,
+            "phase": "chaos" if exponent > 0 else "order",
+            "chaotic_share": float(exponent > 0),
+            "exponents": [exponent, -np.inf],
+            "stderr": [0.01, 0.0],
+        }, {"per_start": np.full((3, 2), exponent)}
+
+    def distance(self, weights: Any, inputs: Any, settings: Any, **run: Any) -> Any:
+        self._note("distance", weights, inputs, run)
+        return (
+            {"distance": -15.0, "distance_stderr": 0.1},
+            {"observable": np.arange(4.0)},
+        )
+
+    def _note(self, measure: str, weights: Any, inputs: Any, run: Any) -> None:
+        error = self.refuse(weights.source)
+        if error is not None:
+            raise error
+        self.calls.append((measure, Path(weights.source).name))
+        self.regimes.append(None if inputs is None else np.shape(inputs))
+        self.threads.add(run["threads"])
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The measures that are computed, in order."""
-    made: list[str] = []
-
-    def counted(measure: measures.Measure) -> measures.Measure:
-        def compute(*args: Any, **kwargs: Any) -> measures.Outcome:
-            made.append(measure.name)
-            return measure.compute(*args, **kwargs)
-
-        return replace(measure, compute=compute)
-
-    for name, measure in list(measures.MEASURES.items()):
-        monkeypatch.setitem(measures.MEASURES, name, counted(measure))
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    made = Fake()
+    lyapunov = {"k": 2, "scale": 1.0}
+    for name, defaults, compute in (
+        ("lyapunov", lyapunov, made.lyapunov),
+        ("distance", {"samples": 4}, made.distance),
+    ):
+        monkeypatch.setitem(MEASURES, name, Measure(name, 1, defaults, compute))
     return made
 
 
-def test_a_run_becomes_a_table(make_run: Callable[..., Path]) -> None:
-    run = make_run(4)
+@pytest.fixture
+def run(make_run: MakeRun) -> Path:
+    """Eight checkpoints; the weights are large in the last four."""
+    return make_run(8, gains=[0.1] * 4 + [30.0] * 4)
+
+
+# what a sweep finds
+
+
+def test_a_run_becomes_a_table(run: Path, fake: Fake) -> None:
     sweep = analyze(run)
+    table = sweep.table
     assert sweep.path == run / "analysis.sqlite"
-    assert sweep.table["update"].tolist() == [0, 10, 20, 30]
-    assert sweep.table["test_loss"][0] == pytest.approx(2.4)
-    assert sweep.exponents.shape == (4, 2)
-    assert [len(dots) for dots in sweep.observable] == [4] * 4
+    assert {len(column) for column in table.values()} == {8}
+    assert table["update"].tolist() == list(range(0, 80, 10))
+    assert table["epoch"].tolist() == list(range(8))
+    assert table["phase"].tolist() == ["order"] * 4 + ["chaos"] * 4
+    np.testing.assert_allclose(table["test_loss"], 2.3 / np.arange(1, 9) + 0.1)
+    assert table["name"][3] == "update-00000030.safetensors"
+    assert sweep.exponents.shape == (8, 2)
+    assert np.isneginf(sweep.exponents[:, 1]).all()
+    assert [a.shape for a in sweep.per_start] == [(3, 2)] * 8
+    assert [a.shape for a in sweep.observable] == [(4,)] * 8
     assert sweep.failed == []
-    assert len(sweep.to_pandas()) == 4
-    assert "4 checkpoints" in repr(sweep)
+    assert set(fake.regimes) == {(6, 8, 4)}, "the probe drives"
+    assert sweep.run["inputs"] == "batch of sequences (6, 8, 4), then zero"
+    assert sweep.to_pandas()["distance"].tolist() == [-15.0] * 8
+    assert "8 checkpoints (4 order, 4 chaos), 0 failed" in repr(sweep)
+    assert "<table" in sweep._repr_html_()
 
 
-def test_rows_hold_what_the_measures_give(make_run: Callable[..., Path]) -> None:
-    run = make_run(1)
+def test_the_store_alone_gives_the_same_again(run: Path, fake: Fake) -> None:
     sweep = analyze(run)
-    file = lstm_edge.find_checkpoints(run)[0].path
-    probe = lstm_edge.metrics.read_probe(run)
-    spectrum = lstm_edge.lyapunov(file, probe, k=2, **SHORT["lyapunov"])
-    distance = lstm_edge.asymptotic_distance(file, probe, **SHORT["distance"])
-    assert sweep.exponents[0].tobytes() == spectrum.exponents.tobytes()
-    assert sweep.table["lambda_max"][0] == spectrum.per_start[:, 0].max()
-    assert sweep.table["distance"][0] == distance.value
+    for file in (run / "checkpoints").iterdir():
+        file.unlink()
+    for where in (run, sweep.path):
+        again = open_sweep(where)
+        for name, column in sweep.table.items():
+            np.testing.assert_array_equal(again.table[name], column)
+        assert again.transitions == sweep.transitions
 
 
-def test_nothing_is_computed_twice(
-    make_run: Callable[..., Path], calls: list[str]
-) -> None:
+def test_real_measures_give_finite_numbers(make_run: MakeRun) -> None:
+    small: dict[str, dict[str, Any]] = {
+        "lyapunov": {"steps": 40, "transient": 20, "starts": 2},
+        "distance": {"steps": 40, "samples": 3},
+    }
     run = make_run(3)
-    first = analyze(run)
-    assert len(calls) == 6
-    assert content(analyze(run)) == content(first)
-    assert len(calls) == 6
-
-
-def test_other_settings_are_computed_and_win(
-    make_run: Callable[..., Path], calls: list[str]
-) -> None:
-    run = make_run(2)
-    analyze(run)
-    changed = {**SHORT, "lyapunov": {**SHORT["lyapunov"], "steps": 50}}
-    sweep = lstm_edge.analyze(run, settings=changed)
-    assert calls.count("lyapunov") == 4
-    assert calls.count("distance") == 2
-    assert sweep.rows[sweep.names[0], "lyapunov"].settings["steps"] == 50
-
-
-def test_equal_weights_are_computed_once_and_both_have_rows(
-    tmp_path: Path, calls: list[str]
-) -> None:
-    for update in (1, 2):
-        write_checkpoint(
-            tmp_path / f"update-{update}.safetensors",
-            make_arrays((3,)),
-            {"update": str(update)},
-        )
-    sweep = analyze(tmp_path, workers=1)
-    assert sweep.table["update"].tolist() == [1, 2]
-    assert len(calls) <= 4  # two in flight at once may both compute
-    assert sweep.table["lambda_max"][0] == sweep.table["lambda_max"][1]
+    sweep = analyze(run, settings=small)
+    assert sweep.failed == []
+    assert np.isfinite(sweep.table["lambda_max"]).all()
+    assert sweep.exponents.shape == (3, 2)
+    assert analyze(run, settings=small, spectrum=True).exponents.shape == (3, 10)
+    direct = lstm_edge.lyapunov(
+        run / "checkpoints" / "update-00000010.safetensors",
+        lstm_edge.metrics.read_probe(run),
+        k=2,
+        **small["lyapunov"],
+    )
+    np.testing.assert_array_equal(direct.per_start, sweep.per_start[1])
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_result_does_not_depend_on_workers(
-    make_run: Callable[..., Path], tmp_path: Path, workers: int
+def test_workers_and_threads_change_no_bit(
+    make_run: MakeRun, tmp_path: Path, workers: int
 ) -> None:
-    run = make_run(5)
-    other = analyze(run, out=tmp_path / "other.sqlite", workers=workers)
-    assert content(other) == content(analyze(run))
+    small: dict[str, dict[str, Any]] = {
+        "lyapunov": {"steps": 40, "transient": 20, "starts": 3},
+        "distance": {"steps": 40, "samples": 3},
+    }
+    run = make_run(4)
+    one = analyze(run, settings=small, workers=2, threads=1)
+    other = analyze(
+        run, settings=small, workers=workers, threads=2, out=tmp_path / "o.sqlite"
+    )
+    for name, column in one.table.items():
+        np.testing.assert_array_equal(other.table[name], column)
 
 
-def test_an_interrupted_sweep_goes_on(
-    make_run: Callable[..., Path], tmp_path: Path, calls: list[str]
+def test_cores_are_shared_out(run: Path, fake: Fake) -> None:
+    analyze(run, workers=3, threads=2)
+    assert fake.threads == {2}
+    with pytest.raises(UsageError, match="workers: expected an integer"):
+        analyze(run, workers=0)
+    with pytest.raises(UsageError, match="threads"):
+        analyze(run, threads=0)
+
+
+# what is there is not computed again
+
+
+def test_a_second_sweep_computes_nothing(run: Path, fake: Fake) -> None:
+    analyze(run)
+    assert len(fake.calls) == 16
+    analyze(run)
+    assert len(fake.calls) == 16
+
+
+def test_only_what_is_missing_is_computed(run: Path, fake: Fake) -> None:
+    analyze(run, select=[0, 30])
+    assert {name for _, name in fake.calls} == {
+        "update-00000000.safetensors",
+        "update-00000030.safetensors",
+    }
+    fake.calls.clear()
+    sweep = analyze(run, select=lambda file: file.update >= 30)
+    assert len(fake.calls) == 8
+    assert sweep.table["update"].tolist() == [0, 30, 40, 50, 60, 70]
+
+
+def test_losses_are_kept_of_checkpoints_that_are_not_analysed(
+    run: Path, fake: Fake
 ) -> None:
-    run = make_run(6)
-
-    def interrupt(progress: Any) -> None:
-        if progress.done == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        analyze(run, progress=interrupt)
-    kept = len(lstm_edge.open_sweep(run).names)
-    assert 2 <= kept < 6
-    resumed = analyze(run)
-    assert len(resumed.names) == 6
-    whole = analyze(run, out=tmp_path / "whole.sqlite")
-    assert content(resumed) == content(whole)
+    updates, losses = analyze(run, select=[0]).loss_history
+    assert updates.tolist() == list(range(0, 80, 10))
+    assert losses[-1] == pytest.approx(2.3 / 8 + 0.1)
 
 
-def test_a_killed_sweep_goes_on(make_run: Callable[..., Path], tmp_path: Path) -> None:
-    run = make_run(40)
-    code = f"""
-import os, signal, lstm_edge
-def kill(progress):
-    if progress.done == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-lstm_edge.analyze({str(run)!r}, settings={SHORT!r}, progress=kill)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
-    assert done.returncode == -9
-    assert len(lstm_edge.open_sweep(run).names) >= 7
-    whole = analyze(run, out=tmp_path / "whole.sqlite")
-    assert content(analyze(run)) == content(whole)
+def test_the_sweep_shows_the_settings_last_asked_for(run: Path, fake: Fake) -> None:
+    first = analyze(run).table["lambda_max"]
+    second = analyze(run, settings={"lyapunov": {"scale": 2.0}}).table["lambda_max"]
+    np.testing.assert_allclose(second, 2 * first + 1)
+    calls = len(fake.calls)
+    np.testing.assert_array_equal(analyze(run).table["lambda_max"], first)
+    assert len(fake.calls) == calls
 
 
-def spoil(run: Path, name: str) -> None:
-    """Put a bad checkpoint among the good ones, between updates 10 and 20."""
-    target = run / "checkpoints" / name
-    good = sorted((run / "checkpoints").iterdir())[0].read_bytes()
-    if name.startswith("empty"):
-        target.write_bytes(b"")
-    elif name.startswith("text"):
-        target.write_text("not a checkpoint\n")
-    elif name.startswith("truncated"):
-        target.write_bytes(good[: len(good) // 2])
-    elif name.startswith("nan"):
-        arrays = make_arrays((5,))
-        arrays["weight_hh_l0"][0, 0] = np.nan
-        write_checkpoint(target, arrays, {"update": "15"})
-    else:
-        gru = {
-            name: array[: 3 * len(array) // 4]
-            for name, array in make_arrays((5,)).items()
-            if "readout" not in name
-        }
-        write_checkpoint(target, gru, {"update": "15"})
+def test_numbers_of_two_settings_never_stand_in_one_table(
+    run: Path, fake: Fake
+) -> None:
+    analyze(run)
+    sweep = analyze(run, settings={"lyapunov": {"scale": 2.0}}, select=[0, 10])
+    assert sweep.table["update"].tolist() == [0, 10]
+    sweep = analyze(run, inputs=None, select=[20])
+    assert sweep.table["update"].tolist() == [20]
+    assert sweep.run["inputs"] == "zero"
+    assert len(analyze(run, select=[0]).names) == 8
 
 
-BAD = {
-    "empty-15.safetensors": "15",
-    "text-15.pt": "15",
-    "truncated-15.safetensors": "15",
-    "nan-15.safetensors": "NaN",
-    "gru-15.safetensors": "GRU",
-}
+def test_a_new_revision_is_computed_anew(
+    run: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyze(run)
+    old = MEASURES["distance"]
+    new = Measure("distance", 2, old.defaults, old.compute)
+    monkeypatch.setitem(MEASURES, "distance", new)
+    fake.calls.clear()
+    analyze(run)
+    assert [measure for measure, _ in fake.calls] == ["distance"] * 8
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_costs_its_own_row(make_run: Callable[..., Path], name: str) -> None:
-    run = make_run(3)
-    spoil(run, name)
-    sweep = analyze(run)
-    assert sweep.table["update"].tolist() == [0, 10, 20]
-    ((failed, message),) = sweep.failed
-    assert failed == name
-    assert name in message
-    assert BAD[name] in message
-    with pytest.raises(CheckpointError):
-        analyze(run, out=run / "strict.sqlite", strict=True)
+def test_equal_weights_are_computed_once_and_each_has_its_row(
+    run: Path, fake: Fake
+) -> None:
+    files = sorted((run / "checkpoints").iterdir())
+    (run / "checkpoints" / "best-95.safetensors").write_bytes(files[2].read_bytes())
+    sweep = analyze(run, workers=1, select=[0, 20])
+    assert sweep.names.count(files[2].name) == 1
+    assert "best-95.safetensors" in sweep.names
+    assert len(fake.calls) <= 6
+    fake.calls.clear()
+    (run / "checkpoints" / "last-99.safetensors").write_bytes(files[2].read_bytes())
+    assert "last-99.safetensors" in analyze(run, select=[20]).names
+    assert fake.calls == []
 
 
-def test_a_mended_file_is_forgiven(make_run: Callable[..., Path]) -> None:
-    run = make_run(2)
-    spoil(run, "empty-15.safetensors")
-    assert len(analyze(run).failed) == 1
-    write_checkpoint(
-        run / "checkpoints" / "empty-15.safetensors",
-        make_arrays((5,), seed=9),
-        {"update": "15"},
+def test_a_file_that_is_overwritten_is_computed_anew_and_back(
+    run: Path, fake: Fake
+) -> None:
+    first, *_, last = sorted((run / "checkpoints").iterdir())
+    kept = first.read_bytes()
+    assert analyze(run, select=[0]).table["phase"].tolist() == ["order"]
+    metadata = {"update": "0"}
+    write_checkpoint(first, dict(_tensors(last)), metadata)
+    assert analyze(run, select=[0]).table["phase"].tolist() == ["chaos"]
+    calls = len(fake.calls)
+    first.write_bytes(kept)
+    assert analyze(run, select=[0]).table["phase"].tolist() == ["order"]
+    assert len(fake.calls) == calls
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, Any]]:
+    from safetensors.numpy import load_file
+
+    yield from load_file(path).items()
+
+
+# what cannot be used
+
+
+def test_a_bad_checkpoint_costs_its_own_row(run: Path, fake: Fake) -> None:
+    bad = run / "checkpoints" / "update-00000030.safetensors"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:100])
+    (run / "checkpoints" / "text-99.pt").write_text("no tensors here")
+    seen: list[Progress] = []
+    sweep = analyze(run, progress=seen.append)
+    assert len(sweep.names) == 7
+    assert {name for name, _ in sweep.failed} == {bad.name, "text-99.pt"}
+    assert all("\n" not in message for _, message in sweep.failed)
+    assert (seen[-1].done, seen[-1].total, seen[-1].failed) == (9, 9, 2)
+    assert [p.done for p in seen] == list(range(1, 10))
+    bad.write_bytes(whole)
+    again = analyze(run)
+    assert len(again.names) == 8
+    assert [name for name, _ in again.failed] == ["text-99.pt"]
+
+
+def test_strict_raises_at_the_first_and_keeps_what_is_done(
+    run: Path, fake: Fake
+) -> None:
+    bad = run / "checkpoints" / "update-00000070.safetensors"
+    bad.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="update-00000070"):
+        analyze(run, strict=True, workers=1)
+    assert len(open_sweep(run).names) == 7
+
+
+def test_a_measure_that_refuses_costs_the_row_too(run: Path, fake: Fake) -> None:
+    fake.refuse = lambda source: (
+        CheckpointError(f"{source}: the orbit left") if "40" in source else None
     )
     sweep = analyze(run)
-    assert sweep.failed == []
-    assert sweep.table["update"].tolist() == [0, 10, 15]
+    assert {name for name, _ in sweep.failed} == {"update-00000040.safetensors"}
+    fake.refuse = lambda source: None
+    assert analyze(run).failed == []
 
 
-def test_a_selection_keeps_the_losses_of_the_rest(
-    make_run: Callable[..., Path],
-) -> None:
-    run = make_run(5)
-    sweep = analyze(run, select=lambda file: file.update in (0, 40))
-    assert sweep.table["update"].tolist() == [0, 40]
-    assert len(sweep.loss_history[0]) == 5
-    with pytest.raises(CheckpointError, match="found none"):
-        analyze(run, select=lambda file: False)
-
-
-def test_the_whole_spectrum_is_had_on_demand(make_run: Callable[..., Path]) -> None:
-    sweep = analyze(make_run(2), spectrum=True)
-    assert sweep.exponents.shape == (2, 10)
-    assert np.all(np.diff(sweep.exponents, axis=1) <= 0)
-
-
-def test_losses_come_from_the_checkpoints_where_there_is_no_table(
-    make_run: Callable[..., Path],
-) -> None:
-    run = make_run(2)
-    (run / "metrics.csv").unlink()
-    assert analyze(run).table["test_loss"].tolist() == [2.4, 1.25]
+def test_what_no_checkpoint_can_take_is_wrong_usage(run: Path, fake: Fake) -> None:
+    fake.refuse = lambda source: UsageError(f"{source}: inputs: expected shape (3,)")
+    with pytest.raises(UsageError, match="inputs: expected shape"):
+        analyze(run)
+    fake.refuse = lambda source: UsageError(source) if "40" in source else None
+    assert len(analyze(run).failed) > 0
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("arguments", "words"),
     [
-        ("epoch,test_loss\n1,2\n", "column 'update'"),
-        ("update,test_loss\n1,high\n", "cannot be read as a table"),
+        (
+            {"settings": {"gali": {}}},
+            "settings: expected some of lyapunov, distance, f",
+        ),
+        (
+            {"settings": {"lyapunov": {"kk": 3}}},
+            "expected some of k, scale, found 'kk'",
+        ),
+        ({"inputs": "prob"}, "expected 'probe', None or an array, found 'prob'"),
+        ({"inputs": np.zeros((1, 1, 1, 1))}, "expected numbers of shape (I,), (T, I)"),
+        ({"inputs": [["a"]]}, "expected numbers of shape"),
     ],
 )
-def test_a_bad_table_of_metrics_is_said(
-    make_run: Callable[..., Path], table: str, said: str
+def test_wrong_arguments(
+    run: Path, fake: Fake, arguments: dict[str, Any], words: str
 ) -> None:
-    run = make_run(1)
-    (run / "losses.csv").write_text(table)
-    with pytest.raises(UsageError, match=said):
-        analyze(run, metrics=run / "losses.csv")
-    with pytest.raises(UsageError, match="cannot be read"):
-        analyze(run, metrics=run / "nothing.csv")
+    with pytest.raises(UsageError) as caught:
+        analyze(run, **arguments)
+    assert words in str(caught.value)
+    assert not (run / "analysis.sqlite").exists()
 
 
-def test_unknown_measures_and_inputs_are_refused(
-    make_run: Callable[..., Path],
+def test_nothing_to_analyse(run: Path, fake: Fake, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="expected some of 8 checkpoints"):
+        analyze(run, select=[5])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="no checkpoint found"):
+        analyze(tmp_path / "empty")
+
+
+def test_a_second_sweep_on_one_store_is_refused(run: Path, fake: Fake) -> None:
+    with (
+        Store(run / "analysis.sqlite", write=True),
+        pytest.raises(StoreError, match="another process is writing"),
+    ):
+        analyze(run)
+
+
+# where things are found
+
+
+def test_inputs_are_the_probe_or_zero_or_given(run: Path, fake: Fake) -> None:
+    for inputs, shape in (
+        (None, None),
+        (np.zeros(4), (4,)),
+        (np.zeros((5, 4)), (5, 4)),
+    ):
+        fake.regimes.clear()
+        analyze(run, inputs=inputs, select=[0])
+        assert set(fake.regimes) == {shape}
+    (run / "probe.safetensors").unlink()
+    fake.regimes.clear()
+    analyze(run, select=[10])
+    assert set(fake.regimes) == {None}
+
+
+def test_files_of_several_folders_need_no_run(
+    run: Path,
+    make_run: MakeRun,
+    fake: Fake,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = make_run(1)
-    with pytest.raises(UsageError, match="found 'entropy'"):
-        lstm_edge.analyze(run, settings={"entropy": {}})
-    with pytest.raises(UsageError, match="found 'noise'"):
-        analyze(run, inputs="noise")
-    with pytest.raises(UsageError, match="shape"):
-        analyze(run, inputs=np.zeros((1, 1, 1, 1)))
+    other = make_run(2, name="other")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    sweep = analyze([run, other])
+    assert sweep.path.absolute() == tmp_path / "here" / "analysis.sqlite"
+    assert len(sweep.names) == 10
+    assert "other/checkpoints/update-00000010.safetensors" in sweep.names
+    assert set(fake.regimes) == {None}, "no probe belongs to both"
 
 
-def test_the_summary_is_plain(make_run: Callable[..., Path]) -> None:
-    import json
+def test_a_run_is_found_from_inside_its_folder(
+    run: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run / "checkpoints")
+    sweep = analyze("*.safetensors")
+    assert sweep.path.absolute() == run / "analysis.sqlite"
+    assert set(fake.regimes) == {(6, 8, 4)}
 
-    summary = analyze(make_run(2)).summary()
-    assert json.loads(json.dumps(summary, allow_nan=False))["checkpoints"] == 2
+
+def test_metrics_are_joined_by_update(run: Path, fake: Fake, tmp_path: Path) -> None:
+    (run / "metrics.csv").unlink()
+    sweep = analyze(run)
+    assert sweep.table["test_loss"][0] == pytest.approx(2.4), "of the checkpoints"
+    path = tmp_path / "losses.csv"
+    path.write_text("update,test_loss,other\n20,0.5,x\n10,nan,x\n30,,x\n")
+    losses = analyze(run, metrics=path).table["test_loss"]
+    assert losses[2] == 0.5
+    assert np.isnan(losses[[1, 3]]).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["update,other\n10,1\n", "update,test_loss\n11,0.5\n", "update,test_loss\n"],
+)
+def test_metrics_that_tell_nothing_are_refused(
+    run: Path, fake: Fake, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "losses.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"updates \(0 to 70\) with some of epoch"):
+        analyze(run, metrics=path)
+
+
+# interruption
+
+
+def test_ctrl_c_ends_within_a_second_and_keeps_what_is_done(make_run: MakeRun) -> None:
+    run = make_run(6, hidden_sizes=(60,))
+    endless = {"lyapunov": {"steps": 2_000_000}, "distance": {"steps": 50}}
+    quick = {"lyapunov": {"steps": 20}, "distance": {"steps": 50}}
+    analyze(run, settings=quick, select=[0])
+    begin: list[float] = []
+
+    def interrupt() -> None:
+        begin.append(time.monotonic())
+        signal.raise_signal(signal.SIGINT)
+
+    timer = threading.Timer(1.0, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        analyze(run, settings=endless, workers=2)
+    assert time.monotonic() - begin[0] < 1.0
+    timer.join()
+    assert len(analyze(run, settings=quick, select=[0]).names) == 1
+
+
+KILLED = """
+import sys, time
+import lstm_edge
+lstm_edge.analyze(
+    sys.argv[1],
+    settings={"lyapunov": {"steps": 200}, "distance": {"samples": 4, "steps": 50}},
+    workers=1,
+    progress=lambda p: (print(p.done, flush=True), time.sleep(0.2)),
+)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX signals")
+def test_kill_loses_at_most_what_is_in_flight(make_run: MakeRun) -> None:
+    run = make_run(6)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, run], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    kept = _created(run)
+    assert len(kept) >= 3
+    subprocess.run([sys.executable, "-c", KILLED, run], check=True)
+    done = _created(run)
+    assert len(done) == 6
+    assert kept.items() <= done.items(), "what was there was not written again"
+
+
+def _created(run: Path) -> dict[str, float]:
+    """Seconds that each result took: they differ when it is computed again."""
+    sweep = open_sweep(run)
+    return {name: sweep.rows[name, "lyapunov"].seconds for name in sweep.names}
+
+
+def test_a_sweep_of_nothing_has_an_empty_table(run: Path, fake: Fake) -> None:
+    for file in (run / "checkpoints").iterdir():
+        file.write_bytes(b"")
+    sweep: Sweep = analyze(run)
+    assert sweep.names == []
+    assert len(sweep.failed) == 8
+    assert sweep.transitions == []
+    assert "too few" in sweep.advice.reason

@@ -138,13 +138,15 @@ class Sweep:
     def advice(self) -> Advice:
         """The checkpoint at the first transition, by `advise`."""
         t = self.table
+        updates, losses = self.loss_history
         return advise(
             t["update"],
             list(t["phase"]),
             self.transitions,
             name=self.names,
             epoch=t["epoch"],
-            test_loss=t["test_loss"],
+            test_loss=losses,
+            loss_update=updates,
         )
 
     @cached_property

@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from lstm_edge.errors import StoreError
 
@@ -40,6 +41,25 @@ CREATE TABLE results (
     PRIMARY KEY (name, key)
 );
 """
+
+_COLUMNS = (
+    "name, measure, key, revision, settings, status, message, scalars, arrays, seconds"
+)
+
+_AGAIN = "what was written before is kept; run the command again"
+_DAMAGED = (
+    "the file is damaged; rescue its rows with 'sqlite3 FILE .recover' or analyse into "
+    "another file"
+)
+_ADVICE = {
+    "not a database": "expected an SQLite file; name another file with --out",
+    "malformed": _DAMAGED,
+    "corrupt": _DAMAGED,
+    "full": "the disk is full; free some space and run the command again",
+    "readonly": "expected a folder and file that can be written; use --out",
+    "unable to open": "expected a folder and file that can be written; use --out",
+}
+"""What to do, by a part of SQLite's message."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +110,13 @@ def result_key(
     measure, revision, settings
         What is computed from them.
     """
-    parts = [weights, measure, revision, dict(settings), inputs]
-    text = json.dumps(parts, sort_keys=True, default=str)
+    text = _canonical([weights, measure, revision, dict(settings), inputs])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    """JSON by which equal settings are equal texts; numpy's numbers are numbers."""
+    return json.dumps(value, sort_keys=True, default=lambda v: v.tolist())
 
 
 class Store:
@@ -114,45 +138,39 @@ class Store:
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         self.path = path
-        self._lock = _lock(path) if write else None
-        try:
-            with self._explained():
-                self._connection = self._connect(write)
-        except StoreError:
-            self._unlock()
-            raise
+        with ExitStack() as stack, self._explained():
+            if write:
+                stack.enter_context(_lock(path))
+            self._connection = stack.enter_context(closing(_open(path, write)))
+            self._prepare(write)
+            self._resources = stack.pop_all()
 
-    def _connect(self, write: bool) -> sqlite3.Connection:
-        if not write and not self.path.is_file():
-            raise StoreError(
-                f"{self.path}: no such store; expected the SQLite file that "
-                "'lstm-edge analyze' writes"
+    def _prepare(self, write: bool) -> None:
+        """Make the tables in a new file, check those of another."""
+        names = self._connection.execute("SELECT name FROM sqlite_master")
+        tables = {name for (name,) in names}
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if write and not tables and version == 0:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.executescript(
+                f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;"
             )
-        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if version == 0 and tables[0] == 0 and write:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(
-                    f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;"
-                )
-            elif version != SCHEMA:
-                raise StoreError(
-                    f"{self.path}: expected a store of schema {SCHEMA}, found "
-                    f"{version}; "
-                    + (
-                        "upgrade lstm-edge to read it"
-                        if version > SCHEMA
-                        else "it was not written by lstm-edge, name another file"
-                    )
-                )
-            # a commit survives a killed process; WAL needs no more for that
-            connection.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        else:
+            self._check(tables, version)
+        # a commit survives a killed process; WAL needs no more for that
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def _check(self, tables: set[str], version: int) -> None:
+        if not {"run", "checkpoints", "results"} <= tables:
+            raise StoreError(
+                f"{self.path}: expected a store, found a database that was not written "
+                "by lstm-edge; name another file"
+            )
+        if version != SCHEMA:
+            raise StoreError(
+                f"{self.path}: expected a store of schema {SCHEMA}, found {version}; "
+                "a newer one wrote it, upgrade lstm-edge to read it"
+            )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -161,42 +179,20 @@ class Store:
             yield
         except sqlite3.Error as error:
             text = str(error)
-            if "not a database" in text:
-                advice = "expected an SQLite file; name another file with --out"
-            elif "malformed" in text or "corrupt" in text:
-                advice = (
-                    "the file is damaged; rescue its rows with 'sqlite3 FILE .recover' "
-                    "or analyse into another file"
-                )
-            elif "full" in text:
-                advice = "the disk is full; free some space and run the command again"
-            elif "readonly" in text or "unable to open" in text:
-                advice = "expected a folder and file that can be written; use --out"
-            else:
-                advice = "what was written before is kept; run the command again"
+            advice = next((a for part, a in _ADVICE.items() if part in text), _AGAIN)
             raise StoreError(f"{self.path}: {text}; {advice}") from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All of it or nothing."""
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of what is written inside, or nothing."""
         with self._explained():
             self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._connection.rollback()
-                raise
-            self._connection.execute("COMMIT")
+            with self._connection:  # commits, or rolls back
+                yield self._connection
 
     def close(self) -> None:
         """Close the file and let other writers in."""
-        self._connection.close()
-        self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._resources.close()
 
     def __enter__(self) -> Store:
         """Return the store; leaving closes it."""
@@ -207,11 +203,14 @@ class Store:
         self.close()
 
     def set_run(self, **values: Any) -> None:
-        """Keep facts about the whole run: settings, versions, source."""
-        with self._explained():
-            self._connection.executemany(
+        """Keep facts about the whole run: settings, versions, source.
+
+        ``measures`` maps each measure to its [revision, settings]: what `rows` gives.
+        """
+        with self._transaction() as connection:
+            connection.executemany(
                 "INSERT OR REPLACE INTO run VALUES (?, ?)",
-                [(name, json.dumps(value)) for name, value in values.items()],
+                [(name, _canonical(value)) for name, value in values.items()],
             )
 
     def run(self) -> dict[str, Any]:
@@ -224,8 +223,8 @@ class Store:
         self, checkpoints: Mapping[str, tuple[int, Mapping[str, float]]]
     ) -> None:
         """Keep the update of each checkpoint, and what training said about it."""
-        with self._transaction():
-            self._connection.executemany(
+        with self._transaction() as connection:
+            connection.executemany(
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?)",
                 [
                     (name, update, json.dumps(dict(metrics)))
@@ -243,29 +242,34 @@ class Store:
             return {name: (update, json.loads(text)) for name, update, text in rows}
 
     def done(self) -> dict[str, set[str]]:
-        """Key to the names of the checkpoints that have its result."""
+        """Key to the names of the checkpoints whose result it is at present.
+
+        The results of weights that a file held before are kept, but not its own.
+        """
         found: dict[str, set[str]] = {}
         with self._explained():
-            for key, name in self._connection.execute(
-                "SELECT key, name FROM results WHERE status = 'done'"
+            for key, name, newest in self._connection.execute(
+                "SELECT key, name, newest FROM (SELECT key, name, status, rowid = "
+                "max(rowid) OVER (PARTITION BY name, measure, revision, settings) "
+                "AS newest FROM results) WHERE status = 'done'"
             ):
-                found.setdefault(key, set()).add(name)
+                names = found.setdefault(key, set())
+                names |= {name} if newest else set()
         return found
 
     def put(self, row: Row, version: str) -> None:
         """Commit a row; a failure of the same checkpoint's measure is forgotten."""
-        with self._transaction():
+        with self._transaction() as connection:
             self._forget_failures(row.name, row.measure)
-            self._connection.execute(
-                "INSERT OR REPLACE INTO results (name, measure, key, revision, "
-                "settings, status, message, scalars, arrays, seconds, version)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            connection.execute(
+                f"INSERT OR REPLACE INTO results ({_COLUMNS}, version) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     row.name,
                     row.measure,
                     row.key,
                     row.revision,
-                    json.dumps(row.settings, sort_keys=True, default=str),
+                    _canonical(row.settings),
                     row.status,
                     row.message,
                     json.dumps(row.scalars),
@@ -278,13 +282,10 @@ class Store:
             )
 
     def copy(self, key: str, name: str) -> None:
-        """Give a checkpoint the result that another one with the same weights has."""
-        columns = (
-            "measure, key, revision, settings, status, message, scalars, arrays, "
-            "seconds, version"
-        )
-        with self._explained():
-            self._connection.execute(
+        """Give a checkpoint the result that is there for weights like its own."""
+        columns = _COLUMNS.removeprefix("name, ") + ", version"
+        with self._transaction() as connection:
+            connection.execute(
                 f"INSERT OR REPLACE INTO results (name, {columns}) "
                 f"SELECT ?, {columns} FROM results WHERE key = ? AND status = 'done' "
                 "LIMIT 1",
@@ -302,28 +303,61 @@ class Store:
             (name, measure),
         )
 
-    def rows(self, measure: str | None = None) -> Iterator[Row]:
-        """All rows, or those of one measure, oldest first."""
+    def rows(self) -> Iterator[Row]:
+        """Give the rows of the newest sweep, oldest first.
+
+        They are those with the revision and settings that ``run()["measures"]`` names,
+        so that numbers made in different ways never stand in one table; and those of
+        files that could not be read. Other rows stay in the store, for when their
+        settings are asked for again. Where no sweep was named, all rows are given.
+        """
+        measures = self.run().get("measures")
+        newest = {("checkpoint", 0, "{}")} | {
+            (name, revision, _canonical(settings))
+            for name, (revision, settings) in (measures or {}).items()
+        }
         with self._explained():
-            for row in self._connection.execute(
-                "SELECT name, measure, key, revision, settings, status, message, "
-                "scalars, arrays, seconds FROM results "
-                "WHERE measure = coalesce(?, measure) ORDER BY created, rowid",
-                (measure,),
+            for columns in self._connection.execute(
+                f"SELECT {_COLUMNS} FROM results ORDER BY rowid"
             ):
-                name, measure, key, revision, settings, status, message = row[:7]
-                yield Row(
-                    name=name,
-                    measure=measure,
-                    key=key,
-                    revision=revision,
-                    settings=json.loads(settings),
-                    status=status,
-                    message=message,
-                    scalars=json.loads(row[7]),
-                    arrays=safetensors.numpy.load(row[8]),
-                    seconds=row[9],
-                )
+                if measures is None or (columns[1], *columns[3:5]) in newest:
+                    yield self._row(columns)
+
+    def _row(self, columns: tuple[Any, ...]) -> Row:
+        found = dict(zip(_COLUMNS.split(", "), columns, strict=True))
+        try:
+            found["settings"] = json.loads(found["settings"])
+            found["scalars"] = json.loads(found["scalars"])
+            found["arrays"] = safetensors.numpy.load(found["arrays"])
+        except (ValueError, TypeError, SafetensorError) as error:
+            raise StoreError(
+                f"{self.path}: row of {found['name']}: {error}; {_DAMAGED}"
+            ) from error
+        return Row(**found)
+
+
+def _open(path: Path, write: bool) -> sqlite3.Connection:
+    """Connect; a reader also where nothing can be written, as on an archive's disk."""
+    if not write and not path.is_file():
+        raise StoreError(
+            f"{path}: no such store; expected the SQLite file that 'lstm-edge analyze' "
+            "writes"
+        )
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        # a store at rest is one file, and complete; beside a journal it may not be
+        at_rest = not path.with_name(path.name + "-wal").exists()
+        if write or "readonly" not in str(error) or not at_rest:
+            raise
+        uri = f"{path.absolute().as_uri()}?immutable=1"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _lock(path: Path) -> IO[bytes]:
@@ -339,11 +373,17 @@ def _lock(path: Path) -> IO[bytes]:
         ) from error
     try:
         _take(file)
-    except OSError as error:
+    except (BlockingIOError, PermissionError) as error:
         file.close()
         raise StoreError(
             f"{path}: another process is writing to this store; wait for it, or "
             "write to another file with --out"
+        ) from error
+    except OSError as error:
+        file.close()
+        raise StoreError(
+            f"{beside}: cannot be locked ({error.strerror}); expected a disk that "
+            "supports locks, name another one with --out"
         ) from error
     return file
 
@@ -356,5 +396,4 @@ def _take(file: IO[bytes]) -> None:
         return
     import fcntl
 
-    with suppress(InterruptedError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

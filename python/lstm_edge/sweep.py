@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -21,7 +21,8 @@ from lstm_edge import _core
 from lstm_edge.checkpoints import CheckpointFile, find_checkpoints, read_checkpoint
 from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
 from lstm_edge.measures import MEASURES
-from lstm_edge.metrics import read_metrics, read_probe, run_folder
+from lstm_edge.measures.regime import count
+from lstm_edge.metrics import METRICS, read_metrics, read_probe, run_folder
 from lstm_edge.results import Sweep, Where, open_sweep
 from lstm_edge.store import Row, Store, result_key
 from lstm_edge.weights import Weights
@@ -29,22 +30,13 @@ from lstm_edge.weights import Weights
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sweep is.
-
-    Attributes
-    ----------
-    done, total, failed : int
-        Checkpoints.
-    name : str
-        The one just finished.
-    seconds : float
-        Since the sweep began.
-    """
+    """How far a sweep is: numbers of checkpoints, and the seconds since it began."""
 
     done: int
     total: int
     failed: int
     name: str
+    """The checkpoint just finished."""
     seconds: float
 
 
@@ -56,23 +48,27 @@ def analyze(
     inputs: ArrayLike | str | None = "probe",
     spectrum: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    select: Callable[[CheckpointFile], bool] | None = None,
+    select: Iterable[int] | Callable[[CheckpointFile], bool] | None = None,
     module: str | None = None,
     workers: int | None = None,
+    threads: int | None = None,
     strict: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Sweep:
     """Measure every checkpoint found, and find where training crosses into chaos.
 
     Results are stored one by one; the same call goes on where a former one ended, and
-    computes nothing twice. A checkpoint that cannot be used costs its own row.
+    computes nothing twice. A checkpoint that cannot be used costs its own row, and is
+    tried again by the next call. A store keeps the results of all settings it was ever
+    asked for; the sweep shows those of the newest call.
 
     Parameters
     ----------
     checkpoints : path or list of paths
         A run folder, a folder of weight files, files, or globs.
     out : path, optional
-        The store. Default: ``analysis.sqlite`` in the run folder or beside the files.
+        The store. Default: ``analysis.sqlite`` in the run folder or beside the files;
+        in the current folder where they lie in several.
     metrics : path, optional
         CSV with a column ``update`` and any of train_loss, test_loss, ... Default: the
         run's ``metrics.csv``, else what the checkpoints say of themselves.
@@ -83,12 +79,14 @@ def analyze(
         All exponents rather than two.
     settings : mapping of measure to mapping, optional
         Changes to ``MEASURES[measure].defaults``.
-    select : callable, optional
-        Which checkpoints to analyse.
+    select : list of int or callable, optional
+        Which checkpoints to analyse: their updates, or what is true of them.
     module : str, optional
         Which recurrent module, where a file holds several.
     workers : int, optional
         Checkpoints at a time. Default: one a core.
+    threads : int, optional
+        Cores for each of them. Default: all cores are shared out.
     strict : bool
         Raise at the first checkpoint that cannot be used.
     progress : callable, optional
@@ -109,12 +107,8 @@ def analyze(
     """
     places = [checkpoints] if isinstance(checkpoints, str | PathLike) else checkpoints
     found = find_checkpoints(*places)
-    files = [file for file in found if select is None or select(file)]
-    if not files:
-        raise CheckpointError(
-            f"select: expected some of {len(found)} checkpoints, found none chosen"
-        )
-    run = run_folder(files[0].path)
+    files = _selected(found, select)
+    run = _run(found)
     plan = _Plan(
         inputs=_inputs(inputs, run),
         settings=_merged(settings, spectrum),
@@ -123,7 +117,7 @@ def analyze(
     )
     store_path = Path(out) if out is not None else run / "analysis.sqlite"
     with Store(store_path, write=True) as store:
-        table = read_metrics(Path(metrics) if metrics is not None else None, run, found)
+        table = _metrics(metrics, run, found)
         store.set_checkpoints(
             {
                 plan.names[file.path]: (file.update, table.get(file.update, {}))
@@ -134,10 +128,12 @@ def analyze(
             source=str(run),
             settings={name: dict(s) for name, s in plan.settings.items()},
             inputs=plan.regime,
+            measures=plan.measures,
             version=_core.__version__,
             numpy=np.__version__,
         )
-        _fill(store, files, plan, workers, strict, progress)
+        workers, threads = _shared_out(workers, threads, len(files))
+        _fill(store, files, plan, workers, threads, strict, progress)
     return open_sweep(store_path)
 
 
@@ -155,8 +151,10 @@ class _Plan:
         """The input regime in words."""
         if self.inputs is None:
             return "zero"
-        kind = {1: "constant", 2: "one sequence", 3: "batch of sequences"}
-        return f"{kind[self.inputs.ndim]} {self.inputs.shape}, then zero"
+        if self.inputs.ndim == 1:
+            return f"constant {self.inputs.shape}"
+        kind = "one sequence" if self.inputs.ndim == 2 else "batch of sequences"
+        return f"{kind} {self.inputs.shape}, then zero"
 
     @cached_property
     def inputs_digest(self) -> str:
@@ -166,35 +164,64 @@ class _Plan:
         sha.update(np.ascontiguousarray(self.inputs).data)
         return sha.hexdigest()
 
-    def settings_for(self, measure: str, weights: Weights) -> dict[str, Any]:
-        """Resolve k="all" for one net."""
-        found = dict(self.settings[measure])
-        if found.get("k") == "all":
-            found["k"] = weights.state_size
-        return found
-
-    def keys(self, weights: Weights) -> dict[str, str]:
-        """Measure to the key of its result."""
+    @cached_property
+    def measures(self) -> dict[str, tuple[int, dict[str, Any]]]:
+        """Measure to all that determines its result, beside the weights."""
         return {
-            name: result_key(
-                weights.digest,
-                name,
-                MEASURES[name].revision,
-                self.settings_for(name, weights),
-                self.inputs_digest,
-            )
-            for name in self.settings
+            name: (MEASURES[name].revision, {**chosen, "inputs": self.inputs_digest})
+            for name, chosen in self.settings.items()
         }
 
 
-def _names(files: list[CheckpointFile]) -> dict[Path, str]:
-    """Shortest names that tell the files apart: file names, else their paths."""
-    short = {file.path: file.path.name for file in files}
-    return (
-        short
-        if len(set(short.values())) == len(files)
-        else {file.path: str(file.path) for file in files}
-    )
+def _selected(
+    found: list[CheckpointFile],
+    select: Iterable[int] | Callable[[CheckpointFile], bool] | None,
+) -> list[CheckpointFile]:
+    if select is not None and not callable(select):
+        updates = set(select)
+        return _selected(found, lambda file: file.update in updates)
+    files = [file for file in found if select is None or select(file)]
+    if not files:
+        raise CheckpointError(
+            f"select: expected some of {len(found)} checkpoints, found none chosen"
+        )
+    return files
+
+
+def _run(found: list[CheckpointFile]) -> Path:
+    """Find the one folder that all belong to; else the current one."""
+    folders = {run_folder(file.path.absolute()) for file in found}
+    return folders.pop() if len(folders) == 1 else Path()
+
+
+def _metrics(
+    path: Where | None, run: Path, found: list[CheckpointFile]
+) -> dict[int, dict[str, float]]:
+    table = read_metrics(None if path is None else Path(path), run, found)
+    if path is not None and not any(table.get(file.update) for file in found):
+        raise UsageError(
+            f"{path}: expected rows for the checkpoints' updates ({found[0].update} to "
+            f"{found[-1].update}) with some of {', '.join(METRICS)}; found none"
+        )
+    return table
+
+
+def _shared_out(
+    workers: int | None, threads: int | None, files: int
+) -> tuple[int, int]:
+    """Checkpoints at a time and cores for each, by the cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    workers = min(cores if workers is None else count("workers", workers), files)
+    each = max(1, cores // workers)
+    return workers, each if threads is None else count("threads", threads)
+
+
+def _names(found: list[CheckpointFile]) -> dict[Path, str]:
+    """Their paths from the folder that holds them all."""
+    paths = {file.path: file.path.absolute() for file in found}
+    base = os.path.commonpath([path.parent for path in paths.values()])
+    return {file: path.relative_to(base).as_posix() for file, path in paths.items()}
 
 
 def _inputs(inputs: ArrayLike | str | None, run: Path) -> NDArray[Any] | None:
@@ -207,10 +234,10 @@ def _inputs(inputs: ArrayLike | str | None, run: Path) -> NDArray[Any] | None:
     if inputs is None:
         return None
     array = np.asarray(inputs)
-    if array.ndim not in (1, 2, 3):
+    if array.ndim not in (1, 2, 3) or array.dtype.kind not in "fiub":
         raise UsageError(
-            "inputs: expected an array of shape (I,), (T, I) or (B, T, I), found "
-            f"{array.shape}"
+            "inputs: expected numbers of shape (I,), (T, I) or (B, T, I), found "
+            f"{array.dtype} of shape {array.shape}"
         )
     return array
 
@@ -220,52 +247,61 @@ def _merged(
 ) -> dict[str, dict[str, Any]]:
     """Add the user's settings to the defaults of the measures."""
     changes = dict(settings or {})
-    for name in changes:
-        if name not in MEASURES:
-            raise UsageError(
-                f"settings: expected measures among {list(MEASURES)}, found {name!r}"
-            )
+    _known("settings", changes, MEASURES)
+    for name, change in changes.items():
+        _known(f"settings[{name!r}]", change, MEASURES[name].defaults)
     merged = {
         name: {**measure.defaults, **changes.get(name, {})}
         for name, measure in MEASURES.items()
     }
     if spectrum:
-        merged["lyapunov"]["k"] = "all"
+        merged["lyapunov"]["k"] = None
     return merged
+
+
+def _known(where: str, names: Iterable[str], known: Iterable[str]) -> None:
+    unknown = ", ".join(repr(name) for name in sorted({*names} - {*known}))
+    if unknown:
+        raise UsageError(
+            f"{where}: expected some of {', '.join(known)}, found {unknown}"
+        )
 
 
 def _fill(
     store: Store,
     files: list[CheckpointFile],
     plan: _Plan,
-    workers: int | None,
+    workers: int,
+    threads: int,
     strict: bool,
     progress: Callable[[Progress], None] | None,
 ) -> None:
     """Compute what is missing, a few checkpoints at a time; write each as it ends."""
-    cores = os.cpu_count() or 1
-    workers = min(workers or cores, len(files))
     cancel = _core.Cancel()
-    job = _Job(plan, store.done(), max(1, cores // workers), cancel)
-    begin, failed = time.monotonic(), 0
+    present = store.done()
+    job = _Job(plan, present, threads, cancel)
+    begin = time.monotonic()
+    errors: list[LstmEdgeError] = []
     executor = ThreadPoolExecutor(workers, "lstm-edge-sweep")
     try:
-        for done, outcome in enumerate(
-            _in_flight(executor, job, files, 2 * workers), 1
-        ):
-            outcome.write(store)
+        outcomes = _in_flight(executor, job, files, 2 * workers)
+        for done, outcome in enumerate(outcomes, 1):
+            outcome.write(store, present)
             if outcome.error is not None:
-                failed += 1
+                errors.append(outcome.error)
                 if strict:
                     raise outcome.error
             if progress is not None:
                 seconds = time.monotonic() - begin
-                progress(Progress(done, len(files), failed, outcome.name, seconds))
+                progress(Progress(done, len(files), len(errors), outcome.name, seconds))
     except BaseException:
         cancel.cancel()
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+    wrong = [error for error in errors if isinstance(error, UsageError)]
+    if len(wrong) == len(files):  # what no checkpoint can take is no checkpoint's fault
+        raise wrong[0]
 
 
 def _in_flight(
@@ -297,11 +333,14 @@ class _Outcome:
     readable: bool = True
     error: LstmEdgeError | None = None
 
-    def write(self, store: Store) -> None:
+    def write(self, store: Store, present: dict[str, set[str]]) -> None:
+        """Store the rows, and make those that are done known to the jobs to come."""
         if self.readable:
             store.forget_failure(self.name)
         for row in self.rows:
             store.put(row, _core.__version__)
+            if row.status == "done":
+                present.setdefault(row.key, set()).add(self.name)
         for key in self.copies:
             store.copy(key, self.name)
 
@@ -319,12 +358,12 @@ class _Job:
         name = self.plan.names[file.path]
         try:
             weights = read_checkpoint(file.path, module=self.plan.module)
-        except (LstmEdgeError, OSError) as error:
-            refused = _refused(error, file)
-            row = Row(name, "checkpoint", "", status="failed", message=str(refused))
-            return _Outcome(name, [row], readable=False, error=refused)
+        except LstmEdgeError as error:
+            row = Row(name, "checkpoint", "", status="failed", message=str(error))
+            return _Outcome(name, [row], readable=False, error=error)
         outcome = _Outcome(name)
-        for measure, key in self.plan.keys(weights).items():
+        for measure, about in self.plan.measures.items():
+            key = result_key(weights.digest, measure, *about, self.plan.inputs_digest)
             have = self.done.get(key)
             if have is None:
                 self._take(measure, key, weights, outcome)
@@ -335,14 +374,8 @@ class _Job:
     def _take(
         self, measure: str, key: str, weights: Weights, outcome: _Outcome
     ) -> None:
-        settings = self.plan.settings_for(measure, weights)
-        about: dict[str, Any] = {
-            "name": outcome.name,
-            "measure": measure,
-            "key": key,
-            "revision": MEASURES[measure].revision,
-            "settings": settings,
-        }
+        settings = self.plan.settings[measure]
+        row = partial(Row, outcome.name, measure, key, *self.plan.measures[measure])
         begin = time.perf_counter()
         try:
             scalars, arrays = MEASURES[measure].compute(
@@ -353,16 +386,8 @@ class _Job:
                 threads=self.threads,
             )
         except LstmEdgeError as error:
-            outcome.error = error
-            outcome.rows.append(Row(**about, status="failed", message=str(error)))
+            outcome.error = outcome.error or error
+            outcome.rows.append(row(status="failed", message=str(error)))
             return
         seconds = time.perf_counter() - begin
-        outcome.rows.append(
-            Row(**about, scalars=scalars, arrays=arrays, seconds=seconds)
-        )
-
-
-def _refused(error: Exception, file: CheckpointFile) -> LstmEdgeError:
-    if isinstance(error, LstmEdgeError):
-        return error
-    return CheckpointError(f"{file.path}: cannot be read ({error})")
+        outcome.rows.append(row(scalars=scalars, arrays=arrays, seconds=seconds))

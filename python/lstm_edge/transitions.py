@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 SIGNED = ("order", "chaos")
 """The phases between which there are transitions; the edge lies between them."""
 
+SUSTAIN = 5
+"""Checkpoints in a row for which a phase must hold to count."""
+
 
 @dataclass(frozen=True)
 class Transition:
@@ -29,7 +32,7 @@ class Transition:
         Where the largest exponent crosses zero, interpolated; where it does not cross
         between the two checkpoints of the bracket, the later one.
     bracket : tuple of int
-        Updates of the two checkpoints that it lies between.
+        Updates of the two neighbouring checkpoints that it lies between.
     edge : tuple of int
         Updates of the last checkpoint of the old phase and the first of the new one.
     width : int
@@ -66,7 +69,7 @@ class Advice:
     test_loss, best_test_loss : float
         NaN where no losses are known.
     best_update : int or None
-        Of the checkpoint with the best test loss.
+        Of the evaluation with the best test loss.
     regret : float
         test_loss - best_test_loss.
     """
@@ -87,7 +90,7 @@ def find_transitions(
     lambda_max: ArrayLike,
     *,
     epoch: ArrayLike | None = None,
-    sustain: int = 5,
+    sustain: int = SUSTAIN,
     window: int = 20,
     majority: float = 2 / 3,
 ) -> list[Transition]:
@@ -96,15 +99,21 @@ def find_transitions(
     Near a boundary single checkpoints jump between phases. A phase counts once it holds
     for `sustain` checkpoints in a row and for at least a `majority` of the next
     `window`; jumps before that belong to the edge. The untrained net's own phase counts
-    as it is. The edge of a transition reaches from the last checkpoint of the old
-    phase, as far as that was sustained, to the onset of the new one.
+    as it is. The edge of a transition reaches from the last checkpoint at which the old
+    phase was sustained, by this rule looking ahead or back, to the onset of the new.
+
+    Where checkpoints are unevenly spaced, the majority is one of time: a checkpoint
+    speaks for the updates up to the next one, and the window is as long as `window`
+    checkpoints at the spacing of the `sustain` ones. A net that starts at the edge is
+    not chaotic yet: sustained chaos is then a transition, sustained order is none.
+    Checkpoints of unknown phase are passed over.
 
     Parameters
     ----------
     update : array_like of shape (n,)
         Optimiser updates of the checkpoints, ascending.
     phase : sequence of str
-        "order", "edge", "chaos", or anything else where it is not known.
+        "order", "edge", "chaos"; anything else is unknown.
     lambda_max : array_like of shape (n,)
         Largest exponents, nats per step; only their sign and ratio matter.
     epoch : array_like of shape (n,), optional
@@ -116,13 +125,19 @@ def find_transitions(
     -------
     list of Transition
         In ascending order of update, sustained ones before raw ones at the same place.
+
+    Raises
+    ------
+    ValueError
+        Series of different lengths, or updates that descend.
     """
+    phases = np.asarray(phase, dtype=object)
     series = _Series(
         np.asarray(update),
-        np.asarray(phase, dtype=object),
+        phases,
         np.asarray(lambda_max, float),
-        None if epoch is None else np.asarray(epoch, float),
-    )
+        np.full(len(phases), np.nan) if epoch is None else np.asarray(epoch, float),
+    ).known()
     found = [
         *_sustained(series, sustain, window, majority),
         *_raw(series),
@@ -135,37 +150,50 @@ class _Series:
     update: NDArray[np.int64]
     phase: NDArray[np.object_]
     exponent: Floats
-    epoch: Floats | None
+    epoch: Floats
 
-    def transition(
-        self, old: int, before: int, onset: int, sustained: bool
-    ) -> Transition:
-        """Describe the change to the phase at `onset`.
-
-        The old phase ends at `old`, and the crossing lies between `before` and `onset`.
-        """
-        share = self._crossing(before, onset)
-        width = int(self.update[onset] - self.update[old])
-        epoch = width_epochs = float("nan")
-        if self.epoch is not None:
-            a, b = float(self.epoch[before]), float(self.epoch[onset])
-            epoch = a + share * (b - a)
-            width_epochs = b - float(self.epoch[old])
-        a, b = float(self.update[before]), float(self.update[onset])
-        return Transition(
-            direction=f"to_{self.phase[onset]}",
-            update=a + share * (b - a),
-            bracket=(int(a), int(b)),
-            edge=(int(self.update[old]), int(b)),
-            width=width,
-            sustained=sustained,
-            epoch=epoch,
-            width_epochs=width_epochs,
+    def known(self) -> _Series:
+        """Check the series, and keep the checkpoints of known phase."""
+        lengths = [len(column) for column in vars(self).values()]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                "update, phase, lambda_max, epoch: expected series of one length, "
+                f"found {lengths}"
+            )
+        if (np.diff(self.update) < 0).any():
+            raise ValueError("update: expected ascending updates; sort the series")
+        kept = np.isin(self.phase.astype(str), (*SIGNED, "edge"))
+        return _Series(
+            self.update[kept], self.phase[kept], self.exponent[kept], self.epoch[kept]
         )
 
-    def _crossing(self, before: int, onset: int) -> float:
+    def transition(
+        self, old: int, onset: int, sustained: bool, at: int | None = None
+    ) -> Transition:
+        """Describe the change from the phase that ends at `old` to that of `onset`.
+
+        The exponent crosses zero just before checkpoint `at`, by default `onset`.
+        """
+        after = onset if at is None else at
+        before = after - 1
+        share = self._crossing(before, after)
+        a, b = self.update[before], self.update[after]
+        return Transition(
+            direction=f"to_{self.phase[onset]}",
+            update=float(a + share * (b - a)),
+            bracket=(int(a), int(b)),
+            edge=(int(self.update[old]), int(self.update[onset])),
+            width=int(self.update[onset] - self.update[old]),
+            sustained=sustained,
+            epoch=float(
+                self.epoch[before] + share * (self.epoch[after] - self.epoch[before])
+            ),
+            width_epochs=float(self.epoch[onset] - self.epoch[old]),
+        )
+
+    def _crossing(self, before: int, after: int) -> float:
         """Where the exponent crosses zero, as a share of the bracket."""
-        a, b = self.exponent[before], self.exponent[onset]
+        a, b = self.exponent[before], self.exponent[after]
         if np.isfinite(a) and np.isfinite(b) and a * b < 0:
             return float(a / (a - b))
         return 1.0
@@ -174,42 +202,62 @@ class _Series:
 def _sustained(
     series: _Series, sustain: int, window: int, majority: float
 ) -> list[Transition]:
-    phase, n = series.phase, len(series.phase)
+    phase, update = series.phase, series.update
+
+    def lasts(way: slice) -> bool:
+        return _lasts(update[way], phase[way], sustain, window, majority)
+
     found: list[Transition] = []
-    current = phase[0] if n and phase[0] in SIGNED else None
-    last = 0  # the last checkpoint of the current phase, as far as it was sustained
-    run = 0
-    for i in range(n):
-        run = run + 1 if i and phase[i] == phase[i - 1] else 1
+    current = None
+    last = 0  # the last checkpoint at which the current phase was sustained
+    for i in range(len(phase)):
+        ahead, back = slice(i, None), slice(i, None, -1)
         if phase[i] == current:
-            begins = last == i - 1 or run >= sustain
-            last = i if begins else last
-        elif phase[i] in SIGNED and _lasts(phase[i:], sustain, window, majority):
-            if current is not None or i > 0:
-                found.append(series.transition(last, max(i - 1, 0), i, True))
+            if last == i - 1 or lasts(ahead) or lasts(back):
+                last = i
+        elif phase[i] in SIGNED and (i == 0 or lasts(ahead)):
+            if current is not None or (i > 0 and phase[i] == "chaos"):
+                found.append(series.transition(last, i, True))
             current, last = phase[i], i
     return found
 
 
 def _lasts(
-    ahead: NDArray[np.object_], sustain: int, window: int, majority: float
+    update: NDArray[np.int64],
+    phase: NDArray[np.object_],
+    sustain: int,
+    window: int,
+    majority: float,
 ) -> bool:
-    same = ahead[:window] == ahead[0]
-    return (
-        len(ahead) >= sustain
-        and bool(same[:sustain].all())
-        and float(same.mean()) >= majority
-    )
+    """Whether the first phase is sustained, in the direction of the arrays."""
+    same = phase == phase[0]
+    if len(same) < sustain or not same[:sustain].all():
+        return False
+    times = np.abs(update - update[0]).astype(float)
+    few = max(1, min(sustain, len(same)) - 1)
+    spacing = times[min(few, len(same) - 1)] / few
+    ends = np.minimum(np.append(times, times[-1] + spacing), window * spacing)
+    spans = np.diff(ends)
+    if not spans.any():  # all at one update
+        spans[:window] = 1.0
+    return bool(np.average(same, weights=spans) >= majority)
 
 
 def _raw(series: _Series) -> list[Transition]:
     """Every change between order and chaos, whatever lies between."""
     signed = [i for i, phase in enumerate(series.phase) if phase in SIGNED]
     return [
-        series.transition(a, b - 1, b, False)
+        series.transition(a, b, False, _last_change(series.exponent, a, b))
         for a, b in pairwise(signed)
         if series.phase[a] != series.phase[b]
     ]
+
+
+def _last_change(exponent: Floats, old: int, onset: int) -> int:
+    """Last checkpoint up to `onset` at which the sign is new; else `onset`."""
+    signs = np.sign(exponent[old : onset + 1])
+    changes = np.flatnonzero(signs[1:] * signs[:-1] < 0)
+    return old + 1 + int(changes[-1]) if len(changes) else onset
 
 
 def first_transition(transitions: Sequence[Transition]) -> Transition | None:
@@ -226,10 +274,11 @@ def advise(
     name: Sequence[str] | None = None,
     epoch: ArrayLike | None = None,
     test_loss: ArrayLike | None = None,
+    loss_update: ArrayLike | None = None,
 ) -> Advice:
-    """Advise the checkpoint at the first sustained order->chaos transition.
+    """Advise the checkpoint nearest to the first sustained order->chaos transition.
 
-    Of the two checkpoints that bracket it, the one nearer to the crossing.
+    Of the two checkpoints that bracket it, that is the one nearer to the crossing.
 
     Parameters
     ----------
@@ -239,60 +288,80 @@ def advise(
         What that found.
     name : sequence of str, optional
         Names of the checkpoints.
-    test_loss : array_like of shape (n,), optional
+    test_loss : array_like, optional
         NaN where it is not known; it never decides, it only gives the regret.
+    loss_update : array_like, optional
+        Updates of `test_loss`, where more losses are known than checkpoints. Default:
+        `update`.
 
     Returns
     -------
     Advice
     """
     updates = np.asarray(update)
+    times = updates if loss_update is None else np.asarray(loss_update)
+    loss = np.full(len(times), np.nan) if test_loss is None else np.asarray(test_loss)
+    losses = {int(t): float(x) for t, x in zip(times, loss, strict=True) if x == x}
+    best = min(losses, key=losses.__getitem__, default=None)
+    best_loss = float("nan") if best is None else losses[best]
     first = first_transition(transitions)
-    loss = np.full(len(updates), np.nan) if test_loss is None else np.asarray(test_loss)
-    best = int(np.nanargmin(loss)) if np.isfinite(loss).any() else None
-    best_update = None if best is None else int(updates[best])
-    best_loss = float("nan") if best is None else float(loss[best])
     if first is None:
         return Advice(
-            reason=_why_none(phase), best_update=best_update, best_test_loss=best_loss
+            reason=_why_none(phase), best_update=best, best_test_loss=best_loss
         )
     at = int(np.argmin(np.abs(updates - first.update)))
-    reason = (
-        "it lies at the first sustained transition from order to chaos, whose edge "
-        f"spans updates {first.edge[0]} to {first.edge[1]}"
-    )
-    if len(phase) and phase[0] == "chaos":
-        reason += "; training began in chaos, this is the first onset after that"
+    test_loss_there = losses.get(int(updates[at]), float("nan"))
     return Advice(
-        reason=reason,
+        reason=_why(first, phase),
         update=int(updates[at]),
         name=None if name is None else name[at],
         epoch=float("nan") if epoch is None else float(np.asarray(epoch)[at]),
-        test_loss=float(loss[at]),
-        best_update=best_update,
+        test_loss=test_loss_there,
+        best_update=best,
         best_test_loss=best_loss,
-        regret=float(loss[at] - best_loss),
+        regret=test_loss_there - best_loss,
     )
+
+
+def _why(first: Transition, phase: Sequence[str]) -> str:
+    reason = (
+        "of the checkpoints analysed it is the nearest to the first sustained "
+        f"transition from order to chaos, at update {first.update:.0f}, whose edge "
+        f"spans updates {first.edge[0]} to {first.edge[1]}"
+    )
+    begin = next((p for p in phase if p in (*SIGNED, "edge")), "order")
+    if begin == "chaos":
+        reason += "; training began in chaos, this is the first onset after that"
+    if begin == "edge":
+        reason += "; training began at the edge, the untrained net was not ordered"
+    return reason
 
 
 def _why_none(phase: Sequence[str]) -> str:
     """Say in one sentence why there is no first transition to chaos."""
     known = [p for p in phase if p in (*SIGNED, "edge")]
-    if len(known) < 3:
-        return (
-            f"no advice: {len(known)} checkpoints with a known phase are too few, "
-            "a transition needs several on either side"
+    chaotic = known.count("chaos")
+    if len(known) <= SUSTAIN:
+        why = (
+            f"{len(known)} checkpoints with a known phase are too few: a phase counts "
+            f"once {SUSTAIN} in a row have it"
         )
-    share = {p: known.count(p) / len(known) for p in (*SIGNED, "edge")}
-    if known[0] == "chaos" and share["chaos"] == 1.0:
-        return "no advice: training starts in chaos and never leaves it"
-    if share["chaos"] == 0.0:
-        return "no advice: training never reaches chaos" + (
-            ", though it reaches the edge" if share["edge"] else " and stays ordered"
+    elif chaotic == len(known):
+        why = "training starts in chaos and never leaves it"
+    elif not chaotic:
+        why = "training never reaches chaos" + (
+            ", though it reaches the edge" if "edge" in known else " and stays ordered"
         )
-    if known[0] == "chaos":
-        return "no advice: training starts in chaos and does not return to it for good"
-    return (
-        "no advice: chaos appears but does not last "
-        f"({share['chaos']:.0%} of the checkpoints); look at the raw crossings"
-    )
+    elif known[0] == "chaos":
+        why = "training starts in chaos and does not return to it for good"
+    elif chaotic == known[-SUSTAIN:].count("chaos"):
+        why = (
+            "chaos appears, but training ended before it was sustained; train on to "
+            "see whether it lasts"
+        )
+    else:
+        why = (
+            "chaos appears but does not last "
+            f"({chaotic / len(known):.0%} of the checkpoints); see the raw crossings"
+        )
+    return f"no advice: {why}"
