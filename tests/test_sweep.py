@@ -297,7 +297,7 @@ def test_strict_raises_at_the_first_and_keeps_what_is_done(
 
 def test_a_measure_that_refuses_costs_the_row_too(run: Path, fake: Fake) -> None:
     fake.refuse = lambda source: (
-        CheckpointError(f"{source}: the orbit left") if "40" in source else None
+        CheckpointError(f"{source}: the orbit left") if "00000040" in source else None
     )
     sweep = analyze(run)
     assert {name for name, _ in sweep.failed} == {"update-00000040.safetensors"}
@@ -309,7 +309,7 @@ def test_what_no_checkpoint_can_take_is_wrong_usage(run: Path, fake: Fake) -> No
     fake.refuse = lambda source: UsageError(f"{source}: inputs: expected shape (3,)")
     with pytest.raises(UsageError, match="inputs: expected shape"):
         analyze(run)
-    fake.refuse = lambda source: UsageError(source) if "40" in source else None
+    fake.refuse = lambda source: UsageError(source) if "00000040" in source else None
     assert len(analyze(run).failed) > 0
 
 

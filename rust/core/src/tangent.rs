@@ -1,5 +1,7 @@
 //! Tangent dynamics along orbits: the frame is pushed, orthonormalised, and its growth summed.
 
+use std::ops::Range;
+
 use ndarray::Array2;
 
 use crate::ensemble::{Execution, gaussian_frame};
@@ -31,7 +33,7 @@ pub(crate) struct Follow<'a, T, M> {
     pub map: &'a M,
     pub drive: &'a Drive<T>,
     pub starts: &'a Starts<'a, T>,
-    pub range: std::ops::Range<usize>,
+    pub range: Range<usize>,
     /// Whether the lanes are tangent vectors; then the block is one start.
     pub over_tangents: bool,
     pub k: usize,
@@ -74,7 +76,7 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
         let mut next = Frame::zeros::<S>(n, k, widest);
         let mut reflections = Reflections::<L, S>::new(n, k);
         let mut diagonal = vec![L::zero(); k];
-        first_frame::<L, S>(&mut frame, n, k, self.seed, start);
+        first_frame::<L, S>(&mut frame, n, k, self.seed, self.range.clone());
         orthonormalise(&mut frame, &mut reflections, &mut diagonal);
 
         let intervals = steps.div_ceil(self.interval);
@@ -147,14 +149,15 @@ fn first_frame<L: Lanes, S: Spread<L>>(
     n: usize,
     k: usize,
     seed: u64,
-    start: impl Fn(usize) -> usize,
+    starts: Range<usize>,
 ) {
-    let matrices: Vec<Array2<f64>> = (0..L::N)
-        .map(|lane| gaussian_frame(n, k, seed, start(lane)))
+    let matrices: Vec<Array2<f64>> = starts
+        .map(|start| gaussian_frame(n, k, seed, start))
         .collect();
     for i in 0..k {
         for row in 0..n {
-            let entry = L::from_fn(|lane| L::Scalar::of(matrices[lane][[row, i]]));
+            let entry =
+                L::from_fn(|lane| L::Scalar::of(matrices[lane.min(matrices.len() - 1)][[row, i]]));
             frame.set::<S>(row, i, entry);
         }
     }
@@ -173,7 +176,7 @@ pub fn first_frame_of(n: usize, k: usize, seed: u64, start: usize) -> Array2<f64
         fn run<L: Lanes<Scalar = f64>, const C: usize>(self) -> Array2<f64> {
             let Self(n, k, seed, start) = self;
             let mut frame = Frame::<L>::zeros::<OverTangents>(n, k, C);
-            first_frame::<L, OverTangents>(&mut frame, n, k, seed, |_| start);
+            first_frame::<L, OverTangents>(&mut frame, n, k, seed, start..start + 1);
             let mut reflections = Reflections::<L, OverTangents>::new(n, k);
             let mut diagonal = vec![L::zero(); k];
             orthonormalise(&mut frame, &mut reflections, &mut diagonal);
