@@ -86,9 +86,7 @@ def _training(figure: Figure, series: Series) -> None:
         alpha=0.3,
         linewidth=0,
     )
-    exponents.plot(
-        series.time, largest, color=colour, linewidth=1.2, label="largest over starts"
-    )
+    exponents.plot(series.time, largest, color=colour, linewidth=1.2)
     exponents.axhline(0, color="black", linewidth=0.6)
     _clip_below(exponents, largest)
     exponents.set_ylabel("largest exponent\n(nats per step)")
@@ -97,14 +95,12 @@ def _training(figure: Figure, series: Series) -> None:
         series.column("distance"),
         color=LINE_COLOURS["distance"],
         linewidth=1.2,
-        label="asymptotic distance",
     )
     distance.set_ylabel(r"$\tilde D$ (ln distance)")
     distance.set_xlabel(series.unit)
     for axes in (losses, exponents, distance):
         _shade(axes, series)
         axes.margins(x=0)
-    exponents.legend(loc="upper right", fontsize=8, framealpha=0.8)
     _mark_advice(losses, series)
     _phase_key(figure)
 
