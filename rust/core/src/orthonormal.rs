@@ -120,18 +120,18 @@ fn rescale<L: Lanes>(frame: &mut Frame<L>, scale: &mut [L]) {
     }
 }
 
-/// Σ a b over rows, in four interleaved sums.
+/// Σ p_j p_m over rows, in four interleaved sums.
 #[inline(always)]
-fn dot<L: Lanes>(rows: usize, a: impl Fn(usize) -> L, b: impl Fn(usize) -> L) -> L {
+fn dot<L: Lanes, S: Spread<L>>(p: &[[S::Entry; BLOCK]], j: usize, m: usize) -> L {
     let mut sums = [L::zero(); 4];
-    let whole = rows - rows % 4;
-    for r in (0..whole).step_by(4) {
-        for (s, sum) in sums.iter_mut().enumerate() {
-            *sum = a(r + s).mul_add(b(r + s), *sum);
+    let (fours, rest) = p.as_chunks::<4>();
+    for rows in fours {
+        for r in 0..4 {
+            sums[r] = S::lanes(rows[r][j]).mul_add(S::lanes(rows[r][m]), sums[r]);
         }
     }
-    for r in whole..rows {
-        sums[r % 4] = a(r).mul_add(b(r), sums[r % 4]);
+    for (row, sum) in rest.iter().zip(&mut sums) {
+        *sum = S::lanes(row[j]).mul_add(S::lanes(row[m]), *sum);
     }
     (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
@@ -149,40 +149,41 @@ fn factorise<L: Lanes, S: Spread<L>>(
     let zero_entry = S::entry(L::zero(), 0);
     #[allow(clippy::cast_possible_truncation)]
     let rounding = L::splat(L::Scalar::of(4.0 * frame.n as f64 * L::Scalar::EPSILON));
-    let last = (first + BLOCK).min(frame.k);
-    let mut tau = [L::zero(); BLOCK];
+    let columns = BLOCK.min(frame.k - first);
     for j in 0..BLOCK {
-        let i = first + j;
-        if i >= last {
-            for row in &mut block.p {
-                row[j] = zero_entry;
-            }
-            continue;
-        }
-        let (panel, c) = frame.place[S::column(i)];
+        let (panel, c) = frame.place[S::column(first + j.min(columns - 1))];
         let panel = &frame.panels[panel];
-        for (r, row) in block.p.iter_mut().enumerate() {
-            let x = panel.rows[(first + r) * panel.width + c];
-            row[j] = if r < j { zero_entry } else { S::entry(x, i) };
+        let column = panel.rows[first * panel.width + c..].iter();
+        for (row, &x) in block.p.iter_mut().zip(column.step_by(panel.width)) {
+            row[j] = if j < columns {
+                S::entry(x, first + j)
+            } else {
+                zero_entry
+            };
         }
-        let p = &mut block.p[j..];
-        let norm = dot(p.len(), |r| S::lanes(p[r][j]), |r| S::lanes(p[r][j])).sqrt();
+    }
+    let mut tau = [L::zero(); BLOCK];
+    for j in 0..columns {
+        let (i, p) = (first + j, &mut block.p[j..]);
+        let norm = dot::<L, S>(p, j, j).sqrt();
         let pivot = S::lanes(p[0][j]);
         let head = pivot + norm.copysign(pivot);
-        p[0][j] = S::entry(head, i);
+        p[0][j] = S::entry(head, 0);
         // what is left below rounding has no direction: no reflection
         tau[j] = norm.less(rounding, L::zero(), one / (norm * head.abs()));
         sign[i] = -one.copysign(pivot);
         diagonal[i] = norm.less(rounding, -rounding, norm);
-        for column in S::column(i)..=S::column(last - 1) {
-            let (panel, c) = frame.place[column];
-            let panel = &mut frame.panels[panel];
-            let (width, rows) = (panel.width, &mut panel.rows[i * panel.width + c..]);
-            let along = dot(p.len(), |r| S::lanes(p[r][j]), |r| rows[r * width]);
-            let along = -(along * tau[j] * S::mask(column, i + 1, last));
-            for (r, entry) in p.iter().enumerate() {
-                rows[r * width] = S::lanes(entry[j]).mul_add(along, rows[r * width]);
+        for m in j + 1..columns {
+            let along = -(dot::<L, S>(p, j, m) * tau[j]);
+            for row in p.iter_mut() {
+                let x = S::lanes(row[j]).mul_add(along, S::lanes(row[m]));
+                row[m] = S::entry(x, 0);
             }
+        }
+    }
+    for j in 1..BLOCK {
+        for row in block.p.iter_mut().take(j) {
+            row[j] = zero_entry;
         }
     }
     triangular::<L, S>(block, tau);
@@ -193,10 +194,9 @@ fn factorise<L: Lanes, S: Spread<L>>(
 fn triangular<L: Lanes, S: Spread<L>>(block: &mut Block<L, S::Entry>, tau: [L; BLOCK]) {
     let mut gram = [[L::zero(); BLOCK]; BLOCK];
     for row in &block.p {
-        let row = row.map(S::lanes);
         for j in 1..BLOCK {
             for m in 0..j {
-                gram[m][j] = row[m].mul_add(row[j], gram[m][j]);
+                gram[m][j] = S::lanes(row[m]).mul_add(S::lanes(row[j]), gram[m][j]);
             }
         }
     }
@@ -246,11 +246,13 @@ fn reflect<L: Lanes, S: Spread<L>, const W: usize, const TRANSPOSE: bool>(
         }
     }
     for (p, row) in block.p.iter().zip(rows.iter_mut()) {
+        let mut new = *row; // in registers, and stored once
         for j in 0..BLOCK {
             let p = S::lanes(p[j]);
             for c in 0..W {
-                row[c] = p.mul_add(minus[j][c], row[c]);
+                new[c] = p.mul_add(minus[j][c], new[c]);
             }
         }
+        *row = new;
     }
 }

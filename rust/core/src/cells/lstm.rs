@@ -89,28 +89,40 @@ impl<T: Real> Layer<T> {
         }
     }
 
-    /// The weights of a unit: of its inputs, and of h.
+    /// The bias of a gate's pre-activation, in every lane.
     #[inline(always)]
-    fn unit(&self, unit: usize) -> (&[[T; 4]], &[[T; 4]]) {
-        let width = self.inputs + self.hidden;
-        self.weights[unit * width..(unit + 1) * width].split_at(self.inputs)
-    }
-}
-
-/// `sums[gate][column] += Σ_j weights[j][gate] x[j][column]`
-#[inline(always)]
-fn accumulate<L: Lanes, const C: usize>(
-    sums: &mut [[L; C]; 4],
-    weights: &[[L::Scalar; 4]],
-    x: &[[L; C]],
-) {
-    for (w, x) in weights.iter().zip(x) {
+    fn bias<L: Lanes<Scalar = T>, const C: usize>(&self, unit: usize) -> [[L; C]; 4] {
+        let mut sums = [[L::zero(); C]; 4];
         for gate in 0..4 {
-            let w = L::splat(w[gate]);
-            for c in 0..C {
-                sums[gate][c] = w.mul_add(x[c], sums[gate][c]);
+            sums[gate] = [L::splat(self.bias[unit][gate]); C];
+        }
+        sums
+    }
+
+    /// W_ih x + W_hh h + `sums`, for the gates of `unit` and the U − 1 units after it.
+    #[inline(always)]
+    fn products<L: Lanes<Scalar = T>, const C: usize, const U: usize>(
+        &self,
+        unit: usize,
+        mut sums: [[[L; C]; 4]; U],
+        x: &[[L; C]],
+        h: &[[L; C]],
+    ) -> [[[L; C]; 4]; U] {
+        let width = self.inputs + self.hidden;
+        let weights = &self.weights[unit * width..(unit + U) * width];
+        for (vectors, first) in [(x, 0), (h, self.inputs)] {
+            for (j, v) in vectors.iter().enumerate() {
+                for u in 0..U {
+                    let w = weights[u * width + first + j];
+                    for gate in 0..4 {
+                        for c in 0..C {
+                            sums[u][gate][c] = L::splat(w[gate]).mul_add(v[c], sums[u][gate][c]);
+                        }
+                    }
+                }
             }
         }
+        sums
     }
 }
 
@@ -287,6 +299,33 @@ fn activate<L: Lanes<Scalar: Exponential>>(z: [L; 4], cell: L) -> Activated<L> {
     }
 }
 
+impl<T: Exponential> Layer<T> {
+    /// The new h and c of a unit, and what its derivative needs.
+    #[inline(always)]
+    fn linearise_unit<L: Lanes<Scalar = T>>(
+        &self,
+        unit: usize,
+        z: [[L; 1]; 4],
+        cells: &[[L; 1]],
+        new: &mut [[L; 1]],
+        at: &mut [L],
+    ) {
+        let one = L::splat(T::of(1.0));
+        let cell = cells[unit][0];
+        let a = activate([z[0][0], z[1][0], z[2][0], z[3][0]], cell);
+        new[unit] = [a.o * a.tanh_cell];
+        new[self.hidden + unit] = [a.cell];
+        at[LINEARISATION * unit..][..LINEARISATION].copy_from_slice(&[
+            a.g * (a.i * (one - a.i)),
+            cell * (a.f * (one - a.f)),
+            a.i * (one - a.g * a.g),
+            a.tanh_cell * (a.o * (one - a.o)),
+            a.f,
+            a.o * (one - a.tanh_cell * a.tanh_cell),
+        ]);
+    }
+}
+
 impl<T: Exponential> StateMap<T> for Lstm<T> {
     fn dim(&self) -> usize {
         2 * self.layers.iter().map(|layer| layer.hidden).sum::<usize>()
@@ -330,10 +369,7 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
             let inputs = self.inputs(l, u, x, below);
             let (h, cells) = x[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
             for unit in 0..layer.hidden {
-                let (of_inputs, of_h) = layer.unit(unit);
-                let mut z = layer.bias[unit].map(|b| [L::splat(b); C]);
-                accumulate(&mut z, of_inputs, inputs);
-                accumulate(&mut z, of_h, h);
+                let [z] = layer.products(unit, [layer.bias(unit)], inputs, h);
                 for c in 0..C {
                     let a = activate([z[0][c], z[1][c], z[2][c], z[3][c]], cells[unit][c]);
                     new[unit][c] = a.o * a.tanh_cell;
@@ -351,29 +387,23 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
         y: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        let one = L::splat(T::of(1.0));
         for (l, layer) in self.layers.iter().enumerate() {
             let (below, new) = y.split_at_mut(layer.offset);
             let inputs = self.inputs(l, u, x, below);
             let (h, cells) = x[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
             let at = &mut at[LINEARISATION * layer.offset / 2..];
-            for unit in 0..layer.hidden {
-                let (of_inputs, of_h) = layer.unit(unit);
-                let mut z = layer.bias[unit].map(|b| [L::splat(b)]);
-                accumulate(&mut z, of_inputs, inputs);
-                accumulate(&mut z, of_h, h);
-                let cell = cells[unit][0];
-                let a = activate([z[0][0], z[1][0], z[2][0], z[3][0]], cell);
-                new[unit] = [a.o * a.tanh_cell];
-                new[layer.hidden + unit] = [a.cell];
-                at[LINEARISATION * unit..][..LINEARISATION].copy_from_slice(&[
-                    a.g * (a.i * (one - a.i)),
-                    cell * (a.f * (one - a.f)),
-                    a.i * (one - a.g * a.g),
-                    a.tanh_cell * (a.o * (one - a.o)),
-                    a.f,
-                    a.o * (one - a.tanh_cell * a.tanh_cell),
-                ]);
+            // two units at a time: four sums alone would wait for each other
+            let mut unit = 0;
+            while unit + 2 <= layer.hidden {
+                let bias = [layer.bias(unit), layer.bias(unit + 1)];
+                let z = layer.products(unit, bias, inputs, h);
+                layer.linearise_unit(unit, z[0], cells, new, at);
+                layer.linearise_unit(unit + 1, z[1], cells, new, at);
+                unit += 2;
+            }
+            if unit < layer.hidden {
+                let [z] = layer.products(unit, [layer.bias(unit)], inputs, h);
+                layer.linearise_unit(unit, z, cells, new, at);
             }
         }
     }
@@ -387,10 +417,7 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
             let (dh, dc) = v[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
             let at = &at[LINEARISATION * layer.offset / 2..];
             for unit in 0..layer.hidden {
-                let (of_inputs, of_h) = layer.unit(unit);
-                let mut sums = [[L::zero(); C]; 4];
-                accumulate(&mut sums, of_inputs, inputs);
-                accumulate(&mut sums, of_h, dh);
+                let [sums] = layer.products(unit, [[[L::zero(); C]; 4]], inputs, dh);
                 let at = &at[LINEARISATION * unit..][..LINEARISATION];
                 for c in 0..C {
                     let mut cell = at[4] * dc[unit][c];
