@@ -8,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use lstm_edge_core::cells::lstm::{LayerWeights, Lstm};
+use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble::{self, Execution};
 use lstm_edge_core::lanes::{Isa, Real};
-use lstm_edge_core::map::Drive;
 use lstm_edge_core::measures::distance::{self, asymptotic_distance};
 use lstm_edge_core::measures::lyapunov::{self, lyapunov};
 use lstm_edge_core::orbit::Starts;

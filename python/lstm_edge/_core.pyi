@@ -40,7 +40,7 @@ class StateMap:
 
 def lyapunov(
     map: StateMap,
-    inputs: NDArray[Any] | None,
+    inputs: NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | None,
     *,
     k: int,
     steps: int,
@@ -56,7 +56,7 @@ def lyapunov(
 ) -> tuple[NDArray[float64], NDArray[float64], int]: ...
 def asymptotic_distance(
     map: StateMap,
-    inputs: NDArray[Any] | None,
+    inputs: NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | None,
     *,
     steps: int,
     noise: float,
@@ -69,7 +69,7 @@ def asymptotic_distance(
 ) -> tuple[NDArray[float64], NDArray[float64]]: ...
 def orbit(
     map: StateMap,
-    inputs: NDArray[Any] | None,
+    inputs: NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | None,
     *,
     steps: int,
     transient: int,

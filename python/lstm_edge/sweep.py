@@ -151,6 +151,8 @@ class _Plan:
         """The input regime in words."""
         if self.inputs is None:
             return "zero"
+        if self.inputs.dtype.kind in "iu":
+            return f"integers {self.inputs.shape}, tokens where there is an embedding"
         if self.inputs.ndim == 1:
             return f"constant {self.inputs.shape}"
         kind = "one sequence" if self.inputs.ndim == 2 else "batch of sequences"

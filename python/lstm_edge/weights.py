@@ -67,6 +67,8 @@ class Weights:
         From the input upwards; sizes may differ.
     readout : (weight, bias) or None
         Linear readout of the top layer, shapes (O, H) and (O,).
+    embedding : ndarray of shape (V, I) or None
+        Inputs of the V tokens of a vocabulary.
     metadata : dict of str to str
         What the file says about itself (update, epoch, losses, ...).
     source : str
@@ -76,6 +78,7 @@ class Weights:
     cell: str
     layers: tuple[Layer, ...]
     readout: tuple[Array, Array] | None = None
+    embedding: Array | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     source: str = "weights"
 
@@ -112,6 +115,8 @@ class Weights:
         for layer in self.layers:
             yield from (getattr(layer, kind) for kind in _KINDS)
         yield from self.readout or ()
+        if self.embedding is not None:
+            yield self.embedding
 
 
 def assemble(
@@ -136,6 +141,7 @@ def assemble(
     names = _pick_module(tensors, source, module)
     layers = _layers(tensors, names, source)
     readout = _readout(tensors, layers[-1].hidden_size, source)
+    embedding = _embedding(tensors, layers[0].input_size, source)
     arrays = [a for layer in layers for a in vars(layer).values()] + [*(readout or ())]
     dtype = np.result_type(*arrays)
     return Weights(
@@ -145,6 +151,7 @@ def assemble(
             for layer in layers
         ),
         readout=readout and (readout[0].astype(dtype), readout[1].astype(dtype)),
+        embedding=embedding,
         metadata=metadata,
         source=source,
     )
@@ -271,6 +278,21 @@ def _readout_name(tensors: Tensors, hidden: int) -> str | None:
     named = [name for name in linear if f".{name}".endswith(".readout.weight")]
     candidates = named or linear
     return candidates[0] if len(candidates) == 1 else None
+
+
+def _embedding(tensors: Tensors, inputs: int, source: str) -> Array | None:
+    """Find the embedding of tokens; None where there is none or several."""
+    names = [
+        name
+        for name, tensor in tensors.items()
+        if name.endswith("weight")
+        and "emb" in name.lower()
+        and len(tensor.shape) == 2
+        and tensor.shape[1] == inputs
+    ]
+    if len(names) != 1:
+        return None
+    return _array(tensors, names[0], ("tokens", inputs), source)
 
 
 def _array(

@@ -87,7 +87,8 @@ def asymptotic_distance(
         As `lstm_edge.as_weights` takes it.
     inputs : array_like of shape (I,), (T, I) or (B, T, I), optional
         Constant input, one sequence, or a batch: then sample s reads sequence s, and
-        there are no more samples than sequences. Default: zero input.
+        there are no more samples than sequences. Integers (T,) or (B, T) are tokens,
+        where the net has an embedding. Default: zero input.
     steps : int
         All steps T, those of the inputs included.
     noise : float
@@ -126,8 +127,7 @@ def asymptotic_distance(
     regime = make_regime(found, inputs, dtype=dtype)
     samples = count("samples", samples)
     refuse_beyond_memory("samples", 4 * samples * found.state_size)
-    if regime.at_rest and regime.sequences is not None:
-        samples = min(samples, len(regime.sequences))
+    samples = min(samples, regime.batch or samples)
     per_sample, observable = core_call(
         found,
         _core.asymptotic_distance,

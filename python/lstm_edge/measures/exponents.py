@@ -141,9 +141,10 @@ def lyapunov(
         As `lstm_edge.as_weights` takes it.
     inputs : array_like of shape (I,), (T, I) or (B, T, I), optional
         Constant input, one sequence that all starts read, or a batch of which every
-        start reads one. After T steps zeros follow. Default: zero
-        input. With a drive that lasts through the measured steps the exponents are
-        conditional ones (Vogt et al. 2022); they may not straddle its end.
+        start reads one. Integers (T,) or (B, T) are tokens, where the net has an
+        embedding. After T steps zeros follow. Default: zero input. With a drive that
+        lasts through the measured steps the exponents are conditional ones (Vogt et al.
+        2022); they may not straddle its end.
     k : int, optional
         How many, from the largest. Default: all n = 2 * sum(H).
     steps : int

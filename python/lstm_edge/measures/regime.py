@@ -9,6 +9,8 @@ driven             a sequence, or a batch of them   conditional, along the drive
 driven, then zero  sequences, then zeros            of the zero phase
 closed loop        the readout of the last state    those of the autonomous map
 ================== ================================ ============================
+
+Sequences are of numbers, or of tokens: integers, for a net with an embedding.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from lstm_edge.weights import Weights
 
 _DTYPES = ("float32", "float64")
 _MOST = 2**53
+Sequences = NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]
+"""Numbers (B, T, I), or tokens (B, T) with their embedding (V, I)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Regime:
     ----------
     map : lstm_edge._core.StateMap
         The packed net; a constant input or the readout of a closed loop is folded in.
-    sequences : ndarray of shape (B, T, I) or None
+    sequences : (B, T, I), or tokens (B, T) and their embedding (V, I), or None
         What drives it; zeros follow after T steps.
     at_rest : bool
         Whether starts begin at the zero state, each with a sequence of its own: so for
@@ -48,9 +52,18 @@ class Regime:
     """
 
     map: _core.StateMap
-    sequences: NDArray[Any] | None
+    sequences: Sequences | None
     at_rest: bool
     dtype: np.dtype[Any]
+
+    @property
+    def batch(self) -> int:
+        """How many starts begin at rest: B of a batch, else 0."""
+        if not self.at_rest or self.sequences is None:
+            return 0
+        return len(
+            self.sequences[0] if isinstance(self.sequences, tuple) else self.sequences
+        )
 
 
 def make_regime(
@@ -66,7 +79,8 @@ def make_regime(
     ----------
     weights : Weights
     inputs : None or array_like of shape (I,), (T, I) or (B, T, I)
-        None is the zero input.
+        None is the zero input. Integers (T,) or (B, T) are tokens, where the net has an
+        embedding.
     closed_loop : bool
         Feed the readout of the last state back; takes no `inputs`.
     dtype : {"float64", "float32"}
@@ -91,10 +105,16 @@ def make_regime(
         )
         for layer in weights.layers
     ]
-    constant = sequences = readout = None
+    constant = readout = None
+    sequences: Sequences | None = None
     at_rest = False
     if closed_loop:
         readout = _readout(weights, inputs, kind)
+    elif inputs is not None and _are_tokens(weights, inputs):
+        tokens = np.asarray(inputs, np.int64)
+        at_rest = tokens.ndim == 2
+        embedding = cast(f"{weights.source}: the embedding", weights.embedding, kind)
+        sequences = (tokens.reshape(-1, tokens.shape[-1]), embedding)
     elif inputs is not None:
         array = _inputs(weights, inputs, kind)
         at_rest = array.ndim == 3
@@ -237,6 +257,13 @@ def initial_states(
     if array.ndim == 1:
         array = np.broadcast_to(array, (starts, n))
     return np.ascontiguousarray(array), len(array)
+
+
+def _are_tokens(weights: Weights, inputs: ArrayLike) -> bool:
+    """Whether inputs are integers for the net's embedding, not numbers (B, T, I)."""
+    given = np.asarray(inputs)
+    whole = given.dtype.kind in "iu" and given.size > 0
+    return weights.embedding is not None and whole and given.ndim in (1, 2)
 
 
 def _inputs(weights: Weights, inputs: ArrayLike, kind: np.dtype[Any]) -> NDArray[Any]:

@@ -16,9 +16,10 @@ use std::time::Duration;
 use lstm_edge_core::Error;
 use lstm_edge_core::activation::Exponential;
 use lstm_edge_core::cells::lstm::{LayerWeights, Lstm, Readout};
+use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble::{self, Execution};
 use lstm_edge_core::lanes::Isa;
-use lstm_edge_core::map::{Drive, StateMap as _};
+use lstm_edge_core::map::StateMap as _;
 use lstm_edge_core::measures::{distance, lyapunov as exponents};
 use lstm_edge_core::orbit::{self as orbits, Starts};
 use lstm_edge_core::tangent;
@@ -225,7 +226,7 @@ macro_rules! with_map {
     };
 }
 
-/// Sequences (B, T, I) or none.
+/// Sequences (B, T, I), or tokens (B, T) with their embedding (V, I), or none.
 fn drive<T: Exponential + Element>(
     map: &Lstm<T>,
     inputs: Option<&Bound<'_, PyAny>>,
@@ -233,6 +234,11 @@ fn drive<T: Exponential + Element>(
     let Some(inputs) = inputs else {
         return Ok(Drive::Zero);
     };
+    if let Ok((tokens, embedding)) =
+        inputs.extract::<(PyReadonlyArray2<'_, i64>, PyReadonlyArray2<'_, T>)>()
+    {
+        return Drive::tokens(&tokens.as_array(), &embedding.as_array(), map).map_err(raise);
+    }
     let inputs: PyReadonlyArray3<'_, T> = inputs.extract()?;
     Drive::sequences(&inputs.as_array(), map.input_dim()).map_err(raise)
 }

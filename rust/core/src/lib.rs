@@ -1,7 +1,7 @@
 //! State maps, their tangent dynamics, and what both tell of order and chaos.
 //!
 //! An LSTM is one [`map::StateMap`] among others, a measure is a function of a map and a
-//! [`map::Drive`], and an [`ensemble::Execution`] says on which threads and vector unit it runs
+//! [`drive::Drive`], and an [`ensemble::Execution`] says on which threads and vector unit it runs
 //! without changing a bit of the result. Logarithms are natural, time is counted in steps of the
 //! map, exponents are in nats per step.
 //!
@@ -10,6 +10,7 @@
 
 pub mod activation;
 pub mod cells;
+pub mod drive;
 pub mod ensemble;
 pub mod error;
 pub mod frame;

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::{Array2, Array3};
 
+use crate::drive::{Drive, TileInput};
 use crate::ensemble::Execution;
 use crate::error::Error;
 use crate::lanes::{Kernel, Lanes, Real, dispatch};
-use crate::map::{Drive, StateMap};
+use crate::map::StateMap;
 
 /// Steps between two looks at whether the caller has cancelled.
 const PATIENCE: usize = 64;
@@ -26,22 +27,6 @@ impl<T: Real> Starts<'_, T> {
         let count = self.states.nrows();
         Error::unless_shape("initial_state", &[count, map.dim()], self.states.shape())?;
         Error::unless_finite("initial_state", self.states)
-    }
-}
-
-/// Fills the inputs of a tile. `lane(i)` tells the sequence and the step of lane i, if it is used.
-#[inline(always)]
-pub(crate) fn fill_inputs<T: Real, L: Lanes<Scalar = T>, const C: usize>(
-    drive: &Drive<T>,
-    lane: impl Fn(usize) -> Option<(usize, usize)>,
-    u: &mut [[L; C]],
-) {
-    for i in 0..L::N * C {
-        if let Some((sequence, t)) = lane(i) {
-            drive.read(sequence, t, |component, value| {
-                u[component][i / L::N].as_mut_slice()[i % L::N] = value;
-            });
-        }
     }
 }
 
@@ -120,7 +105,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Seating<'_, T, M> {
         let mut x = vec![[L::zero(); C]; n];
         let mut y = x.clone();
         let mut memory = x.clone();
-        let mut u = vec![[L::zero(); C]; self.map.input_dim()];
+        let mut input = TileInput::<L, C>::new(self.map);
         let mut arrived = Vec::new();
         let mut seats: Vec<Option<Seat>> = (0..L::N * C)
             .map(|lane| self.take(lane, &mut x, &mut arrived))
@@ -135,8 +120,8 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Seating<'_, T, M> {
             if seats.iter().flatten().any(|seat| seat.t < driven) {
                 let lane =
                     |i: usize| seats[i].map(|seat| (self.starts.sequences[seat.start], seat.t));
-                fill_inputs(self.drive, lane, &mut u);
-                self.map.step(&u, &x, &mut y);
+                let u = input.read(self.map, self.drive, lane);
+                self.map.step(u, &x, &mut y);
             } else {
                 self.map.step(&[], &x, &mut y);
             }
@@ -289,15 +274,15 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Recording<'_, T, M> {
                 })
                 .collect();
             let mut y = x.clone();
-            let mut u = vec![[L::zero()]; self.map.input_dim()];
+            let mut input = TileInput::<L, 1>::new(self.map);
             for t in 0..self.transient + self.steps {
                 if t % PATIENCE == 0 {
                     self.execution.check()?;
                 }
                 if t < self.drive.len() {
                     let lane = |i: usize| (i < lanes).then(|| (self.starts.sequences[start(i)], t));
-                    fill_inputs(self.drive, lane, &mut u);
-                    self.map.step(&u, &x, &mut y);
+                    let u = input.read(self.map, self.drive, lane);
+                    self.map.step(u, &x, &mut y);
                 } else {
                     self.map.step(&[], &x, &mut y);
                 }

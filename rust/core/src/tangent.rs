@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
+use crate::drive::{Drive, TileInput};
 use crate::ensemble::{Execution, gaussian_frame};
 use crate::error::Error;
 use crate::frame::{Frame, OverTangents, OverTrajectories, Spread, by_width};
 use crate::lanes::{Kernel, Lanes, Real, dispatch};
-use crate::map::{Drive, StateMap};
-use crate::orbit::{Starts, fill_inputs};
+use crate::map::StateMap;
+use crate::orbit::Starts;
 use crate::orthonormal::{Reflections, orthonormalise};
 
 /// Batches that the time axis is cut into for the standard error.
@@ -70,7 +71,7 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
         let state = |row| L::from_fn(|lane| self.starts.states[[start(lane), row]]);
         let mut x: Vec<[L; 1]> = (0..n).map(|row| [state(row)]).collect();
         let mut y = x.clone();
-        let mut u = vec![[L::zero()]; self.map.input_dim()];
+        let mut input = TileInput::<L, 1>::new(self.map);
         let mut at = vec![L::zero(); self.map.linearisation_len()];
         let mut frame = Frame::zeros::<S>(n, k, widest);
         let mut next = Frame::zeros::<S>(n, k, widest);
@@ -90,8 +91,8 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
         for t in 0..transient + steps {
             if t < self.drive.len() {
                 let lane = |i| Some((self.starts.sequences[start(i)], t));
-                fill_inputs(self.drive, lane, &mut u);
-                self.map.linearise(&u, &x, &mut y, &mut at);
+                let u = input.read(self.map, self.drive, lane);
+                self.map.linearise(u, &x, &mut y, &mut at);
             } else {
                 self.map.linearise(&[], &x, &mut y, &mut at);
             }

@@ -89,9 +89,16 @@ impl<T: Real> Layer<T> {
         }
     }
 
-    /// The bias of a gate's pre-activation, in every lane.
+    /// What the sums of a unit begin with: the bias, or what the input made of it.
     #[inline(always)]
-    fn bias<L: Lanes<Scalar = T>, const C: usize>(&self, unit: usize) -> [[L; C]; 4] {
+    fn bias<L: Lanes<Scalar = T>, const C: usize>(
+        &self,
+        unit: usize,
+        projected: &[[L; C]],
+    ) -> [[L; C]; 4] {
+        if let Some(u) = projected.as_chunks::<4>().0.get(unit) {
+            return *u;
+        }
         let mut sums = [[L::zero(); C]; 4];
         for gate in 0..4 {
             sums[gate] = [L::splat(self.bias[unit][gate]); C];
@@ -213,13 +220,13 @@ impl<T: Real> Lstm<T> {
         Ok(Self { layers, fed_back })
     }
 
-    /// The inputs of layer `l`, where `u` drives the net, `x` is the old state and `below` the
-    /// part of the new one that is already known.
+    /// What layer `l` reads besides its own h, where `x` is the old state and `below` the part of
+    /// the new one that is already known. The first layer of a net that is driven finds its
+    /// inputs in its sums already.
     #[inline(always)]
     fn inputs<'a, L: Lanes<Scalar = T>, const C: usize>(
         &self,
         l: usize,
-        u: &'a [[L; C]],
         x: &'a [[L; C]],
         below: &'a [[L; C]],
     ) -> &'a [[L; C]] {
@@ -231,7 +238,7 @@ impl<T: Real> Lstm<T> {
             let top = &self.layers[self.layers.len() - 1];
             return &x[top.offset..][..top.hidden];
         }
-        u
+        &[]
     }
 }
 
@@ -339,6 +346,24 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
         }
     }
 
+    fn projected_dim(&self) -> usize {
+        if self.input_dim() == 0 {
+            0
+        } else {
+            4 * self.layers[0].hidden
+        }
+    }
+
+    /// W_ih x + b of the first layer, four gates a unit.
+    #[inline(always)]
+    fn project<L: Lanes<Scalar = T>, const C: usize>(&self, input: &[[L; C]], u: &mut [[L; C]]) {
+        let layer = &self.layers[0];
+        for (unit, z) in u.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let [sums] = layer.products(unit, [layer.bias(unit, &[])], input, &[]);
+            *z = sums;
+        }
+    }
+
     /// h of every layer, not c.
     fn is_output(&self, component: usize) -> bool {
         self.layers
@@ -366,10 +391,11 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
     ) {
         for (l, layer) in self.layers.iter().enumerate() {
             let (below, new) = y.split_at_mut(layer.offset);
-            let inputs = self.inputs(l, u, x, below);
+            let inputs = self.inputs(l, x, below);
+            let u = if l == 0 { u } else { &[] };
             let (h, cells) = x[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
             for unit in 0..layer.hidden {
-                let [z] = layer.products(unit, [layer.bias(unit)], inputs, h);
+                let [z] = layer.products(unit, [layer.bias(unit, u)], inputs, h);
                 for c in 0..C {
                     let a = activate([z[0][c], z[1][c], z[2][c], z[3][c]], cells[unit][c]);
                     new[unit][c] = a.o * a.tanh_cell;
@@ -389,20 +415,21 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
     ) {
         for (l, layer) in self.layers.iter().enumerate() {
             let (below, new) = y.split_at_mut(layer.offset);
-            let inputs = self.inputs(l, u, x, below);
+            let inputs = self.inputs(l, x, below);
+            let u = if l == 0 { u } else { &[] };
             let (h, cells) = x[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
             let at = &mut at[LINEARISATION * layer.offset / 2..];
             // two units at a time: four sums alone would wait for each other
             let mut unit = 0;
             while unit + 2 <= layer.hidden {
-                let bias = [layer.bias(unit), layer.bias(unit + 1)];
+                let bias = [layer.bias(unit, u), layer.bias(unit + 1, u)];
                 let z = layer.products(unit, bias, inputs, h);
                 layer.linearise_unit(unit, z[0], cells, new, at);
                 layer.linearise_unit(unit + 1, z[1], cells, new, at);
                 unit += 2;
             }
             if unit < layer.hidden {
-                let [z] = layer.products(unit, [layer.bias(unit)], inputs, h);
+                let [z] = layer.products(unit, [layer.bias(unit, u)], inputs, h);
                 layer.linearise_unit(unit, z, cells, new, at);
             }
         }
@@ -412,8 +439,7 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
     fn push<L: Lanes<Scalar = T>, const C: usize>(&self, at: &[L], v: &[[L; C]], w: &mut [[L; C]]) {
         for (l, layer) in self.layers.iter().enumerate() {
             let (below, new) = w.split_at_mut(layer.offset);
-            // the drive does not depend on the state: no tangent comes with it
-            let inputs = self.inputs(l, &[], v, below);
+            let inputs = self.inputs(l, v, below);
             let (dh, dc) = v[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
             let at = &at[LINEARISATION * layer.offset / 2..];
             for unit in 0..layer.hidden {

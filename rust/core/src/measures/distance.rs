@@ -12,10 +12,11 @@
 
 use ndarray::Array2;
 
+use crate::drive::Drive;
 use crate::ensemble::{Execution, perturbation};
 use crate::error::Error;
 use crate::lanes::Real;
-use crate::map::{Drive, StateMap};
+use crate::map::StateMap;
 use crate::orbit::{Starts, endpoints};
 
 /// How to measure it.

@@ -11,10 +11,11 @@
 
 use ndarray::{Array2, Array3, Axis, s};
 
+use crate::drive::Drive;
 use crate::ensemble::Execution;
 use crate::error::Error;
 use crate::lanes::{Isa, Kernel, Lanes, Real, dispatch};
-use crate::map::{Drive, StateMap};
+use crate::map::StateMap;
 use crate::orbit::Starts;
 use crate::tangent::{BATCHES, Follow, batch_of};
 

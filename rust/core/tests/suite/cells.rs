@@ -2,11 +2,13 @@
 
 use crate::common::{Net, execution, settings, spectrum_on};
 use lstm_edge_core::activation::Exponential;
+use lstm_edge_core::drive::Drive;
 use lstm_edge_core::lanes::{Isa, Kernel, Lanes, Real, dispatch};
-use lstm_edge_core::map::{Drive, StateMap};
+use lstm_edge_core::map::StateMap;
 use lstm_edge_core::measures::distance::{self, asymptotic_distance};
+use lstm_edge_core::measures::lyapunov::lyapunov;
 use lstm_edge_core::orbit::{Starts, endpoints, orbits};
-use ndarray::{Array3, s};
+use ndarray::{Array2, Array3, s};
 
 /// Largest |DF v − (F(x + εv) − F(x − εv)) / 2ε| over the components.
 struct TangentError<'a, M>(&'a M, &'a [f64], &'a [f64], &'a [f64]);
@@ -18,7 +20,9 @@ impl<M: StateMap<f64>> Kernel<f64> for TangentError<'_, M> {
         let Self(map, input, state, tangent) = self;
         let n = map.dim();
         let epsilon = 1e-6;
-        let u: Vec<[L; 1]> = input.iter().map(|&u| [L::splat(u)]).collect();
+        let input: Vec<[L; 1]> = input.iter().map(|&u| [L::splat(u)]).collect();
+        let mut u = vec![[L::zero()]; map.projected_dim()];
+        map.project(&input, &mut u);
         let shifted = |e: f64| -> Vec<[L; 1]> {
             let pairs = state.iter().zip(tangent);
             pairs.map(|(x, v)| [L::splat(x + e * v)]).collect()
@@ -116,6 +120,63 @@ fn orbits_have_the_same_bits_on_every_vector_unit_thread_and_with_early_exit() {
         ends_agree::<f32>(gain, 700);
         ends_agree::<f64>(gain, 300);
     }
+}
+
+/// The same tokens, embedded before and projected once.
+fn tokens_agree<T: Exponential>() {
+    for hidden in [&[9][..], &[5, 7]] {
+        let map = Net::<T>::random(3, hidden, 2.0, 5).map();
+        let wave = |(v, i): (usize, usize)| T::of((1.0 + 3.1 * v as f64 + 0.7 * i as f64).sin());
+        let embedding = Array2::from_shape_fn((23, 3), wave);
+        let token = |(b, t): (usize, usize)| i64::try_from((b * 31 + t * t * 7) % 23).unwrap();
+        let tokens = Array2::from_shape_fn((4, 17), token);
+        let embedded = Array3::from_shape_fn((4, 17, 3), |(b, t, i)| {
+            embedding[[usize::try_from(tokens[[b, t]]).unwrap(), i]]
+        });
+        let drives = [
+            Drive::tokens(&tokens.view(), &embedding.view(), &map).unwrap(),
+            Drive::sequences(&embedded.view(), 3).unwrap(),
+        ];
+        let (states, sequences) = lstm_edge_core::ensemble::starts(&map, 0, 11, 5);
+        let starts = Starts {
+            states: &states,
+            sequences: &sequences,
+        };
+        for isa in Isa::available() {
+            let run = execution(2, isa);
+            let [found, expected] = [0, 1].map(|i| {
+                let drive = &drives[i];
+                let ends = endpoints(&map, drive, &starts, 25, run).unwrap();
+                let driven = settings(3, 5, 12);
+                let exponents = lyapunov(&map, drive, &starts, &driven, run).unwrap();
+                let mut found = bits(ends);
+                found.extend(bits(exponents.per_start));
+                found.extend(bits(orbits(&map, drive, &starts, 3, 20, run).unwrap()));
+                found
+            });
+            assert_eq!(found, expected, "{hidden:?} {isa:?}");
+        }
+    }
+}
+
+#[test]
+fn tokens_projected_once_give_the_bits_of_embedded_sequences() {
+    tokens_agree::<f32>();
+    tokens_agree::<f64>();
+}
+
+#[test]
+fn tokens_beyond_the_embedding_are_refused() {
+    let map = Net::<f64>::random(3, &[4], 1.0, 5).map();
+    let embedding = Array2::from_elem((7, 3), 0.5);
+    for wrong in [-1, 7, i64::MIN, i64::MAX] {
+        let tokens = Array2::from_elem((1, 2), wrong);
+        let error = Drive::tokens(&tokens.view(), &embedding.view(), &map).unwrap_err();
+        assert!(error.to_string().contains(&wrong.to_string()), "{error}");
+    }
+    let narrow = Array2::from_elem((7, 2), 0.5);
+    let tokens = Array2::from_elem((1, 2), 0);
+    assert!(Drive::tokens(&tokens.view(), &narrow.view(), &map).is_err());
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use lstm_edge_core::cells::lstm::{LayerWeights, Lstm};
+use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble::Execution;
 use lstm_edge_core::lanes::{Isa, Lanes, Real};
-use lstm_edge_core::map::{Drive, StateMap};
+use lstm_edge_core::map::StateMap;
 use lstm_edge_core::measures::lyapunov::{Exponents, Settings, lyapunov};
 use lstm_edge_core::orbit::Starts;
 use ndarray::{Array1, Array2};
