@@ -1,0 +1,141 @@
+//! The measures: each validates, leaves the interpreter once, and converts what comes back.
+
+use lstm_edge_core::measures::{distance, lyapunov as exponents};
+use lstm_edge_core::orbit::{self as orbits, Starts};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3};
+use pyo3::prelude::*;
+
+use crate::runner::{Cancel, Runner};
+use crate::state_map::{StartOptions, StateMap, drive, with_map};
+
+type Exponents<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>, usize);
+
+/// (per_start (S, k), batches (S, b, k), interval), in nats per step.
+#[pyfunction]
+#[pyo3(signature = (map, inputs, *, k, steps, transient, starts, initial_state, at_rest, interval,
+                    seed, threads=None, vector_unit=None, cancel=None))]
+pub fn lyapunov<'py>(
+    py: Python<'py>,
+    map: &StateMap,
+    inputs: Option<Bound<'py, PyAny>>,
+    k: usize,
+    steps: usize,
+    transient: usize,
+    starts: usize,
+    initial_state: Option<Bound<'py, PyAny>>,
+    at_rest: bool,
+    interval: Option<usize>,
+    seed: u64,
+    threads: Option<usize>,
+    vector_unit: Option<&str>,
+    cancel: Option<&Cancel>,
+) -> PyResult<Exponents<'py>> {
+    let runner = Runner::new(threads, vector_unit, cancel)?;
+    let options = StartOptions {
+        count: starts,
+        initial_state,
+        at_rest,
+        seed,
+    };
+    let settings = exponents::Settings {
+        k,
+        steps,
+        transient,
+        interval,
+        seed,
+    };
+    let found = with_map!(map, |map| {
+        let drive = drive(map, inputs.as_ref())?;
+        let (states, sequences) = options.draw(map, &drive)?;
+        runner.run(py, |execution| {
+            let starts = Starts {
+                states: &states,
+                sequences: &sequences,
+            };
+            exponents::lyapunov(map, &drive, &starts, &settings, execution)
+        })
+    })?;
+    Ok((
+        found.per_start.into_pyarray(py),
+        found.batches.into_pyarray(py),
+        found.interval,
+    ))
+}
+
+type Distances<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+
+/// (ln D_s (samples,), observable (samples,)).
+#[pyfunction]
+#[pyo3(signature = (map, inputs, *, steps, noise, samples, floor, seed, threads=None,
+                    vector_unit=None, cancel=None))]
+pub fn asymptotic_distance<'py>(
+    py: Python<'py>,
+    map: &StateMap,
+    inputs: Option<Bound<'py, PyAny>>,
+    steps: usize,
+    noise: f64,
+    samples: usize,
+    floor: f64,
+    seed: u64,
+    threads: Option<usize>,
+    vector_unit: Option<&str>,
+    cancel: Option<&Cancel>,
+) -> PyResult<Distances<'py>> {
+    let runner = Runner::new(threads, vector_unit, cancel)?;
+    let settings = distance::Settings {
+        steps,
+        noise,
+        samples,
+        floor,
+        seed,
+    };
+    let found = with_map!(map, |map| {
+        let drive = drive(map, inputs.as_ref())?;
+        runner.run(py, |execution| {
+            distance::asymptotic_distance(map, &drive, &settings, execution)
+        })
+    })?;
+    Ok((
+        PyArray1::from_vec(py, found.log_distance),
+        PyArray1::from_vec(py, found.observable),
+    ))
+}
+
+/// States (S, steps, n), in the map's dtype.
+#[pyfunction]
+#[pyo3(signature = (map, inputs, *, steps, transient, starts, initial_state, at_rest, seed,
+                    threads=None, vector_unit=None, cancel=None))]
+pub fn orbit<'py>(
+    py: Python<'py>,
+    map: &StateMap,
+    inputs: Option<Bound<'py, PyAny>>,
+    steps: usize,
+    transient: usize,
+    starts: usize,
+    initial_state: Option<Bound<'py, PyAny>>,
+    at_rest: bool,
+    seed: u64,
+    threads: Option<usize>,
+    vector_unit: Option<&str>,
+    cancel: Option<&Cancel>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let runner = Runner::new(threads, vector_unit, cancel)?;
+    let options = StartOptions {
+        count: starts,
+        initial_state,
+        at_rest,
+        seed,
+    };
+    with_map!(map, |map| {
+        let drive = drive(map, inputs.as_ref())?;
+        let (states, sequences) = options.draw(map, &drive)?;
+        let found = runner.run(py, |execution| {
+            let starts = Starts {
+                states: &states,
+                sequences: &sequences,
+            };
+            orbits::orbits(map, &drive, &starts, transient, steps, execution)
+        })?;
+        Ok(found.into_pyarray(py).into_any())
+    })
+}

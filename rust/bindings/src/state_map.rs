@@ -1,0 +1,148 @@
+//! A net as a state map, in one of two precisions; its drive and its starts.
+
+use lstm_edge_core::activation::Exponential;
+use lstm_edge_core::cells::lstm::{LayerWeights, Lstm, Readout};
+use lstm_edge_core::drive::Drive;
+use lstm_edge_core::ensemble;
+use lstm_edge_core::map::StateMap as _;
+use ndarray::Array2;
+use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
+use pyo3::prelude::*;
+
+use crate::runner::raise;
+
+pub enum Cell {
+    F32(Lstm<f32>),
+    F64(Lstm<f64>),
+}
+
+/// A recurrent net as a state map, packed once; all arrays are of one dtype.
+#[pyclass(frozen, module = "lstm_edge._core")]
+pub struct StateMap(pub Cell);
+
+/// Evaluates `$body`, where `$inner` is the map in its own precision.
+macro_rules! with_map {
+    ($map:expr, |$inner:ident| $body:expr) => {
+        match &$map.0 {
+            $crate::state_map::Cell::F32($inner) => $body,
+            $crate::state_map::Cell::F64($inner) => $body,
+        }
+    };
+}
+pub(crate) use with_map;
+
+type Layer<'py> = (
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+);
+
+#[pymethods]
+impl StateMap {
+    /// An LSTM from (weight_ih, weight_hh, bias_ih, bias_hh) of each layer, under external inputs,
+    /// a constant input (I,), or in a closed loop through a readout (weight, bias).
+    #[staticmethod]
+    #[pyo3(signature = (layers, constant=None, readout=None, *, double))]
+    fn lstm(
+        layers: Vec<Layer<'_>>,
+        constant: Option<Bound<'_, PyAny>>,
+        readout: Option<(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+        double: bool,
+    ) -> PyResult<Self> {
+        let (constant, readout) = (constant.as_ref(), readout.as_ref());
+        Ok(Self(if double {
+            Cell::F64(lstm(&layers, constant, readout)?)
+        } else {
+            Cell::F32(lstm(&layers, constant, readout)?)
+        }))
+    }
+
+    /// Dimension n of the state.
+    #[getter]
+    fn dim(&self) -> usize {
+        with_map!(self, |map| map.dim())
+    }
+}
+
+fn lstm<T: Exponential + Element>(
+    layers: &[Layer<'_>],
+    constant: Option<&Bound<'_, PyAny>>,
+    readout: Option<&(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+) -> PyResult<Lstm<T>> {
+    let arrays = layers
+        .iter()
+        .map(|(ih, hh, bias_ih, bias_hh)| {
+            Ok((
+                ih.extract::<PyReadonlyArray2<'_, T>>()?,
+                hh.extract::<PyReadonlyArray2<'_, T>>()?,
+                bias_ih.extract::<PyReadonlyArray1<'_, T>>()?,
+                bias_hh.extract::<PyReadonlyArray1<'_, T>>()?,
+            ))
+        })
+        .collect::<PyResult<Vec<_>>>()?;
+    let weights: Vec<_> = arrays
+        .iter()
+        .map(|(ih, hh, bias_ih, bias_hh)| LayerWeights {
+            weight_ih: ih.as_array(),
+            weight_hh: hh.as_array(),
+            bias_ih: bias_ih.as_array(),
+            bias_hh: bias_hh.as_array(),
+        })
+        .collect();
+    if let Some((weight, bias)) = readout {
+        let weight: PyReadonlyArray2<'_, T> = weight.extract()?;
+        let bias: PyReadonlyArray1<'_, T> = bias.extract()?;
+        let readout = Readout {
+            weight: weight.as_array(),
+            bias: bias.as_array(),
+        };
+        return Lstm::closed_loop(&weights, readout).map_err(raise);
+    }
+    let constant: Option<PyReadonlyArray1<'_, T>> =
+        constant.map(PyAnyMethods::extract).transpose()?;
+    Lstm::new(&weights, constant.as_ref().map(|x| x.as_array())).map_err(raise)
+}
+
+type Tokens<'py, T> = (PyReadonlyArray2<'py, i64>, PyReadonlyArray2<'py, T>);
+
+/// Sequences (B, T, I), or tokens (B, T) with their embedding (V, I), or none.
+pub fn drive<T: Exponential + Element>(
+    map: &Lstm<T>,
+    inputs: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Drive<T>> {
+    let Some(inputs) = inputs else {
+        return Ok(Drive::Zero);
+    };
+    if let Ok(tokens) = inputs.extract::<Tokens<'_, T>>() {
+        let (tokens, embedding) = &tokens;
+        return Drive::tokens(&tokens.as_array(), &embedding.as_array(), map).map_err(raise);
+    }
+    let inputs: PyReadonlyArray3<'_, T> = inputs.extract()?;
+    Drive::sequences(&inputs.as_array(), map.input_dim()).map_err(raise)
+}
+
+/// The starts of an ensemble, as a user asks for them.
+pub struct StartOptions<'py> {
+    pub count: usize,
+    pub initial_state: Option<Bound<'py, PyAny>>,
+    pub at_rest: bool,
+    pub seed: u64,
+}
+
+impl StartOptions<'_> {
+    /// States (S, n) given by the user, or drawn; and the sequence of each.
+    pub fn draw<T: Exponential + Element>(
+        &self,
+        map: &Lstm<T>,
+        drive: &Drive<T>,
+    ) -> PyResult<(Array2<T>, Vec<usize>)> {
+        let batch = if self.at_rest { drive.count() } else { 0 };
+        let (drawn, sequences) = ensemble::starts(map, batch, self.count, self.seed);
+        let Some(states) = &self.initial_state else {
+            return Ok((drawn, sequences));
+        };
+        let states: PyReadonlyArray2<'_, T> = states.extract()?;
+        Ok((states.as_array().to_owned(), sequences))
+    }
+}
