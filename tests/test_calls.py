@@ -119,6 +119,14 @@ def test_ctrl_c_ends_a_call_within_a_second() -> None:
     assert time.perf_counter() - begin < 1.3
 
 
+def test_ctrl_c_does_not_wait_for_the_end_of_an_interval() -> None:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begin = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        lstm_edge.lyapunov(make_arrays((64,), 3), k=2, steps=10**9, interval=10**9)
+    assert time.perf_counter() - begin < 1.3
+
+
 def test_cancel_ends_a_call_in_another_thread_which_held_no_lock() -> None:
     cancel = _core.Cancel()
     ended = threading.Event()

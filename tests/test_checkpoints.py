@@ -57,6 +57,7 @@ def test_metadata_goes_before_the_name(tmp_path: Path, tiny_weights: Arrays) -> 
         ("epoch3-loss0.25", 3),
         ("lstm_v2.1_epoch_40", 40),
         ("net", 0),
+        ("net-3-" + "9" * 30, 3),
     ],
 )
 def test_update_from_the_name(tmp_path: Path, stem: str, update: int) -> None:

@@ -71,6 +71,12 @@ def test_json_is_one_object(make_run: Callable[..., Path]) -> None:
     assert json.loads(result.output)["checkpoints"] == 2
 
 
+def test_names_of_files_are_no_markup(make_run: Callable[..., Path]) -> None:
+    result = run("analyze", make_run(2, name="[/red]"), *FAST)
+    assert result.exit_code == 0, result.output
+    assert "[/red]/analysis.sqlite" in result.output
+
+
 def test_quiet_shows_no_progress(make_run: Callable[..., Path]) -> None:
     assert "analysing" not in run("analyze", make_run(2), "-q", *FAST).output
 
@@ -127,6 +133,7 @@ def test_ctrl_c_stops_soon_and_the_same_command_goes_on(
     )
     with process:
         while not (folder / "analysis.sqlite").exists():
+            assert process.poll() is None
             time.sleep(0.05)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -239,11 +240,13 @@ def test_one_sample_has_no_error() -> None:
 
 
 def test_the_result_is_plain_data() -> None:
-    found = lstm_edge.asymptotic_distance(nets.chaotic(), samples=3, steps=50)
+    run: dict[str, Any] = {"samples": np.int64(3), "steps": np.int64(50)}
+    found = lstm_edge.asymptotic_distance(nets.chaotic(), **run)
     plain = found.to_dict()
     assert plain["value"] == found.value
     assert plain["per_sample"] == found.per_sample.tolist()
     assert plain["settings"]["steps"] == 50
+    json.dumps(plain)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -322,6 +322,8 @@ def test_exponents_are_per_unit_of_dt() -> None:
             getattr(unit, name), 4 * getattr(step, name), rtol=1e-12
         )
     assert unit.phase == step.phase
+    assert "nats per step" in repr(step)
+    assert "nats per unit of time" in repr(unit)
 
 
 def test_exponents_come_in_descending_order() -> None:

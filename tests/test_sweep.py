@@ -406,6 +406,11 @@ def test_metrics_are_joined_by_update(run: Path, fake: Fake, tmp_path: Path) -> 
     path.write_text("update,test_loss,other\n20,0.5,x\n10,nan,x\n30,,x\n")
     losses = analyze(run, metrics=path).table["test_loss"]
     assert losses[2] == 0.5
+    path.write_text("update,test_loss\n20,0.25\n", encoding="utf-8-sig")
+    assert analyze(run, metrics=path).table["test_loss"][2] == 0.25
+    path.write_text("update,test_loss\ninf,0.5\n")
+    with pytest.raises(UsageError, match="cannot be read as a table"):
+        analyze(run, metrics=path)
     assert np.isnan(losses[[1, 3]]).all()
 
 

@@ -293,6 +293,7 @@ def test_other_settings_on_a_run_are_named(
         ({"learning_rate": math.nan}, "learning_rate"),
         ({"betas": (0.9, 1.0)}, "betas"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
         ({"every": "0epochs"}, "every"),
         ({"every": "often"}, "every"),
         ({"device": "abacus"}, "device: 'abacus' is not available"),

@@ -77,7 +77,7 @@ def test_five_in_a_row_do_not_count_without_the_majority_after_them() -> None:
     assert len(sustained("o" * 20 + "C" * 5 + "oCC" * 20)) == 1
 
 
-def test_the_majority_counts_without_five_in_a_row_neither() -> None:
+def test_the_majority_does_not_count_without_five_in_a_row() -> None:
     assert sustained("o" * 20 + "CCCCo" * 8) == []
 
 

@@ -33,6 +33,8 @@ __all__ = [
     "write_checkpoint",
 ]
 
+_MOST = 2**63  # what a store can hold; a longer number is no update
+
 
 def as_weights(obj: object, *, module: str | None = None) -> Weights:
     """Take the weights from whatever holds them.
@@ -163,9 +165,11 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
 def _update(path: Path, position: int) -> int:
     if path.suffix.lower() == ".safetensors":
         try:
-            return int(read_metadata(path)["update"])
+            update = int(read_metadata(path)["update"])
+            if abs(update) < _MOST:
+                return update
         except (CheckpointError, OSError, KeyError, ValueError):
             pass  # then the name decides; a damaged file is reported when it is read
     # whole numbers only: the 0.25 of "epoch3-loss0.25" is no update
-    numbers = re.findall(r"(?<![\d.])\d+(?!\d|\.\d)", path.stem)
-    return int(numbers[-1]) if numbers else position
+    numbers = map(int, re.findall(r"(?<![\d.])\d+(?!\d|\.\d)", path.stem))
+    return [position, *(number for number in numbers if number < _MOST)][-1]

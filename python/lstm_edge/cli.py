@@ -77,7 +77,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a s
 def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> None:
     """Train on real digits, analyse, report.
 
-    No network needed; about two minutes on two cores. Again: goes on or shows again.
+    No network needed; about two minutes on two cores. The same command again goes on
+    where it ended.
     """
     from rich.console import Console
 
@@ -97,7 +98,7 @@ def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> N
             on_analysis=_analysis_line(advance),
         )
     show_sweep(console, sweep)
-    console.print(f"report: {out / 'report.html'}", soft_wrap=True, highlight=False)
+    click.echo(f"report: {out / 'report.html'}")
     sys.exit(SOME_FAILED if sweep.failed else DONE)
 
 
@@ -154,8 +155,8 @@ def train(task: str, quiet: bool, **settings: Any) -> None:
     console = Console()
     with progress(console, quiet) as advance:
         run = train_task(task, **settings, progress=_training_line(advance))
-    console.print(f"run: {run}", soft_wrap=True, highlight=False)
-    console.print(f"next: lstm-edge analyze {run}", soft_wrap=True, highlight=False)
+    click.echo(f"run: {run}")
+    click.echo(f"next: lstm-edge analyze {run}")
 
 
 @main.command(
@@ -222,10 +223,8 @@ def analyze(
         click.echo(json.dumps(sweep.summary()))
     else:
         show_sweep(console, sweep)
-        console.print(f"results: {sweep.path}", soft_wrap=True, highlight=False)
-        console.print(
-            f"next: lstm-edge report {sweep.path}", soft_wrap=True, highlight=False
-        )
+        click.echo(f"results: {sweep.path}")
+        click.echo(f"next: lstm-edge report {sweep.path}")
     sys.exit(SOME_FAILED if sweep.failed else DONE)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -39,7 +40,7 @@ def progress(console: Console, quiet: bool) -> Iterator[Advance]:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}", style="dim"),
+            TextColumn("{task.fields[text]}", style="dim", markup=False),
             TimeElapsedColumn(),
             TextColumn("left", style="dim"),
             TimeRemainingColumn(),
@@ -95,8 +96,8 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
         console.print(f"[bold]{advice.reason}[/]", highlight=False)
     else:
         console.print(
-            f"[bold green]advised: {advice.name}[/] (update {advice.update}"
-            f"{_epoch(advice.epoch)}): {advice.reason}"
+            f"[bold green]advised: {escape(str(advice.name))}[/] "
+            f"(update {advice.update}{_epoch(advice.epoch)}): {advice.reason}"
             + _regret(advice.test_loss, advice.best_test_loss, advice.regret),
             highlight=False,
         )
@@ -119,7 +120,7 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
     if not lasting:
         console.print(f"no sustained transition ({raw} raw crossings)")
         return
-    table = Table(title=f"sustained transitions ({raw} raw crossings beside)")
+    table = Table(title=f"sustained transitions, beside {raw} raw crossings")
     for column in ("direction", "update", "epoch", "edge (updates)", "width"):
         table.add_column(column, justify="left" if column == "direction" else "right")
     for t in lasting:

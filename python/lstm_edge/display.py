@@ -16,6 +16,8 @@ def plain(result: Any, *properties: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return value

@@ -81,7 +81,7 @@ def read_metrics(
     if path is None:
         return {file.update: _said_by(file) for file in files}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if "update" not in (reader.fieldnames or ()):
                 raise UsageError(
@@ -92,7 +92,7 @@ def read_metrics(
                 for row in reader
                 if row["update"]
             }
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, TypeError, OverflowError, csv.Error) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{path}: cannot be read as a table ({error})") from error

@@ -301,8 +301,8 @@ def _check_settings(settings: dict[str, Any], seed: int) -> None:
             raise UsageError(
                 f"{name}: expected an integer >= 1, found {settings[name]}"
             )
-    if not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"seed: expected an integer >= 0, found {seed}")
+    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise UsageError(f"seed: expected an integer >= 0, below 2^63, found {seed}")
     rate, betas = settings["learning_rate"], settings["betas"]
     if not (rate > 0 and math.isfinite(rate)):
         raise UsageError(f"learning_rate: expected a number > 0, found {rate}")

@@ -230,9 +230,9 @@ def _lasts(
     majority: float,
 ) -> bool:
     """Whether the first phase is sustained, in the direction of the arrays."""
-    same = phase == phase[0]
-    if len(same) < sustain or not same[:sustain].all():
+    if len(phase) < sustain or not (phase[:sustain] == phase[0]).all():
         return False
+    same = phase == phase[0]
     times = np.abs(update - update[0]).astype(float)
     few = max(1, min(sustain, len(same)) - 1)
     spacing = times[min(few, len(same) - 1)] / few

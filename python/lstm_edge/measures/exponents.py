@@ -103,9 +103,11 @@ class LyapunovSpectrum:
             for value, error in zip(self.exponents[:3], self.stderr[:3], strict=True)
         )
         more = ", ..." if len(self.exponents) > 3 else ""
+        unit = "step" if self.settings["dt"] == 1 else "unit of time"
         return (
-            f"LyapunovSpectrum([{shown}{more}] nats per step, k={len(self.exponents)} "
-            f"of {self.dimension}, {len(self.per_start)} starts, phase={self.phase!r})"
+            f"LyapunovSpectrum([{shown}{more}] nats per {unit}, "
+            f"k={len(self.exponents)} of {self.dimension}, "
+            f"{len(self.per_start)} starts, phase={self.phase!r})"
         )
 
     def _repr_html_(self) -> str:

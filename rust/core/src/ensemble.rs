@@ -20,7 +20,7 @@ use crate::map::StateMap;
 /// How a measure runs; no part of it changes a bit of the result.
 #[derive(Clone, Copy)]
 pub struct Execution<'a> {
-    /// Threads; `None` for one a core.
+    /// Threads of the call's own; `None` for one a core, shared by all such calls.
     pub threads: Option<usize>,
     /// The vector unit.
     pub isa: Isa,
@@ -56,18 +56,23 @@ impl Execution<'_> {
         count: usize,
         job: impl Fn(usize) -> Result<R, Error> + Send + Sync,
     ) -> Result<Vec<R>, Error> {
-        let pool = pool(self.width())?;
+        let pool = pool(self.width(), self.threads.is_none())?;
         pool.install(|| (0..count).into_par_iter().map(job).collect())
     }
 }
 
-/// Thread pools live as long as the process; a forked child must not reuse its parent's.
-fn pool(threads: usize) -> Result<Arc<rayon::ThreadPool>, Error> {
-    type Pools = HashMap<(u32, usize), Arc<rayon::ThreadPool>>;
+/// A thread pool that no other call uses, or one that calls share.
+///
+/// Pools live as long as the process; a forked child must not reuse its parent's.
+fn pool(threads: usize, shared: bool) -> Result<Arc<rayon::ThreadPool>, Error> {
+    type Pools = HashMap<(u32, usize), Vec<Arc<rayon::ThreadPool>>>;
     static POOLS: LazyLock<Mutex<Pools>> = LazyLock::new(Mutex::default);
     let key = (std::process::id(), threads);
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pool) = pools.get(&key) {
+    let pools = pools.entry(key).or_default();
+    // a pool whose only owner is the table is idle
+    let free = |pool: &&Arc<_>| shared || Arc::strong_count(pool) == 1;
+    if let Some(pool) = pools.iter().find(free) {
         return Ok(pool.clone());
     }
     let pool = rayon::ThreadPoolBuilder::new()
@@ -76,7 +81,7 @@ fn pool(threads: usize) -> Result<Arc<rayon::ThreadPool>, Error> {
         .build()
         .map_err(|e| Error::settings("threads", e.to_string()))?;
     let pool = Arc::new(pool);
-    pools.insert(key, pool.clone());
+    pools.push(pool.clone());
     Ok(pool)
 }
 

@@ -22,10 +22,17 @@ pub struct Starts<'a, T> {
 }
 
 impl<T: Real> Starts<'_, T> {
-    /// Refuses states of another dimension, or that are not finite.
-    pub(crate) fn check<M: StateMap<T>>(&self, map: &M) -> Result<(), Error> {
-        let count = self.states.nrows();
+    /// Refuses no states, states of another dimension or that are not finite, and starts without
+    /// a sequence of the drive.
+    pub(crate) fn check<M: StateMap<T>>(&self, map: &M, drive: &Drive<T>) -> Result<(), Error> {
+        let count = self.states.nrows().max(1);
         Error::unless_shape("initial_state", &[count, map.dim()], self.states.shape())?;
+        let sequences = drive.count();
+        let known = self.sequences.iter().filter(|&&s| s < sequences).count();
+        if sequences > 0 && (known < self.sequences.len() || known < count) {
+            let reason = format!("expected one of {sequences} for each of {count} starts");
+            return Err(Error::settings("sequences", reason));
+        }
         Error::unless_finite("initial_state", self.states)
     }
 }
@@ -45,7 +52,7 @@ pub fn endpoints<T: Real, M: StateMap<T>>(
     steps: usize,
     execution: Execution<'_>,
 ) -> Result<Array2<T>, Error> {
-    starts.check(map)?;
+    starts.check(map, drive)?;
     let count = starts.states.nrows();
     let queue = AtomicUsize::new(0);
     let parts = execution.map(execution.width().min(count), |_| {
@@ -217,7 +224,7 @@ pub fn orbits<T: Real, M: StateMap<T>>(
     steps: usize,
     execution: Execution<'_>,
 ) -> Result<Array3<T>, Error> {
-    starts.check(map)?;
+    starts.check(map, drive)?;
     let (count, n) = starts.states.dim();
     // four lanes are enough to share a product, and few enough to share the work
     let tile = 4;

@@ -89,6 +89,7 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
             })
             .collect();
         for t in 0..transient + steps {
+            self.execution.check()?;
             if t < self.drive.len() {
                 let lane = |i| Some((self.starts.sequences[start(i)], t));
                 let u = input.read(self.map, self.drive, lane);
@@ -113,7 +114,6 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
             if done % self.interval != 0 && done != whole {
                 continue;
             }
-            self.execution.check()?;
             orthonormalise(&mut frame, &mut reflections, &mut diagonal);
             if t >= transient {
                 let index = (done - 1) / self.interval;

@@ -31,10 +31,11 @@ impl Isa {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx2 && is_x86_feature_detected!("avx512f") {
                 found.push(Self::Avx512);
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if avx2 {
                 found.push(Self::Avx2);
             }
         }
@@ -72,7 +73,7 @@ pub trait Real:
     fn of(x: f64) -> Self;
     /// Whether all bits are zero.
     fn is_zero_bits(self) -> bool;
-    /// Runs a kernel with the lanes of a vector unit, which this CPU must have.
+    /// Runs a kernel with the lanes of a vector unit; panics when this CPU lacks it.
     fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
 }
 
@@ -150,10 +151,6 @@ pub trait Kernel<T: Real> {
 /// # Panics
 /// When this CPU lacks `isa`.
 pub fn dispatch<T: Real, K: Kernel<T>>(isa: Isa, kernel: K) -> K::Output {
-    assert!(
-        Isa::available().contains(&isa),
-        "{isa:?} is not on this CPU"
-    );
     T::dispatch(isa, kernel)
 }
 
@@ -192,9 +189,11 @@ macro_rules! real {
                 self.to_bits() == 0
             }
             fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
+                let found = Isa::available().contains(&isa);
+                assert!(found, "{isa:?} is not on this CPU");
                 match isa {
                     #[cfg(target_arch = "x86_64")]
-                    // SAFETY: `dispatch` has found the unit on this CPU.
+                    // SAFETY: the unit is on this CPU.
                     Isa::Avx512 => unsafe { x86::avx512::<x86::$avx512, K>(kernel) },
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: as above.

@@ -90,7 +90,7 @@ fn check<T: Real, M: StateMap<T>>(
     starts: &Starts<'_, T>,
     settings: &Settings,
 ) -> Result<(), Error> {
-    starts.check(map)?;
+    starts.check(map, drive)?;
     let n = map.dim();
     let begin = settings.transient;
     let Some(end) = begin.checked_add(settings.steps) else {

@@ -4,5 +4,6 @@
 mod activation;
 mod cells;
 mod common;
+mod ensemble;
 mod known_spectra;
 mod properties;
