@@ -108,12 +108,11 @@ def test_the_run_and_the_checkpoints_come_back(tmp_path: Path) -> None:
     with Store(tmp_path / "s.sqlite", write=True) as store:
         store.set_run(source="here", seeds=[1, np.int64(2)])
         store.set_run(source="there")
-        store.set_checkpoints({"b": (20, {"test_loss": 0.1}), "a": (100, {})})
         store.set_checkpoints({"c": (3, {"epoch": 1.0})})
+        store.set_checkpoints({"a": (100, {}), "b": (20, {"test_loss": 0.1})})
     with Store(tmp_path / "s.sqlite") as store:
         assert store.run() == {"source": "there", "seeds": [1, 2]}
         assert list(store.checkpoints().items()) == [
-            ("c", (3, {"epoch": 1.0})),
             ("b", (20, {"test_loss": 0.1})),
             ("a", (100, {})),
         ]

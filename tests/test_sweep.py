@@ -389,6 +389,26 @@ def test_files_of_several_folders_need_no_run(
     assert set(fake.regimes) == {None}, "no probe belongs to both"
 
 
+def test_two_runs_in_one_store_do_not_mix(
+    run: Path, fake: Fake, make_run: MakeRun, tmp_path: Path
+) -> None:
+    store = tmp_path / "both.sqlite"
+    first = analyze(run, out=store).table["update"]
+    other = make_run(2, name="other", updates_per_epoch=7)
+    assert analyze(other, out=store).table["update"].tolist() == [0, 7]
+    calls = len(fake.calls)
+    assert np.array_equal(analyze(run, out=store).table["update"], first)
+    assert len(fake.calls) == calls, "nothing is measured anew"
+
+
+def test_inputs_that_last_beyond_the_transient_are_refused(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for setting in ({"lyapunov": {"transient": 7}}, {"distance": {"steps": 7}}):
+        with pytest.raises(UsageError, match="expected at most 7 steps.*found 8"):
+            analyze(run, settings=setting)
+
+
 def test_a_run_is_found_from_inside_its_folder(
     run: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

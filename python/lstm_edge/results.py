@@ -221,7 +221,9 @@ def open_sweep(path: Where) -> Sweep:
     if file.is_dir():
         file /= "analysis.sqlite"
     with Store(file) as store:
+        checkpoints = store.checkpoints()
         rows: dict[tuple[str, str], Row] = {}
         for row in store.rows():
-            rows[row.name, row.measure] = row  # the newest settings win
-        return Sweep(file, store.run(), store.checkpoints(), rows)
+            if row.name in checkpoints:  # a store may hold other sweeps too
+                rows[row.name, row.measure] = row  # the newest settings win
+        return Sweep(file, store.run(), checkpoints, rows)

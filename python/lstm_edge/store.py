@@ -222,8 +222,12 @@ class Store:
     def set_checkpoints(
         self, checkpoints: Mapping[str, tuple[int, Mapping[str, float]]]
     ) -> None:
-        """Keep the update of each checkpoint, and what training said about it."""
+        """Keep the update of each checkpoint, and what training said about it.
+
+        They replace those of an earlier call; the results of these stay.
+        """
         with self._transaction() as connection:
+            connection.execute("DELETE FROM checkpoints")
             connection.executemany(
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?)",
                 [

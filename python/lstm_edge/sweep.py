@@ -107,6 +107,8 @@ def analyze(
     """
     places = [checkpoints] if isinstance(checkpoints, str | PathLike) else checkpoints
     found = find_checkpoints(*places)
+    if not found:
+        raise CheckpointError("checkpoints: expected some files or folders, found none")
     files = _selected(found, select)
     run = _run(found)
     plan = _Plan(
@@ -115,6 +117,7 @@ def analyze(
         module=module,
         names=_names(found),
     )
+    plan.check_that_inputs_end()
     store_path = Path(out) if out is not None else run / "analysis.sqlite"
     with Store(store_path, write=True) as store:
         table = _metrics(metrics, run, found)
@@ -157,6 +160,24 @@ class _Plan:
             return f"constant {self.inputs.shape}"
         kind = "one sequence" if self.inputs.ndim == 2 else "batch of sequences"
         return f"{kind} {self.inputs.shape}, then zero"
+
+    def check_that_inputs_end(self) -> None:
+        """Refuse inputs that last beyond the transient, or beyond the T of D~.
+
+        The columns of a sweep are those of the autonomous map.
+        """
+        if self.inputs is None or self.inputs.ndim == 1:
+            return
+        tokens = self.inputs.dtype.kind in "iu"
+        length = self.inputs.shape[-1 if tokens else -2]
+        for measure, name in (("lyapunov", "transient"), ("distance", "steps")):
+            most = self.settings.get(measure, {}).get(name, length)
+            if length > most:
+                raise UsageError(
+                    f"inputs: expected at most {most} steps, the {name} of {measure}, "
+                    f"found {length}; a sweep measures the net after its inputs: take "
+                    f"a longer {name}, or shorter inputs"
+                )
 
     @cached_property
     def inputs_digest(self) -> str:

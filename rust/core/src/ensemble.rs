@@ -14,7 +14,7 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::lanes::{Isa, Real};
+use crate::lanes::{Isa, Real, default_float_mode};
 use crate::map::StateMap;
 
 /// How a measure runs; no part of it changes a bit of the result.
@@ -78,6 +78,7 @@ fn pool(threads: usize, shared: bool) -> Result<Arc<rayon::ThreadPool>, Error> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|i| format!("lstm-edge-{i}"))
+        .start_handler(|_| default_float_mode())
         .build()
         .map_err(|e| Error::settings("threads", e.to_string()))?;
     let pool = Arc::new(pool);

@@ -154,6 +154,22 @@ pub fn dispatch<T: Real, K: Kernel<T>>(isa: Isa, kernel: K) -> K::Output {
     T::dispatch(isa, kernel)
 }
 
+/// Brings this thread into the mode of IEEE 754 that all kernels expect: rounding to nearest,
+/// subnormal numbers kept. A new thread inherits the mode of the one that starts it, and that may
+/// be another (`torch.set_flush_denormal`).
+pub fn default_float_mode() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: sets the control register to the value that Rust itself expects.
+    unsafe {
+        std::arch::asm!("ldmxcsr [{}]", in(reg) &0x1f80_u32, options(nostack, readonly));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("msr fpcr, {}", in(reg) 0_u64, options(nostack, nomem));
+    }
+}
+
 macro_rules! operator {
     ($name:ty, $op:ident, $method:ident, |$a:ident, $b:ident| $result:expr) => {
         impl $op for $name {
