@@ -405,7 +405,7 @@ def test_inputs_that_last_beyond_the_transient_are_refused(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for setting in ({"lyapunov": {"transient": 7}}, {"distance": {"steps": 7}}):
-        with pytest.raises(UsageError, match="expected at most 7 steps.*found 8"):
+        with pytest.raises(UsageError, match=r"expected at most 7 steps.*found 8"):
             analyze(run, settings=setting)
 
 
