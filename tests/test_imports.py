@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"},
     # the command line
     "console": {"rich", "results"},
-    "bench": {"numpy", "_core", "errors", "measures", "torch", "jax"},
+    "bench": {"numpy", "_core", "errors", "weights", "checkpoints", "results"}
+    | {"measures", "metrics", "sweep", "torch", "jax"},
     "demo": {"numpy", "checkpoints", "metrics", "claims", "results"}
     | {"sweep", "training"},
     "cli": {"click", "rich", "__version__", "bench", "console", "demo", "errors"}

@@ -182,9 +182,14 @@ def association(
     a, b = np.asarray(optima, float), np.asarray(transitions, float)
     length = span[1] - span[0]
     shift = np.random.default_rng(seed).uniform(0.0, length, shifts)
-    moved = span[0] + (b[None, :] - span[0] + shift[:, None]) % length
     observed = float(_nearest(a, b[None, :])[0])
-    null = _nearest(a, moved)
+    parts = np.array_split(shift, 1 + shifts * len(b) // 2**20)  # some MB at a time
+    null = np.concatenate(
+        [
+            _nearest(a, span[0] + (b[None, :] - span[0] + part[:, None]) % length)
+            for part in parts
+        ]
+    )
     p_value = (1.0 + np.count_nonzero(null <= observed)) / (1.0 + shifts)
     return observed, observed / float(null.mean()), float(p_value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -156,7 +157,7 @@ def train(task: str, quiet: bool, **settings: Any) -> None:
     with progress(console, quiet) as advance:
         run = train_task(task, **settings, progress=_training_line(advance))
     click.echo(f"run: {run}")
-    click.echo(f"next: lstm-edge analyze {run}")
+    click.echo(f"next: lstm-edge analyze {shlex.quote(str(run))}")
 
 
 @main.command(
@@ -224,7 +225,7 @@ def analyze(
     else:
         show_sweep(console, sweep)
         click.echo(f"results: {sweep.path}")
-        click.echo(f"next: lstm-edge report {sweep.path}")
+        click.echo(f"next: lstm-edge report {shlex.quote(str(sweep.path))}")
     sys.exit(SOME_FAILED if sweep.failed else DONE)
 
 
@@ -277,11 +278,14 @@ def report(
             click.echo(path)
 
 
-@main.command(epilog=_examples("lstm-edge bench --rounds 3"))
+@main.command(epilog=_examples("lstm-edge bench --run lstm-edge-demo"))
 @click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
 @click.option("--large", is_flag=True, help="Also H = 128 and 256: some minutes.")
+@click.option(
+    "--run", type=click.Path(path_type=Path), help="Also on a run's checkpoints."
+)
 @_json
-def bench(rounds: int, large: bool, as_json: bool) -> None:
+def bench(rounds: int, large: bool, run: Path | None, as_json: bool) -> None:
     """Time this machine beside torch, NumPy and JAX.
 
     A ratio is the time of the fastest peer over ours: above 1 we are faster.
@@ -290,7 +294,7 @@ def bench(rounds: int, large: bool, as_json: bool) -> None:
 
     if not as_json:
         click.echo(describe_machine())
-    for found in run_benchmarks(rounds=rounds, large=large):
+    for found in run_benchmarks(rounds=rounds, large=large, run=run):
         if as_json:
             click.echo(json.dumps(vars(found)))
             continue

@@ -9,26 +9,34 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_edge import _core
-from lstm_edge.errors import LstmEdgeError
+from lstm_edge.bench.peers import (
+    Arrays,
+    Floats,
+    Peer,
+    jax_exponents,
+    named_arrays,
+    numpy_exponents,
+    random_net,
+    torch_ends,
+)
+from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
+from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.measures import asymptotic_distance, lyapunov, orbit
-
-Arrays = dict[str, NDArray[Any]]
-Floats = NDArray[np.float64]
-Peer = Callable[[Arrays, Floats, Floats, int, int], Floats]
-"""(net, states, frames, steps, interval) to exponents (starts, k)."""
-
-GAIN = 4.0
-"""Of the random weights: deep in chaos, where nothing can be left out."""
+from lstm_edge.metrics import read_probe
+from lstm_edge.results import Where
+from lstm_edge.sweep import analyze
 
 STARTS = 8
 
@@ -55,7 +63,9 @@ class Comparison:
     spread: tuple[float, float]
 
 
-def run_benchmarks(*, rounds: int = 5, large: bool = False) -> Iterator[Comparison]:
+def run_benchmarks(
+    *, rounds: int = 5, large: bool = False, run: Where | None = None
+) -> Iterator[Comparison]:
     """Compare on this machine, all cores; one comparison after the other.
 
     Parameters
@@ -64,6 +74,8 @@ def run_benchmarks(*, rounds: int = 5, large: bool = False) -> Iterator[Comparis
         Timed rounds, after one that is not counted.
     large : bool
         Also hidden sizes of 128 and 256, which take NumPy minutes.
+    run : path, optional
+        A run folder: also D~ over some of its checkpoints, and a sweep on all cores.
 
     Yields
     ------
@@ -72,9 +84,12 @@ def run_benchmarks(*, rounds: int = 5, large: bool = False) -> Iterator[Comparis
     Raises
     ------
     LstmEdgeError
-        Peers that do not agree.
+        Peers that do not agree, or a `run` that is none.
     """
     yield distance_comparison(60, rounds)
+    if run is not None:
+        yield run_comparison(Path(run), 4, rounds)
+        yield scaling_comparison(Path(run), 12, rounds)
     for hidden in (60, 128, 256) if large else (60,):
         # long enough that drawing and orthonormalising the first frame does not count
         steps = {60: 200, 128: 60, 256: 40}[hidden]
@@ -85,64 +100,87 @@ def run_benchmarks(*, rounds: int = 5, large: bool = False) -> Iterator[Comparis
         yield product_comparison(hidden, rounds)
 
 
-def random_net(hidden: int, inputs: int, dtype: str) -> Arrays:
-    """Gaussian weights of variance GAIN^2 / H, in PyTorch's names."""
-    rng = np.random.default_rng(0)
-    shapes: dict[str, tuple[int, ...]] = {
-        "weight_ih_l0": (4 * hidden, inputs),
-        "weight_hh_l0": (4 * hidden, hidden),
-        "bias_ih_l0": (4 * hidden,),
-        "bias_hh_l0": (4 * hidden,),
-    }
-    scale = GAIN / np.sqrt(hidden)
-    return {
-        name: (scale * rng.standard_normal(shape)).astype(dtype)
-        for name, shape in shapes.items()
-    }
-
-
 def distance_comparison(hidden: int, rounds: int) -> Comparison:
     """D~ of the paper's protocol: 500 samples of 500 driven and 1,099 zero steps."""
-    import torch
-
-    samples, driven, steps, width = 500, 500, 1599, 32
-    net = random_net(hidden, width, "float32")
+    net = random_net(hidden, 32, "float32")
     rng = np.random.default_rng(1)
-    inputs = rng.standard_normal((samples, driven, width)).astype(np.float32)
-    lstm = torch.nn.LSTM(width, hidden, batch_first=True)
-    lstm.load_state_dict({name: torch.from_numpy(a) for name, a in net.items()})
-    both = torch.zeros(2 * samples, steps, width)
-    both[:, :driven] = torch.from_numpy(np.concatenate([inputs, inputs]))
-    start = torch.zeros(1, 2 * samples, hidden)
-    for sample in range(samples):
-        delta = _core.perturbation(hidden, 1e-3, 0, sample)
-        start[0, samples + sample] = torch.from_numpy(delta)
-
-    def by_torch(length: int = steps) -> Any:
-        with torch.no_grad():
-            return lstm(both[:, :length], (start, torch.zeros_like(start)))[1][0][0]
-
-    short = 20
-    ours = orbit(
-        net, inputs, steps=1, transient=short - 1, starts=samples, dtype="float32"
-    ).hidden[:, 0]
-    _agree("D~", ours, by_torch(short)[:samples].numpy(), 1e-3)
-    cores = torch.get_num_threads()
-    peers: dict[str, Callable[[], Any]] = {}
-    for threads in {1, cores}:
-
-        def on_threads(threads: int = threads) -> None:
-            torch.set_num_threads(threads)
-            by_torch()
-            torch.set_num_threads(cores)
-
-        peers[f"torch nn.LSTM, {threads} threads"] = on_threads
+    inputs = rng.standard_normal((500, 500, 32)).astype(np.float32)
     return _compare(
         f"D~, H = {hidden}, chaotic, 500 samples x 1,599 steps",
-        lambda: asymptotic_distance(net, inputs, steps=steps),
-        peers,
+        lambda: asymptotic_distance(net, inputs, steps=1599),
+        _torch_peers([net], inputs, 1599),
         rounds,
     )
+
+
+def run_comparison(run: Path, count: int, rounds: int) -> Comparison:
+    """D~ over checkpoints of a real run, where orbits that return end early."""
+    files = find_checkpoints(run)
+    chosen = [files[i] for i in np.linspace(0, len(files) - 1, count).astype(int)]
+    nets = [named_arrays(read_checkpoint(file.path)) for file in chosen]
+    probe = read_probe(run)
+    if probe is None:
+        raise UsageError(f"{run}: expected a run folder with a probe, found none")
+    inputs = np.resize(probe, (500, *probe.shape[1:])).astype(np.float32)
+    hidden = nets[0]["weight_hh_l0"].shape[1]
+    return _compare(
+        f"D~, {len(nets)} checkpoints of a run, H = {hidden}, 500 samples",
+        lambda: [asymptotic_distance(net, inputs, steps=1599) for net in nets],
+        _torch_peers(nets, inputs, 1599),
+        rounds,
+    )
+
+
+def scaling_comparison(run: Path, count: int, rounds: int) -> Comparison:
+    """Compare a sweep on all cores with the same on one."""
+    files = find_checkpoints(run)
+    updates = {file.update for file in files[:: max(1, len(files) // count)]}
+
+    def sweep(workers: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "sweep.sqlite"
+            analyze(run, out=out, select=updates, workers=workers, threads=1)
+
+    cores = os.cpu_count() or 1
+    return _compare(
+        f"sweep of {len(updates)} checkpoints on {cores} cores",
+        partial(sweep, cores),
+        {"lstm-edge on one": partial(sweep, 1)},
+        rounds,
+    )
+
+
+def _torch_peers(
+    nets: list[Arrays], inputs: NDArray[Any], steps: int
+) -> dict[str, Callable[[], Any]]:
+    """PyTorch on the same nets, with one thread and with all, after a check."""
+    import torch
+
+    calls = [torch_ends(net, inputs) for net in nets]
+    short = 20
+    for net, call in zip(nets, calls, strict=True):
+        ours = orbit(
+            net,
+            inputs,
+            steps=1,
+            transient=short - 1,
+            starts=len(inputs),
+            dtype="float32",
+        ).hidden[:, 0]
+        theirs = call(short)
+        _agree("D~", ours[:, -theirs.shape[1] :], theirs, 1e-3)
+    cores = torch.get_num_threads()
+
+    def on_threads(threads: int) -> None:
+        torch.set_num_threads(threads)
+        for call in calls:
+            call(steps)
+        torch.set_num_threads(cores)
+
+    return {
+        f"torch nn.LSTM, {threads} threads": partial(on_threads, threads)
+        for threads in sorted({1, cores})
+    }
 
 
 def spectrum_comparison(
@@ -181,101 +219,6 @@ def spectrum_comparison(
         peers,
         rounds,
     )
-
-
-def numpy_exponents(
-    net: Arrays, states: Floats, frames: Floats, steps: int, interval: int
-) -> Floats:
-    """Exponents (starts, k) with NumPy: products and QR batched over the starts."""
-    weight = net["weight_hh_l0"]
-    bias = net["bias_ih_l0"] + net["bias_hh_l0"]
-    hidden = weight.shape[1]
-    h, c = states[:, :hidden], states[:, hidden:]
-    vh, vc = frames[:, :hidden], frames[:, hidden:]
-    sums = np.zeros((len(states), frames.shape[2]))
-    for t in range(1, steps + 1):
-        z = h @ weight.T + bias
-        i, f, o = (
-            1 / (1 + np.exp(-z[:, a * hidden : (a + 1) * hidden])) for a in (0, 1, 3)
-        )
-        g = np.tanh(z[:, 2 * hidden : 3 * hidden])
-        new = f * c + i * g
-        tanh = np.tanh(new)
-        gi, gf, gg, go = np.split(weight @ vh, 4, axis=1)
-        vc = f[..., None] * vc + (g * i * (1 - i))[..., None] * gi
-        vc += (c * f * (1 - f))[..., None] * gf + (i * (1 - g * g))[..., None] * gg
-        vh = (o * (1 - tanh**2))[..., None] * vc + (tanh * o * (1 - o))[..., None] * go
-        h, c = o * tanh, new
-        if t % interval == 0 or t == steps:
-            q, r = np.linalg.qr(np.concatenate([vh, vc], axis=1))
-            diagonal = np.diagonal(r, axis1=1, axis2=2)
-            sums += np.log(np.abs(diagonal))
-            q *= np.sign(diagonal)[:, None, :]
-            vh, vc = q[:, :hidden], q[:, hidden:]
-    return np.asarray(sums / steps)
-
-
-def jax_exponents() -> Peer:
-    """Compile the same with JAX: a scan over the intervals, in float64 on the CPU."""
-    import jax
-    import jax.numpy as jnp
-
-    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call,unused-ignore]
-
-    def step(weight: Any, bias: Any, carry: Any) -> Any:
-        h, c, vh, vc = carry
-        i, f, g, o = jnp.split(h @ weight.T + bias, 4, axis=1)
-        i, f, g, o = (
-            jax.nn.sigmoid(i),
-            jax.nn.sigmoid(f),
-            jnp.tanh(g),
-            jax.nn.sigmoid(o),
-        )
-        new = f * c + i * g
-        tanh = jnp.tanh(new)
-        gi, gf, gg, go = jnp.split(weight @ vh, 4, axis=1)
-        vc = (
-            f[..., None] * vc
-            + (g * i * (1 - i))[..., None] * gi
-            + (c * f * (1 - f))[..., None] * gf
-            + (i * (1 - g * g))[..., None] * gg
-        )
-        vh = (o * (1 - tanh**2))[..., None] * vc + (tanh * o * (1 - o))[..., None] * go
-        return o * tanh, new, vh, vc
-
-    @partial(jax.jit, static_argnums=(4, 5))  # type: ignore[untyped-decorator,unused-ignore]
-    def all_steps(
-        weight: Any, bias: Any, states: Any, frames: Any, steps: int, interval: int
-    ) -> Any:
-        hidden = weight.shape[1]
-
-        def one_interval(carry: Any, _: Any) -> Any:
-            carry, _ = jax.lax.scan(
-                lambda carry, _: (step(weight, bias, carry), None),
-                carry,
-                None,
-                length=interval,
-            )
-            h, c, vh, vc = carry
-            q, r = jnp.linalg.qr(jnp.concatenate([vh, vc], axis=1))
-            diagonal = jnp.diagonal(r, axis1=1, axis2=2)
-            q = q * jnp.sign(diagonal)[:, None, :]
-            return (h, c, q[:, :hidden], q[:, hidden:]), jnp.log(jnp.abs(diagonal))
-
-        h, c = states[:, :hidden], states[:, hidden:]
-        carry = (h, c, frames[:, :hidden], frames[:, hidden:])
-        _, grown = jax.lax.scan(one_interval, carry, None, length=steps // interval)
-        return grown.sum(axis=0) / steps
-
-    def run(
-        net: Arrays, states: Floats, frames: Floats, steps: int, interval: int
-    ) -> Floats:
-        bias = net["bias_ih_l0"] + net["bias_hh_l0"]
-        return np.asarray(
-            all_steps(net["weight_hh_l0"], bias, states, frames, steps, interval)
-        )
-
-    return run
 
 
 def product_comparison(hidden: int, rounds: int) -> Comparison:
