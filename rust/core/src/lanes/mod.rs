@@ -2,8 +2,7 @@
 //!
 //! Every operation acts on each lane alone and rounds as IEEE 754 says (fused multiply-add
 //! included), so a lane's bits depend neither on the width of the vector, nor on its neighbours.
-//! AVX-512 and AVX2 + FMA are written with intrinsics; the portable [`Pack`] is plain Rust, which
-//! on ARM compiles to NEON.
+//! AVX-512, AVX2 + FMA and NEON are written with intrinsics; the portable [`Pack`] is plain Rust.
 //!
 //! This is the only folder with `unsafe`. The vector types are private: generic code meets them
 //! through [`dispatch`] alone, which has asked the CPU first. Whatever runs inside a [`Kernel`]
@@ -20,7 +19,9 @@ pub enum Isa {
     Avx512,
     /// AVX2 with FMA: 8 lanes of `f32`, 4 of `f64`.
     Avx2,
-    /// Plain Rust in 128 bits: NEON on ARM, anything elsewhere.
+    /// NEON, on ARM: 4 lanes of `f32`, 2 of `f64`.
+    Neon,
+    /// Plain Rust in 128 bits.
     Portable,
 }
 
@@ -39,6 +40,8 @@ impl Isa {
                 found.push(Self::Avx2);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        found.push(Self::Neon);
         found.push(Self::Portable);
         found
     }
@@ -183,6 +186,8 @@ macro_rules! operator {
     };
 }
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -190,7 +195,7 @@ mod x86;
 use portable::Pack;
 
 macro_rules! real {
-    ($t:ty, $portable:literal, $avx512:ident, $avx2:ident, $shift:expr, $tiny:expr) => {
+    ($t:ty, $portable:literal, $avx512:ident, $avx2:ident, $neon:ident, $shift:expr, $tiny:expr) => {
         impl Real for $t {
             const EPSILON: f64 = <$t>::EPSILON as f64;
             const SHIFT: Self = $shift;
@@ -214,11 +219,13 @@ macro_rules! real {
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: as above.
                     Isa::Avx2 => unsafe { x86::avx2::<x86::$avx2, K>(kernel) },
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon => kernel.run::<neon::$neon, 4>(),
                     _ => kernel.run::<Pack<$t, $portable>, 4>(),
                 }
             }
         }
     };
 }
-real!(f32, 4, F32x16, F32x8, 12_582_912.0, 1e-30);
-real!(f64, 2, F64x8, F64x4, 6_755_399_441_055_744.0, 1e-290);
+real!(f32, 4, F32x16, F32x8, F32x4, 12_582_912.0, 1e-30);
+real!(f64, 2, F64x8, F64x4, F64x2, 6_755_399_441_055_744.0, 1e-290);

@@ -1,4 +1,4 @@
-//! Plain Rust, in 128 bits: the compiler makes NEON of it on ARM.
+//! Plain Rust, in 128 bits: for every other CPU, and what the others are compared with.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
