@@ -17,8 +17,13 @@ struct Block<L, E> {
     t: [[L; BLOCK]; BLOCK],
 }
 
-/// Scratch of [`orthonormalise`], for frames of one shape.
+/// What [`orthonormalise`] found, and its scratch, for frames of one shape.
 pub struct Reflections<L: Lanes, S: Spread<L>> {
+    /// R_ii, one vector of lanes for each i. What is below the rounding of its own column cannot
+    /// be told from zero: then that rounding stands here, with a minus.
+    pub diagonal: Vec<L>,
+    /// R_ii in units of the largest entry of its column.
+    kept: Vec<L>,
     blocks: Vec<Block<L, S::Entry>>,
     sign: Vec<L>,
     scale: Vec<L>,
@@ -30,6 +35,8 @@ impl<L: Lanes, S: Spread<L>> Reflections<L, S> {
     pub fn new(n: usize, k: usize) -> Self {
         let zero = S::entry(L::zero(), 0);
         Self {
+            diagonal: vec![L::zero(); k],
+            kept: vec![L::zero(); k],
             blocks: (0..k.div_ceil(BLOCK))
                 .map(|b| Block {
                     p: vec![[zero; BLOCK]; n - (b * BLOCK).min(n)],
@@ -40,23 +47,26 @@ impl<L: Lanes, S: Spread<L>> Reflections<L, S> {
             scale: vec![L::zero(); S::columns(k)],
         }
     }
+
+    /// The least R_ii in units of the largest entry of its column: what was left when the
+    /// directions of the earlier columns were taken away. Rounding costs that R_ii about ε / kept
+    /// of its value.
+    #[must_use]
+    #[inline(always)]
+    pub fn least_kept(&self) -> L {
+        let least = |a: L, &b: &L| b.abs().less(a, b.abs(), a);
+        self.kept.iter().fold(L::splat(L::Scalar::of(1.0)), least)
+    }
 }
 
-/// Replaces V by Q and writes R_ii, one vector of lanes for each i, into `diagonal`.
-///
-/// R_ii below the rounding of its own column cannot be told from zero: then that rounding is
-/// written instead, with a minus.
+/// Replaces V by Q, and leaves the diagonal of R in `work`.
 #[inline(always)]
-pub fn orthonormalise<L: Lanes, S: Spread<L>>(
-    frame: &mut Frame<L>,
-    work: &mut Reflections<L, S>,
-    diagonal: &mut [L],
-) {
+pub fn orthonormalise<L: Lanes, S: Spread<L>>(frame: &mut Frame<L>, work: &mut Reflections<L, S>) {
     rescale(frame, &mut work.scale);
     for b in 0..work.blocks.len() {
         let first = b * BLOCK;
         let block = &mut work.blocks[b];
-        factorise::<L, S>(frame, block, first, &mut work.sign, diagonal);
+        factorise::<L, S>(frame, block, first, &mut work.sign, &mut work.kept);
         let rest = first + BLOCK;
         if rest < frame.k {
             let from = frame.place[S::column(rest)].0;
@@ -71,9 +81,9 @@ pub fn orthonormalise<L: Lanes, S: Spread<L>>(
             }
         }
     }
-    for (i, r) in diagonal.iter_mut().enumerate() {
+    for (i, (r, &kept)) in work.diagonal.iter_mut().zip(&work.kept).enumerate() {
         let scale = work.scale[S::column(i)];
-        *r = *r * S::lanes(S::entry(scale, i));
+        *r = kept * S::lanes(S::entry(scale, i));
     }
     // Q = H_1 … H_k diag(sign): the reflections in reverse on the columns of the identity
     for panel in &mut frame.panels {
@@ -143,7 +153,7 @@ fn factorise<L: Lanes, S: Spread<L>>(
     block: &mut Block<L, S::Entry>,
     first: usize,
     sign: &mut [L],
-    diagonal: &mut [L],
+    kept: &mut [L],
 ) {
     let one = L::splat(L::Scalar::of(1.0));
     let zero_entry = S::entry(L::zero(), 0);
@@ -172,7 +182,7 @@ fn factorise<L: Lanes, S: Spread<L>>(
         // what is left below rounding has no direction: no reflection
         tau[j] = norm.less(rounding, L::zero(), one / (norm * head.abs()));
         sign[i] = -one.copysign(pivot);
-        diagonal[i] = norm.less(rounding, -rounding, norm);
+        kept[i] = norm.less(rounding, -rounding, norm);
         for m in j + 1..columns {
             let along = -(dot::<L, S>(p, j, m) * tau[j]);
             for row in p.iter_mut() {

@@ -22,11 +22,13 @@ pub(crate) fn batch_of(index: usize, intervals: usize) -> usize {
 }
 
 /// Σ ln R_ii of one start: (batches, k); in how many intervals R_ii could not be told from zero
-/// (k); and the largest ln R_11 − ln R_kk of an interval.
+/// (k); the largest ln R_11 − ln R_kk of an interval; and the least that one
+/// [kept](Reflections::least_kept), transient and all.
 pub(crate) struct Growth {
     pub sums: Vec<f64>,
     pub flat: Vec<usize>,
     pub spread: f64,
+    pub kept: f64,
 }
 
 /// The tangent dynamics along the orbits of one block of starts.
@@ -42,6 +44,8 @@ pub(crate) struct Follow<'a, T, M> {
     pub steps: usize,
     pub seed: u64,
     pub interval: usize,
+    /// A start that [kept](Growth::kept) less ends the run.
+    pub keep: f64,
     pub execution: Execution<'a>,
 }
 
@@ -76,9 +80,8 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
         let mut frame = Frame::zeros::<S>(n, k, widest);
         let mut next = Frame::zeros::<S>(n, k, widest);
         let mut reflections = Reflections::<L, S>::new(n, k);
-        let mut diagonal = vec![L::zero(); k];
         first_frame::<L, S>(&mut frame, n, k, self.seed, self.range.clone());
-        orthonormalise(&mut frame, &mut reflections, &mut diagonal);
+        orthonormalise(&mut frame, &mut reflections);
 
         let intervals = steps.div_ceil(self.interval);
         let mut growths: Vec<Growth> = (0..count)
@@ -86,6 +89,7 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
                 sums: vec![0.0; BATCHES.min(intervals) * k],
                 flat: vec![0; k],
                 spread: 0.0,
+                kept: 1.0,
             })
             .collect();
         for t in 0..transient + steps {
@@ -114,13 +118,17 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
             if done % self.interval != 0 && done != whole {
                 continue;
             }
-            orthonormalise(&mut frame, &mut reflections, &mut diagonal);
-            if t >= transient {
-                let index = (done - 1) / self.interval;
-                let batch = batch_of(index, intervals);
-                for (lane, growth) in growths.iter_mut().enumerate() {
-                    growth.add(&diagonal, lane, batch);
+            orthonormalise(&mut frame, &mut reflections);
+            let kept = reflections.least_kept();
+            for (lane, growth) in growths.iter_mut().enumerate() {
+                growth.kept = growth.kept.min(kept.as_slice()[lane].into());
+                if t >= transient {
+                    let index = (done - 1) / self.interval;
+                    growth.add(&reflections.diagonal, lane, batch_of(index, intervals));
                 }
+            }
+            if growths.iter().any(|growth| growth.kept < self.keep) {
+                break;
             }
         }
         Ok(growths)
@@ -179,8 +187,7 @@ pub fn first_frame_of(n: usize, k: usize, seed: u64, start: usize) -> Array2<f64
             let mut frame = Frame::<L>::zeros::<OverTangents>(n, k, C);
             first_frame::<L, OverTangents>(&mut frame, n, k, seed, start..start + 1);
             let mut reflections = Reflections::<L, OverTangents>::new(n, k);
-            let mut diagonal = vec![L::zero(); k];
-            orthonormalise(&mut frame, &mut reflections, &mut diagonal);
+            orthonormalise(&mut frame, &mut reflections);
             Array2::from_shape_fn((n, k), |(row, i)| {
                 frame.get::<OverTangents>(row, i).as_slice()[0]
             })

@@ -19,11 +19,10 @@ use crate::map::StateMap;
 use crate::orbit::Starts;
 use crate::tangent::{BATCHES, Follow, batch_of};
 
-/// ln R_11 − ln R_kk that one interval may gather. Rounding costs R_kk about ε e^spread of its
-/// value: 5/12 of the digits (15 in `f64`) keep an exponent within 1e-8 of interval 1, and within
-/// about 1e-4 in `f32`.
-fn widest_spread<T: Real>() -> f64 {
-    -T::EPSILON.ln() * 5.0 / 12.0
+/// What an interval must [keep](crate::orthonormal::Reflections::least_kept) of every R_ii, so
+/// that rounding leaves it 1e-8 of its value (1e-4 in `f32`): 3e-7 in `f64`.
+fn least_kept<T: Real>() -> f64 {
+    T::EPSILON.powf(5.0 / 12.0)
 }
 
 /// Steps of the pilot run that chooses the interval, and the longest interval it may choose.
@@ -39,8 +38,8 @@ pub struct Settings {
     pub steps: usize,
     /// Steps before them.
     pub transient: usize,
-    /// Steps between two orthonormalisations; `None` chooses by the growth of the condition
-    /// number, so that exponents stay within 1e-8 of interval 1.
+    /// Steps between two orthonormalisations; `None` chooses the longest that leaves
+    /// exponents within 1e-8 of interval 1 (1e-4 in `f32`).
     pub interval: Option<usize>,
     /// Of the first frames.
     pub seed: u64,
@@ -76,11 +75,16 @@ pub fn lyapunov<T: Real, M: StateMap<T>>(
         None => pilot(map, drive, starts, settings, execution)?,
     };
     loop {
-        let (exponents, spread) = ensemble(map, drive, starts, settings, interval, execution)?;
-        if settings.interval.is_some() || interval == 1 || spread <= widest_spread::<T>() {
-            return Ok(exponents);
+        let keep = if settings.interval.is_some() || interval == 1 {
+            0.0
+        } else {
+            least_kept::<T>()
+        };
+        let run = ensemble(map, drive, starts, settings, interval, keep, execution)?;
+        if run.kept >= keep {
+            return Ok(run.exponents);
         }
-        interval = interval.div_ceil(2).min(interval - 1);
+        interval = shorter(interval);
     }
 }
 
@@ -120,7 +124,9 @@ fn check<T: Real, M: StateMap<T>>(
     Ok(())
 }
 
-/// The interval that the spread of the growth in single steps allows, from the first start.
+/// The longest interval whose exponents agree with those of interval 1 along a piece of the first
+/// start. The first guess comes from single steps: one step keeps what it keeps, and in each
+/// further one the leading and the last vector grow apart.
 fn pilot<T: Real, M: StateMap<T>>(
     map: &M,
     drive: &Drive<T>,
@@ -137,23 +143,58 @@ fn pilot<T: Real, M: StateMap<T>>(
     let mut short = settings.clone();
     short.transient = PILOT;
     short.steps = PILOT;
-    let (_, spread) = ensemble(map, drive, &first, &short, 1, execution)?;
+    let run = |interval| {
+        ensemble(
+            map,
+            drive,
+            &first,
+            &short,
+            interval,
+            f64::INFINITY,
+            execution,
+        )
+    };
+    let single = run(1)?;
     let mut interval = 1;
-    while interval < LONGEST && spread * ((interval + 1) as f64) <= widest_spread::<T>() {
+    let kept = |interval: usize| single.kept * (-single.spread * (interval - 1) as f64).exp();
+    while interval < LONGEST && kept(interval + 1) >= least_kept::<T>() {
         interval += 1;
+    }
+    while interval > 1 && !agree::<T>(&run(interval)?.exponents, &single.exponents) {
+        interval = shorter(interval);
     }
     Ok(interval)
 }
 
-/// All starts, and the largest spread of growth that an interval gathered.
+fn shorter(interval: usize) -> usize {
+    interval.div_ceil(2).min(interval - 1)
+}
+
+/// Within a tenth of √ε (1.5e-9 in `f64`), relative to 1 + |λ|.
+fn agree<T: Real>(a: &Exponents, b: &Exponents) -> bool {
+    let near = |(&a, &b): (&f64, &f64)| {
+        a.to_bits() == b.to_bits() || (a - b).abs() <= 0.1 * T::EPSILON.sqrt() * (1.0 + b.abs())
+    };
+    a.per_start.iter().zip(&b.per_start).all(near)
+}
+
+/// A run of all starts, with the largest of their spreads and the least that they kept.
+struct Run {
+    exponents: Exponents,
+    spread: f64,
+    kept: f64,
+}
+
+/// Runs all starts; one that keeps less than `keep` ends the run.
 fn ensemble<T: Real, M: StateMap<T>>(
     map: &M,
     drive: &Drive<T>,
     starts: &Starts<'_, T>,
     settings: &Settings,
     interval: usize,
+    keep: f64,
     execution: Execution<'_>,
-) -> Result<(Exponents, f64), Error> {
+) -> Result<Run, Error> {
     let (count, k) = (starts.states.nrows(), settings.k);
     let (isa, lanes) = vector_unit::<T>(count, execution);
     // starts fill the lanes as long as the tangent vectors would not: fewer columns to push;
@@ -174,6 +215,7 @@ fn ensemble<T: Real, M: StateMap<T>>(
             steps: settings.steps,
             seed: settings.seed,
             interval,
+            keep,
             execution,
         };
         dispatch(isa, follow)
@@ -181,10 +223,11 @@ fn ensemble<T: Real, M: StateMap<T>>(
     let intervals = settings.steps.div_ceil(interval);
     let mut batches = Array3::from_elem((count, BATCHES.min(intervals), k), 0.0);
     let mut per_start = Array2::from_elem((count, k), 0.0);
-    let mut largest = 0.0;
+    let (mut spread, mut kept) = (0.0, 1.0);
     let growths = parts.into_iter().flatten();
     for (start, growth) in growths.enumerate() {
-        largest = f64::max(largest, growth.spread);
+        spread = f64::max(spread, growth.spread);
+        kept = f64::min(kept, growth.kept);
         let lengths = batch_lengths(settings.steps, interval);
         for i in 0..k {
             let mut total = 0.0;
@@ -206,7 +249,11 @@ fn ensemble<T: Real, M: StateMap<T>>(
         per_start,
         interval,
     };
-    Ok((exponents, largest))
+    Ok(Run {
+        exponents,
+        spread,
+        kept,
+    })
 }
 
 /// Steps in every batch.

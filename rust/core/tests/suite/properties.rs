@@ -5,6 +5,7 @@ use lstm_edge_core::lanes::Isa;
 use lstm_edge_core::tangent::first_frame_of;
 use ndarray::Array2;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -36,7 +37,12 @@ fn log_determinant(mut a: Array2<f64>) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    // the same nets every time: a run that fails is to fail again
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn frames_are_orthonormal(n in 1usize..40, missing in 0usize..40, seed: u64) {
@@ -63,19 +69,22 @@ proptest! {
     fn sum_of_all_exponents_is_the_logarithm_of_the_determinant(
         n in 1usize..24, interval in 1usize..4, seed: u64,
     ) {
+        // singular values between 1 and 3: a badly conditioned matrix loses its last column
         let a = matrix(n, seed);
+        let norm = a.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let a = a / norm + 2.0 * Array2::<f64>::eye(n);
         let expected = log_determinant(a.clone());
         let mut how = settings(n, 3, 12);
         how.interval = Some(interval);
         let found = spectrum(&Linear(a), 2, &how);
         for start in found.per_start.outer_iter() {
-            // a random matrix may be badly conditioned, and its powers more so
-            prop_assert!((start.sum() - expected).abs() < 1e-6 * (1.0 + expected.abs()));
+            prop_assert!((start.sum() - expected).abs() < 1e-12 * (1.0 + expected.abs()));
         }
     }
 
     #[test]
     fn exponents_do_not_depend_on_interval_or_k(hidden in 2usize..8, seed: u64) {
+        // few steps: along many, rounding turns vectors of nearly equal exponents into each other
         let map = Net::<f64>::random(1, &[hidden], 2.0, seed).map();
         let k = 2 * hidden;
         let reference = spectrum(&map, 2, &settings(k, 10, 40));
