@@ -68,6 +68,7 @@ class Fake:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake()
+    monkeypatch.delitem(MEASURES, "attractors")
     lyapunov = {"k": 2, "scale": 1.0}
     for name, defaults, compute in (
         ("lyapunov", lyapunov, made.lyapunov),

@@ -1,13 +1,14 @@
 """Where a recurrent net in training crosses between order and chaos.
 
-`lyapunov`, `asymptotic_distance` and `orbit` measure one net; `analyze` sweeps over the
-checkpoints of a training run, finds the order-chaos transitions and advises one.
+`lyapunov`, `attractors`, `asymptotic_distance` and `orbit` measure one net; `analyze`
+sweeps over the checkpoints of a training run, finds the order-chaos transitions and
+advises one.
 """
 
 from lstm_edge._core import __version__
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
-from lstm_edge.measures import asymptotic_distance, lyapunov, orbit
+from lstm_edge.measures import asymptotic_distance, attractors, lyapunov, orbit
 from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.sweep import analyze
 
@@ -21,6 +22,7 @@ __all__ = [
     "analyze",
     "as_weights",
     "asymptotic_distance",
+    "attractors",
     "find_checkpoints",
     "lyapunov",
     "open_sweep",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, final
 
-from numpy import float64
+from numpy import float64, int64
 from numpy.typing import NDArray
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "StateMap",
     "__version__",
     "asymptotic_distance",
+    "attractors",
     "lyapunov",
     "orbit",
     "perturbation",
@@ -54,6 +55,24 @@ def lyapunov(
     vector_unit: str | None = None,
     cancel: Cancel | None = None,
 ) -> tuple[NDArray[float64], NDArray[float64], int]: ...
+def attractors(
+    map: StateMap,
+    inputs: NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | None,
+    *,
+    steps: int,
+    transient: int,
+    limit: int,
+    tolerance: float,
+    starts: int,
+    initial_state: NDArray[Any] | None,
+    at_rest: bool,
+    seed: int,
+    threads: int | None = None,
+    vector_unit: str | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[
+    list[str], NDArray[int64], NDArray[float64], NDArray[Any], NDArray[float64]
+]: ...
 def asymptotic_distance(
     map: StateMap,
     inputs: NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | None,

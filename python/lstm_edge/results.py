@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Where = str | PathLike[str]
 
-_LYAPUNOV = ("lambda_max", "lambda_max_stderr", "lambda_mean", "chaotic_share")
+_LYAPUNOV = ("lambda_max", "lambda_max_stderr", "lambda_mean")
 _DISTANCE = ("distance", "distance_stderr")
 
 
@@ -63,7 +63,11 @@ class Sweep:
         columns: dict[str, list[Any]] = {
             "name": self.names,
             "update": [self.checkpoints[name][0] for name in self.names],
-            "phase": [self._scalar(n, "lyapunov", "phase", "") for n in self.names],
+            "phase": [self._by_attractors(n, "phase", "") for n in self.names],
+            "chaotic_share": [
+                self._by_attractors(n, "chaotic_share", float("nan"))
+                for n in self.names
+            ],
         }
         for key in _LYAPUNOV:
             columns[key] = [self._scalar(n, "lyapunov", key) for n in self.names]
@@ -80,6 +84,11 @@ class Sweep:
     ) -> Any:
         row = self.rows.get((name, measure))
         return default if row is None else row.scalars.get(key, default)
+
+    def _by_attractors(self, name: str, key: str, default: Any) -> Any:
+        """Return what the attractors say; where they are unknown, the exponents."""
+        by_exponents = self._scalar(name, "lyapunov", key, default)
+        return self._scalar(name, "attractors", key, by_exponents)
 
     def _arrays(self, measure: str, key: str) -> list[NDArray[np.float64]]:
         found = [self.rows.get((name, measure)) for name in self.names]
@@ -100,6 +109,16 @@ class Sweep:
     def per_start(self) -> list[NDArray[np.float64]]:
         """Exponents of every start, (starts, k) for each checkpoint."""
         return self._arrays("lyapunov", "per_start")
+
+    @cached_property
+    def attractor_shares(self) -> dict[str, NDArray[np.float64]]:
+        """Kind of attractor to the share of starts, (checkpoints,); NaN unknown."""
+        found = [self._scalar(name, "attractors", "shares", {}) for name in self.names]
+        kinds = next((list(shares) for shares in found if shares), [])
+        return {
+            kind: np.asarray([shares.get(kind, np.nan) for shares in found], float)
+            for kind in kinds
+        }
 
     @property
     def observable(self) -> list[NDArray[np.float64]]:

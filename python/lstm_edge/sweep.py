@@ -170,7 +170,11 @@ class _Plan:
             return
         tokens = self.inputs.dtype.kind in "iu"
         length = self.inputs.shape[-1 if tokens else -2]
-        for measure, name in (("lyapunov", "transient"), ("distance", "steps")):
+        for measure, name in (
+            ("lyapunov", "transient"),
+            ("attractors", "transient"),
+            ("distance", "steps"),
+        ):
             most = self.settings.get(measure, {}).get(name, length)
             if length > most:
                 raise UsageError(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_edge.errors import CheckpointError
+from lstm_edge.measures.attractor import Attractor, Attractors, attractors
 from lstm_edge.measures.distance import AsymptoticDistance, asymptotic_distance
 from lstm_edge.measures.exponents import LyapunovSpectrum, lyapunov
 from lstm_edge.measures.orbits import Orbit, orbit
@@ -18,11 +19,14 @@ from lstm_edge.weights import Weights
 __all__ = [
     "MEASURES",
     "AsymptoticDistance",
+    "Attractor",
+    "Attractors",
     "LyapunovSpectrum",
     "Measure",
     "Orbit",
     "Outcome",
     "asymptotic_distance",
+    "attractors",
     "lyapunov",
     "orbit",
 ]
@@ -91,6 +95,29 @@ def _distance(
     return scalars, arrays
 
 
+def _attractors(
+    weights: Weights, inputs: Any, settings: Mapping[str, Any], **run: Any
+) -> Outcome:
+    found = attractors(weights, inputs, **settings, **run)
+    _refuse_overflow(found.exponent, weights)
+    scalars = {
+        "phase": found.phase,
+        "chaotic_share": found.chaotic_share,
+        "shares": found.shares,
+        "attractors": [
+            {"kind": a.kind, "period": a.period, "share": a.share}
+            for a in found.attractors
+        ],
+    }
+    arrays = {
+        "period": found.period,
+        "exponent": found.exponent,
+        "zero_one": found.zero_one,
+        "steps": found.steps,
+    }
+    return scalars, arrays
+
+
 def _refuse_overflow(values: NDArray[np.float64], weights: Weights) -> None:
     """Turn an orbit that left the finite numbers into a failed row."""
     if np.isnan(values).any():
@@ -106,6 +133,18 @@ MEASURES: dict[str, Measure] = {
         revision=1,
         defaults={"k": 2, "steps": 2000, "transient": 1000, "starts": 8, "seed": 0},
         compute=_lyapunov,
+    ),
+    "attractors": Measure(
+        name="attractors",
+        revision=1,
+        defaults={
+            "steps": 2000,
+            "transient": 1000,
+            "limit": 16_000,
+            "starts": 8,
+            "seed": 0,
+        },
+        compute=_attractors,
     ),
     "distance": Measure(
         name="distance",

@@ -1,6 +1,8 @@
-"""Order, edge or chaos: the phase of a checkpoint from its largest exponents."""
+"""Order, edge or chaos: the phase of a checkpoint."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,3 +63,26 @@ def classify(
     if share >= CHAOTIC_SHARE:
         return "chaos", share
     return ("order" if np.all(largest < -margin) else "edge"), share
+
+
+def phase_of_attractors(kind: Sequence[str], exponent: NDArray[np.float64]) -> str:
+    """Phase of an ensemble of starts, from what each ends on.
+
+    Parameters
+    ----------
+    kind : sequence of str
+        "fixed_point", "cycle", "torus", "chaos" or "undecided", of each start.
+    exponent : ndarray of shape (starts,)
+        Largest exponents; NaN where an orbit left the finite numbers.
+
+    Returns
+    -------
+    {"order", "edge", "chaos", "unknown"}
+        Order when all end on fixed points or cycles, chaos when at least half end in
+        chaos, edge otherwise (tori, mixtures, and what is undecided).
+    """
+    if np.isnan(exponent).any():
+        return "unknown"
+    if list(kind).count("chaos") >= CHAOTIC_SHARE * len(kind):
+        return "chaos"
+    return "order" if set(kind) <= {"fixed_point", "cycle"} else "edge"

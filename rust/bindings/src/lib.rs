@@ -22,6 +22,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<state_map::StateMap>()?;
     module.add_function(wrap_pyfunction!(measures::lyapunov, module)?)?;
     module.add_function(wrap_pyfunction!(measures::asymptotic_distance, module)?)?;
+    module.add_function(wrap_pyfunction!(measures::attractors, module)?)?;
     module.add_function(wrap_pyfunction!(measures::orbit, module)?)?;
     module.add_function(wrap_pyfunction!(draws::tangent_frame, module)?)?;
     module.add_function(wrap_pyfunction!(draws::perturbation, module)?)?;

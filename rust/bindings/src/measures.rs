@@ -1,7 +1,8 @@
 //! The measures: each validates, leaves the interpreter once, and converts what comes back.
 
-use lstm_edge_core::measures::{distance, lyapunov as exponents};
+use lstm_edge_core::measures::{attractor, distance, lyapunov as exponents};
 use lstm_edge_core::orbit::{self as orbits, Starts};
+use ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3};
 use pyo3::prelude::*;
 
@@ -99,6 +100,78 @@ pub fn asymptotic_distance<'py>(
         PyArray1::from_vec(py, found.log_distance),
         PyArray1::from_vec(py, found.observable),
     ))
+}
+
+type Attractors<'py> = (
+    Vec<&'static str>,
+    Bound<'py, PyArray2<i64>>,
+    Bound<'py, PyArray2<f64>>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyArray2<f64>>,
+);
+
+/// Of each start: its kind; (period, steps, the first start on the same attractor); (exponent,
+/// stderr, margin, K of the 0-1 test); a state; and the averages of x and x².
+#[pyfunction]
+#[pyo3(signature = (map, inputs, *, steps, transient, limit, tolerance, starts, initial_state,
+                    at_rest, seed, threads=None, vector_unit=None, cancel=None))]
+pub fn attractors<'py>(
+    py: Python<'py>,
+    map: &StateMap,
+    inputs: Option<Bound<'py, PyAny>>,
+    steps: usize,
+    transient: usize,
+    limit: usize,
+    tolerance: f64,
+    starts: usize,
+    initial_state: Option<Bound<'py, PyAny>>,
+    at_rest: bool,
+    seed: u64,
+    threads: Option<usize>,
+    vector_unit: Option<&str>,
+    cancel: Option<&Cancel>,
+) -> PyResult<Attractors<'py>> {
+    let runner = Runner::new(threads, vector_unit, cancel)?;
+    let options = StartOptions {
+        count: starts,
+        initial_state,
+        at_rest,
+        seed,
+    };
+    let settings = attractor::Settings {
+        transient,
+        steps,
+        limit,
+        tolerance,
+        seed,
+    };
+    with_map!(map, |map| {
+        let drive = drive(map, inputs.as_ref())?;
+        let (states, sequences) = options.draw(map, &drive)?;
+        let all = runner.run(py, |execution| {
+            let starts = Starts {
+                states: &states,
+                sequences: &sequences,
+            };
+            attractor::attractors(map, &drive, &starts, &settings, execution)
+        })?;
+        let found = &all.found;
+        let counts = Array2::from_shape_fn((found.len(), 3), |(start, i)| {
+            let f = &found[start];
+            i64::try_from([f.period, f.steps, f.same_as][i]).unwrap_or(i64::MAX)
+        });
+        let numbers = Array2::from_shape_fn((found.len(), 4), |(start, i)| {
+            let f = &found[start];
+            [f.exponent, f.stderr, f.margin, f.zero_one][i]
+        });
+        Ok((
+            found.iter().map(|f| f.kind.name()).collect(),
+            counts.into_pyarray(py),
+            numbers.into_pyarray(py),
+            all.states.into_pyarray(py).into_any(),
+            all.averages.into_pyarray(py),
+        ))
+    })
 }
 
 /// States (S, steps, n), in the map's dtype.

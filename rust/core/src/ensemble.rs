@@ -14,7 +14,7 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::lanes::{Isa, Real, default_float_mode};
+use crate::lanes::{Isa, Kernel, Lanes, Real, default_float_mode, dispatch};
 use crate::map::StateMap;
 
 /// How a measure runs; no part of it changes a bit of the result.
@@ -47,6 +47,19 @@ impl Execution<'_> {
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
+    /// The widest vector unit that leaves no thread without starts, and how many lanes it has.
+    /// All units give the same bits.
+    #[must_use]
+    pub fn unit_for<T: Real>(&self, count: usize) -> (Isa, usize) {
+        let width = |isa| dispatch(isa, WidthOf::<T>(std::marker::PhantomData));
+        let widest = (self.isa, width(self.isa));
+        let idle = count.div_ceil(widest.1) < self.width();
+        if widest.0 == Isa::Avx512 && idle && Isa::available().contains(&Isa::Avx2) {
+            return (Isa::Avx2, width(Isa::Avx2));
+        }
+        widest
+    }
+
     /// `job(0), …, job(count − 1)` over the threads, in order.
     ///
     /// # Errors
@@ -58,6 +71,16 @@ impl Execution<'_> {
     ) -> Result<Vec<R>, Error> {
         let pool = pool(self.width(), self.threads.is_none())?;
         pool.install(|| (0..count).into_par_iter().map(job).collect())
+    }
+}
+
+struct WidthOf<T>(std::marker::PhantomData<T>);
+
+impl<T: Real> Kernel<T> for WidthOf<T> {
+    type Output = usize;
+    #[inline(always)]
+    fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> usize {
+        L::N
     }
 }
 

@@ -226,12 +226,11 @@ pub fn orbits<T: Real, M: StateMap<T>>(
 ) -> Result<Array3<T>, Error> {
     starts.check(map, drive)?;
     let (count, n) = starts.states.dim();
-    // four lanes are enough to share a product, and few enough to share the work
-    let tile = 4;
+    let (isa, tile) = execution.unit_for::<T>(count);
     let parts = execution.map(count.div_ceil(tile), |part| {
         let range = part * tile..count.min((part + 1) * tile);
         dispatch(
-            execution.isa,
+            isa,
             Recording {
                 map,
                 drive,

@@ -175,6 +175,22 @@ fn activate<L: Lanes<Scalar: Exponential>>(z: [L; 4], cell: L) -> Activated<L> {
 }
 
 impl<T: Exponential> Layer<T> {
+    /// The new h and c of a unit.
+    #[inline(always)]
+    fn step_unit<L: Lanes<Scalar = T>, const C: usize>(
+        &self,
+        unit: usize,
+        z: [[L; C]; 4],
+        cells: &[[L; C]],
+        new: &mut [[L; C]],
+    ) {
+        for c in 0..C {
+            let a = activate([z[0][c], z[1][c], z[2][c], z[3][c]], cells[unit][c]);
+            new[unit][c] = a.o * a.tanh_cell;
+            new[self.hidden + unit][c] = a.cell;
+        }
+    }
+
     /// The new h and c of a unit, and what its derivative needs.
     #[inline(always)]
     fn linearise_unit<L: Lanes<Scalar = T>>(
@@ -198,6 +214,29 @@ impl<T: Exponential> Layer<T> {
             a.f,
             a.o * (one - a.tanh_cell * a.tanh_cell),
         ]);
+    }
+}
+
+impl<T: Real> Layer<T> {
+    /// dh and dc of a unit, from G and the derivative that [`Layer::linearise_unit`] kept.
+    #[inline(always)]
+    fn push_unit<L: Lanes<Scalar = T>, const C: usize>(
+        &self,
+        unit: usize,
+        sums: [[L; C]; 4],
+        at: &[L],
+        dc: &[[L; C]],
+        new: &mut [[L; C]],
+    ) {
+        let at = &at[LINEARISATION * unit..][..LINEARISATION];
+        for c in 0..C {
+            let mut cell = at[4] * dc[unit][c];
+            for gate in 0..3 {
+                cell = at[gate].mul_add(sums[gate][c], cell);
+            }
+            new[unit][c] = at[5].mul_add(cell, at[3] * sums[3][c]);
+            new[self.hidden + unit][c] = cell;
+        }
     }
 }
 
@@ -262,13 +301,18 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
             let inputs = self.inputs(l, x, below);
             let u = if l == 0 { u } else { &[] };
             let (h, cells) = x[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
-            for unit in 0..layer.hidden {
+            let mut unit = 0;
+            // two units at a time: four sums alone would wait for each other
+            while C == 1 && unit + 2 <= layer.hidden {
+                let bias = [layer.bias(unit, u), layer.bias(unit + 1, u)];
+                let z = layer.products(unit, bias, inputs, h);
+                layer.step_unit(unit, z[0], cells, new);
+                layer.step_unit(unit + 1, z[1], cells, new);
+                unit += 2;
+            }
+            for unit in unit..layer.hidden {
                 let [z] = layer.products(unit, [layer.bias(unit, u)], inputs, h);
-                for c in 0..C {
-                    let a = activate([z[0][c], z[1][c], z[2][c], z[3][c]], cells[unit][c]);
-                    new[unit][c] = a.o * a.tanh_cell;
-                    new[layer.hidden + unit][c] = a.cell;
-                }
+                layer.step_unit(unit, z, cells, new);
             }
         }
     }
@@ -287,7 +331,6 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
             let u = if l == 0 { u } else { &[] };
             let (h, cells) = x[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
             let at = &mut at[LINEARISATION * layer.offset / 2..];
-            // two units at a time: four sums alone would wait for each other
             let mut unit = 0;
             while unit + 2 <= layer.hidden {
                 let bias = [layer.bias(unit, u), layer.bias(unit + 1, u)];
@@ -310,17 +353,17 @@ impl<T: Exponential> StateMap<T> for Lstm<T> {
             let inputs = self.inputs(l, v, below);
             let (dh, dc) = v[layer.offset..][..2 * layer.hidden].split_at(layer.hidden);
             let at = &at[LINEARISATION * layer.offset / 2..];
-            for unit in 0..layer.hidden {
-                let [sums] = layer.products(unit, [[[L::zero(); C]; 4]], inputs, dh);
-                let at = &at[LINEARISATION * unit..][..LINEARISATION];
-                for c in 0..C {
-                    let mut cell = at[4] * dc[unit][c];
-                    for gate in 0..3 {
-                        cell = at[gate].mul_add(sums[gate][c], cell);
-                    }
-                    new[unit][c] = at[5].mul_add(cell, at[3] * sums[3][c]);
-                    new[layer.hidden + unit][c] = cell;
-                }
+            let zero = [[L::zero(); C]; 4];
+            let mut unit = 0;
+            while C == 1 && unit + 2 <= layer.hidden {
+                let sums = layer.products(unit, [zero; 2], inputs, dh);
+                layer.push_unit(unit, sums[0], at, dc, new);
+                layer.push_unit(unit + 1, sums[1], at, dc, new);
+                unit += 2;
+            }
+            for unit in unit..layer.hidden {
+                let [sums] = layer.products(unit, [zero], inputs, dh);
+                layer.push_unit(unit, sums, at, dc, new);
             }
         }
     }

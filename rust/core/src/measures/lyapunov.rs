@@ -14,7 +14,7 @@ use ndarray::{Array2, Array3, Axis, s};
 use crate::drive::Drive;
 use crate::ensemble::Execution;
 use crate::error::Error;
-use crate::lanes::{Isa, Kernel, Lanes, Real, dispatch};
+use crate::lanes::{Real, dispatch};
 use crate::map::StateMap;
 use crate::orbit::Starts;
 use crate::tangent::{BATCHES, Follow, batch_of};
@@ -43,6 +43,16 @@ pub struct Settings {
     pub interval: Option<usize>,
     /// Of the first frames.
     pub seed: u64,
+}
+
+/// How far an exponent must lie from zero to have a sign: two standard errors, and what `steps`
+/// steps may give to an exponent of zero. Along a neutral direction a tangent vector grows at most
+/// linearly with time, so by a factor 1 + steps / transient, and its length varies along a torus by
+/// a factor that we take as e.
+#[must_use]
+pub fn zero_margin(stderr: f64, steps: usize, transient: usize) -> f64 {
+    let growth = (steps as f64 / transient.max(1) as f64).ln_1p();
+    2.0 * stderr + (1.0 + growth) / steps as f64
 }
 
 /// What came out.
@@ -196,7 +206,7 @@ fn ensemble<T: Real, M: StateMap<T>>(
     execution: Execution<'_>,
 ) -> Result<Run, Error> {
     let (count, k) = (starts.states.nrows(), settings.k);
-    let (isa, lanes) = vector_unit::<T>(count, execution);
+    let (isa, lanes) = execution.unit_for::<T>(count);
     // starts fill the lanes as long as the tangent vectors would not: fewer columns to push;
     // beyond that a start of its own is a smaller frame, and more to share among threads
     let over_tangents =
@@ -264,26 +274,4 @@ fn batch_lengths(steps: usize, interval: usize) -> Vec<usize> {
         lengths[batch_of(index, intervals)] += interval.min(steps - index * interval);
     }
     lengths
-}
-
-/// The widest vector unit that leaves no thread without starts, and how many lanes it has. All
-/// units give the same bits.
-fn vector_unit<T: Real>(count: usize, execution: Execution<'_>) -> (Isa, usize) {
-    let width = |isa| dispatch(isa, WidthOf::<T>(std::marker::PhantomData));
-    let widest = (execution.isa, width(execution.isa));
-    let idle = count.div_ceil(widest.1) < execution.width();
-    if widest.0 == Isa::Avx512 && idle && Isa::available().contains(&Isa::Avx2) {
-        return (Isa::Avx2, width(Isa::Avx2));
-    }
-    widest
-}
-
-struct WidthOf<T>(std::marker::PhantomData<T>);
-
-impl<T: Real> Kernel<T> for WidthOf<T> {
-    type Output = usize;
-    #[inline(always)]
-    fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> usize {
-        L::N
-    }
 }

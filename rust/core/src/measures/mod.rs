@@ -1,4 +1,7 @@
 //! The measures: each a function of a map and a drive, never of a cell.
 
+pub mod attractor;
 pub mod distance;
 pub mod lyapunov;
+pub mod watch;
+pub mod zero_one;

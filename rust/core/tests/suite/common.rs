@@ -173,6 +173,63 @@ small_map!(
     ]
 );
 
+/// x' = r x (1 − y), y' = x: a circle is born at r = 2 (Aronson et al. 1982).
+pub struct DelayedLogistic(pub f64);
+
+small_map!(
+    DelayedLogistic,
+    2,
+    |me, x| [
+        constant::<f64, L>(me.0) * x[0] * (constant::<f64, L>(1.0) - x[1]),
+        x[0],
+    ],
+    [
+        [
+            constant::<f64, L>(me.0) * (constant::<f64, L>(1.0) - x[1]),
+            -(constant::<f64, L>(me.0) * x[0]),
+        ],
+        [constant(1.0), L::zero()],
+    ]
+);
+
+/// z' = e^{iω} z (1 + μ − |z|²): the normal form of a Neimark-Sacker bifurcation. The origin
+/// attracts with ln(1 + μ) for μ < 0; for μ > 0 the circle |z|² = μ does, and turns by ω.
+pub struct NeimarkSacker {
+    pub mu: f64,
+    pub omega: f64,
+}
+
+#[inline(always)]
+fn turned<L: Lanes<Scalar = f64>>(me: &NeimarkSacker, x: [L; 2], by: L) -> [L; 2] {
+    let (sin, cos) = (
+        constant::<f64, L>(me.omega.sin()),
+        constant::<f64, L>(me.omega.cos()),
+    );
+    [
+        (cos * x[0] - sin * x[1]) * by,
+        (sin * x[0] + cos * x[1]) * by,
+    ]
+}
+
+small_map!(
+    NeimarkSacker,
+    2,
+    |me, x| turned(
+        me,
+        x,
+        constant::<f64, L>(1.0 + me.mu) - x[0] * x[0] - x[1] * x[1]
+    ),
+    {
+        // d(z g)/dx = e^{iω} (g + x ∂g/∂x)
+        let g = constant::<f64, L>(1.0 + me.mu) - x[0] * x[0] - x[1] * x[1];
+        let two = constant::<f64, L>(2.0);
+        let one = constant::<f64, L>(1.0);
+        let a = turned(me, [g - two * x[0] * x[0], -(two * x[0] * x[1])], one);
+        let b = turned(me, [-(two * x[0] * x[1]), g - two * x[1] * x[1]], one);
+        [[a[0], b[0]], [a[1], b[1]]]
+    }
+);
+
 /// x − floor x for 0 ≤ x < 3
 #[inline(always)]
 fn wrap<L: Lanes<Scalar = f64>>(x: L) -> L {

@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod activation;
+mod attractors;
 mod cells;
 mod common;
 mod ensemble;

@@ -1,0 +1,266 @@
+"""Attractors: what the starts of an ensemble end on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_edge import _core
+from lstm_edge.checkpoints import as_weights
+from lstm_edge.display import describe, plain
+from lstm_edge.measures.phase import phase_of_attractors
+from lstm_edge.measures.regime import (
+    core_call,
+    count,
+    initial_states,
+    make_regime,
+    positive,
+)
+
+KINDS = ("fixed_point", "cycle", "torus", "chaos", "undecided")
+"""What a start may end on, from order to chaos."""
+
+
+@dataclass(frozen=True)
+class Attractor:
+    """One attractor, with those starts that end on it.
+
+    Attributes
+    ----------
+    kind : {"fixed_point", "cycle", "torus", "chaos", "undecided"}
+    period : int
+        Of a fixed point (1) or a cycle, in steps; else 0.
+    share : float
+        Share of the starts: an estimate of the basin's fraction.
+    exponent : float
+        Mean of the largest exponent over those starts, nats per step.
+    stderr : float
+        Its standard error.
+    starts : tuple of int
+        Which ones.
+    """
+
+    kind: str
+    period: int
+    share: float
+    exponent: float
+    stderr: float
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Attractors:
+    """What every start ends on, and the attractors that this makes.
+
+    Attributes
+    ----------
+    attractors : list of Attractor
+        The largest share first.
+    phase : {"order", "edge", "chaos", "unknown"}
+        Order when all starts end on fixed points or cycles, chaos when at least half
+        end in chaos, edge otherwise; unknown when an orbit left the finite numbers.
+    kind : list of str
+        Of each start, as the next ones.
+    period : ndarray of shape (starts,)
+        Of a fixed point (1) or a cycle; else 0.
+    exponent, stderr : ndarray of shape (starts,)
+        The largest exponent, nats per step.
+    zero_margin : ndarray of shape (starts,)
+        How far it must lie from 0 to have a sign.
+    zero_one : ndarray of shape (starts,)
+        K of the 0-1 test, near 0 for regular motion and near 1 for chaos; NaN where the
+        start returns.
+    steps : ndarray of shape (starts,)
+        What it took to tell, transient and all.
+    states : ndarray of shape (starts, n)
+        The last state, in the order (h_1, c_1, ...).
+    means : ndarray of shape (starts, n)
+        The state averaged over time, on a cycle over exactly one period.
+    settings : dict
+        The arguments that made it.
+    """
+
+    attractors: list[Attractor]
+    phase: str
+    kind: list[str]
+    period: NDArray[np.int64]
+    exponent: NDArray[np.float64]
+    stderr: NDArray[np.float64]
+    zero_margin: NDArray[np.float64]
+    zero_one: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    states: NDArray[np.floating[Any]]
+    means: NDArray[np.float64]
+    settings: dict[str, Any]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the starts for each kind."""
+        return {kind: self.kind.count(kind) / len(self.kind) for kind in KINDS}
+
+    @property
+    def chaotic_share(self) -> float:
+        """Share of the starts that end in chaos."""
+        return self.shares["chaos"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain Python numbers and lists."""
+        found = plain(self, "shares", "chaotic_share")
+        return found | {"attractors": [vars(a) for a in self.attractors]}
+
+    def __repr__(self) -> str:
+        """Return the attractors with their shares, and the phase."""
+        shown = ", ".join(
+            f"{a.share:.0%} {a.kind}"
+            + (f" of period {a.period}" if a.kind == "cycle" else "")
+            for a in self.attractors[:4]
+        )
+        more = len(self.attractors) - 4
+        rest = f", {more} more" if more > 0 else ""
+        return f"Attractors({shown}{rest}; phase={self.phase!r})"
+
+    def _repr_html_(self) -> str:
+        return describe(self)
+
+
+def attractors(
+    weights: Any,
+    inputs: ArrayLike | None = None,
+    *,
+    steps: int = 2000,
+    transient: int = 1000,
+    limit: int = 16_000,
+    starts: int = 32,
+    initial_state: ArrayLike | None = None,
+    tolerance: float = 1e-6,
+    closed_loop: bool = False,
+    dtype: str = "float64",
+    seed: int = 0,
+    threads: int | None = None,
+    module: str | None = None,
+    cancel: _core.Cancel | None = None,
+) -> Attractors:
+    """Classify what an ensemble of starts ends on, and merge what is the same.
+
+    For each start, in this order: whether it returns to an earlier state (bit for bit,
+    or within a tolerance); the largest exponent λ with the margin m within which a run
+    of this length cannot tell it from zero; the 0-1 test K (Gottwald & Melbourne 2009).
+
+    =================== ======= ========================= ============================
+    kind                returns λ                         besides
+    =================== ======= ========================= ============================
+    fixed point, cycle  yes     < -m; bit for bit: <= m
+    torus               no      within m of 0             K < 1/2, the size is steady
+    chaos               no      > m                       K > 1/2, or λ > 3 m
+    =================== ======= ========================= ============================
+
+    Whatever fits none of these is followed for twice as long, up to a limit, and is
+    undecided then. A torus needs a look of at least half that limit. Starts are on the
+    same attractor when their time averages of all x and x² agree, over a period or
+    within six standard errors; undecided ones are put together.
+
+    Parameters
+    ----------
+    weights, inputs, starts, initial_state, closed_loop, dtype, threads, module, cancel
+        As in `lyapunov`. The map must be autonomous once the transient ends: a sequence
+        only picks the starts.
+    steps : int
+        Of the first look, after the transient; each further one is twice as long.
+    transient : int
+        Steps before it.
+    limit : int
+        Steps of the longest look.
+    tolerance : float
+        How near a return must come, relative to 1 + |x|. In float32 take 1e-4.
+    seed : int
+        Of the starts, the tangent vectors and the frequencies of the 0-1 test.
+
+    Returns
+    -------
+    Attractors
+
+    Raises
+    ------
+    CheckpointError
+        Weights that cannot be used.
+    UsageError
+        An argument out of range, or inputs that outlast the transient.
+
+    References
+    ----------
+    .. [1] R. P. Brent, BIT 20 (1980) 176.
+    .. [2] G. A. Gottwald, I. Melbourne, SIAM J. Appl. Dyn. Syst. 8 (2009) 129.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstm_edge
+    >>> weights = {
+    ...     "weight_ih_l0": np.zeros((4, 1)),
+    ...     "weight_hh_l0": np.zeros((4, 1)),
+    ... }
+    >>> lstm_edge.attractors(weights)
+    Attractors(100% fixed_point; phase='order')
+    """
+    found = as_weights(weights, module=module)
+    regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)
+    given, starts = initial_states(
+        found, initial_state, count("starts", starts), regime.dtype
+    )
+    kind, counts, numbers, states, averages = core_call(
+        found,
+        _core.attractors,
+        regime.map,
+        regime.sequences,
+        steps=count("steps", steps),
+        transient=count("transient", transient, 0),
+        limit=count("limit", limit),
+        tolerance=positive("tolerance", tolerance),
+        starts=starts,
+        initial_state=given,
+        at_rest=regime.at_rest,
+        seed=count("seed", seed, 0),
+        threads=None if threads is None else count("threads", threads),
+        cancel=cancel,
+    )
+    period, taken, same_as = counts.T
+    exponent, stderr, margin, zero_one = numbers.T
+    members = [np.flatnonzero(same_as == first) for first in np.unique(same_as)]
+    merged = [
+        Attractor(
+            kind=kind[starts_of[0]],
+            period=int(period[starts_of[0]]),
+            share=len(starts_of) / starts,
+            exponent=float(exponent[starts_of].mean()),
+            stderr=float(np.sqrt((stderr[starts_of] ** 2).sum()) / len(starts_of)),
+            starts=tuple(starts_of.tolist()),
+        )
+        for starts_of in members
+    ]
+    return Attractors(
+        attractors=sorted(merged, key=lambda a: -a.share),
+        phase=phase_of_attractors(kind, exponent),
+        kind=kind,
+        period=period,
+        exponent=exponent,
+        stderr=stderr,
+        zero_margin=margin,
+        zero_one=zero_one,
+        steps=taken,
+        states=states,
+        means=averages[:, : found.state_size],
+        settings={
+            "source": found.source,
+            "steps": steps,
+            "transient": transient,
+            "limit": limit,
+            "starts": starts,
+            "tolerance": tolerance,
+            "closed_loop": closed_loop,
+            "dtype": dtype,
+            "seed": seed,
+        },
+    )

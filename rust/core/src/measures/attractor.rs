@@ -1,0 +1,460 @@
+//! What the starts of an ensemble end on: fixed point, cycle, torus or chaos.
+//!
+//! Recurrence first, then the largest exponent λ with its error, then the 0-1 test as a second
+//! opinion. With m the margin within which a finite run cannot tell λ from zero:
+//!
+//! | | returns | λ | besides |
+//! |---|---|---|---|
+//! | fixed point, cycle | yes | < −m; ≤ m if it returns bit for bit | |
+//! | torus | no | within m of 0 | K < 1/2, and neither shrinks nor grows |
+//! | chaos | no | > m | K > 1/2, or λ > 3 m |
+//!
+//! A start of which none of this is true is followed for twice as long, up to a limit; then it is
+//! undecided. A start that sits on a repelling cycle is nudged off it.
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, Slice, s};
+
+use crate::drive::Drive;
+use crate::ensemble::{Execution, perturbation};
+use crate::error::Error;
+use crate::lanes::Real;
+use crate::map::StateMap;
+use crate::measures::lyapunov::zero_margin;
+use crate::measures::watch::{Return, Watched, watch};
+use crate::measures::zero_one::zero_one;
+use crate::orbit::{Starts, orbits};
+use crate::tangent::BATCHES;
+
+/// How much ln variance may change between the halves of a look at a torus: 3e-6 a step where
+/// the look has 16,000 steps.
+const STEADY: f64 = 0.05;
+
+/// How far apart the averages of two starts on one torus, or in one chaos, may lie: in standard
+/// errors.
+const APART: f64 = 6.0;
+
+/// The same for fixed points and cycles, in units of the tolerance.
+const ALIKE: f64 = 100.0;
+
+/// Steps below which neither exponent nor 0-1 test say anything.
+const SHORTEST: usize = 200;
+
+/// What a start ends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A state that maps to itself.
+    FixedPoint,
+    /// A state that returns after more than one step.
+    Cycle,
+    /// Quasi-periodic motion.
+    Torus,
+    /// Sensitive to its start.
+    Chaos,
+    /// The limit came first, or the orbit left the finite numbers (then the exponent is NaN).
+    Undecided,
+}
+
+impl Kind {
+    /// Its name in words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FixedPoint => "fixed_point",
+            Self::Cycle => "cycle",
+            Self::Torus => "torus",
+            Self::Chaos => "chaos",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+/// How to find out.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Steps before the first look; the drive must have ended by then.
+    pub transient: usize,
+    /// Steps of the first look; each further one is twice as long.
+    pub steps: usize,
+    /// Steps of the longest look.
+    pub limit: usize,
+    /// How near a return must come, relative to 1 + |x|.
+    pub tolerance: f64,
+    /// Of tangent vectors, nudges, and the 0-1 test.
+    pub seed: u64,
+}
+
+/// What was found of one start.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// What it ends on.
+    pub kind: Kind,
+    /// Of a fixed point (1) or a cycle; else 0.
+    pub period: usize,
+    /// The largest exponent over the last look, nats per step.
+    pub exponent: f64,
+    /// Its standard error.
+    pub stderr: f64,
+    /// How far it must lie from zero to have a sign.
+    pub margin: f64,
+    /// K of the 0-1 test; NaN where the start returns.
+    pub zero_one: f64,
+    /// Steps taken, the transient included.
+    pub steps: usize,
+    /// The first start that ended on the same attractor, or is undecided too.
+    pub same_as: usize,
+}
+
+/// What was found of an ensemble.
+pub struct Attractors<T> {
+    /// Of each start.
+    pub found: Vec<Found>,
+    /// A state on the attractor of each start: (count, n).
+    pub states: Array2<T>,
+    /// ⟨x⟩ and ⟨x²⟩ over that attractor: (count, 2n).
+    pub averages: Array2<f64>,
+}
+
+/// Classifies what every start ends on.
+///
+/// # Errors
+/// Settings out of range, a drive that outlasts the transient, or a cancelled call.
+pub fn attractors<T: Real, M: StateMap<T>>(
+    map: &M,
+    drive: &Drive<T>,
+    starts: &Starts<'_, T>,
+    settings: &Settings,
+    execution: Execution<'_>,
+) -> Result<Attractors<T>, Error> {
+    starts.check(map, drive)?;
+    check(drive, settings)?;
+    let mut states = match settings.transient.checked_sub(1) {
+        None => starts.states.clone(),
+        Some(before) => orbits(map, drive, starts, before, 1, execution)?.remove_axis(Axis(1)),
+    };
+    let (count, n) = states.dim();
+    let mut found: Vec<Found> = Vec::new();
+    found.resize(count, Found::nothing(settings.transient));
+    let mut averages = Averages::zeros(count, 2 * n);
+    let mut open: Vec<usize> = (0..count).collect();
+    let mut steps = settings.steps;
+    while !open.is_empty() {
+        let from = states.select(Axis(0), &open);
+        let look = Look::take(map, &from, steps, settings, execution)?;
+        let mut left = Vec::new();
+        for (row, &start) in open.iter().enumerate() {
+            states.row_mut(start).assign(&look.watched.ends.row(row));
+            averages.set(start, &look.watched, row);
+            found[start] = look.judge(row, found[start].steps, settings);
+            let undecided = found[start].kind == Kind::Undecided;
+            if undecided && !found[start].exponent.is_nan() && steps < settings.limit {
+                left.push(start);
+                if look.sits_on_a_repeller(row) {
+                    nudge(&mut states.row_mut(start), settings, start);
+                }
+            }
+        }
+        open = left;
+        steps = steps.saturating_mul(2).min(settings.limit);
+    }
+    smallest_periods(map, &states, &mut found, execution)?;
+    over_whole_periods(map, &states, &found, &mut averages, execution)?;
+    merge(&mut found, &averages, settings.tolerance);
+    Ok(Attractors {
+        found,
+        states,
+        averages: averages.mean,
+    })
+}
+
+fn check<T: Real>(drive: &Drive<T>, settings: &Settings) -> Result<(), Error> {
+    let &Settings {
+        transient,
+        steps,
+        limit,
+        tolerance,
+        ..
+    } = settings;
+    if drive.len() > transient {
+        let reason = format!(
+            "expected at least {}, the steps of the inputs: attractors are those of the map after \
+             its inputs have ended; found {transient}",
+            drive.len()
+        );
+        return Err(Error::settings("transient", reason));
+    }
+    if steps < SHORTEST {
+        let reason = format!("expected at least {SHORTEST}, found {steps}");
+        return Err(Error::settings("steps", reason));
+    }
+    if limit < steps {
+        let reason = format!("expected at least steps = {steps}, found {limit}");
+        return Err(Error::settings("limit", reason));
+    }
+    if !(tolerance > 0.0 && tolerance < 1.0) {
+        let reason = format!("expected a number between 0 and 1, found {tolerance}");
+        return Err(Error::settings("tolerance", reason));
+    }
+    Ok(())
+}
+
+/// What all open starts did for a number of steps.
+struct Look<T> {
+    watched: Watched<T>,
+    steps: usize,
+    zero_one: Vec<f64>,
+}
+
+impl<T: Real> Look<T> {
+    fn take<M: StateMap<T>>(
+        map: &M,
+        states: &Array2<T>,
+        steps: usize,
+        settings: &Settings,
+        execution: Execution<'_>,
+    ) -> Result<Self, Error> {
+        let watched = watch(
+            map,
+            states,
+            steps,
+            settings.tolerance,
+            settings.seed,
+            execution,
+        )?;
+        let zero_one = execution.map(states.nrows(), |row| {
+            Ok(match watched.returns[row] {
+                Some(_) => f64::NAN,
+                None => zero_one(&watched.signal.row(row).to_vec(), settings.seed),
+            })
+        })?;
+        Ok(Self {
+            watched,
+            steps,
+            zero_one,
+        })
+    }
+
+    /// The table on top of this file.
+    fn judge(&self, row: usize, taken: usize, settings: &Settings) -> Found {
+        // the tangent vector turns along the first quarter
+        let transient = self.steps / 4;
+        let growth = self.watched.growth.slice(s![row, transient..]);
+        let exponent = growth.mean().unwrap_or(f64::NAN);
+        let stderr = if exponent.is_finite() {
+            let length = growth.len().div_ceil(BATCHES);
+            let batches = growth.axis_chunks_iter(Axis(0), length);
+            let means: Array1<f64> = batches.filter_map(|batch| batch.mean()).collect();
+            standard_error(&means.view())
+        } else {
+            0.0
+        };
+        let margin = zero_margin(stderr, self.steps - transient, transient);
+        let zero_one = self.zero_one[row];
+        let mut found = Found {
+            exponent,
+            stderr,
+            margin,
+            zero_one,
+            ..Found::nothing(taken + self.steps)
+        };
+        if let Some(Return { period, exact }) = self.watched.returns[row] {
+            if exponent < -margin || exact && exponent <= margin {
+                found.period = period;
+                found.kind = cycle_of(period);
+            }
+        } else if exponent > margin && (zero_one > 0.5 || exponent > 3.0 * margin) {
+            found.kind = Kind::Chaos;
+        } else if exponent.abs() <= margin && zero_one < 0.5 {
+            // what creeps towards a cycle looks like a torus at first
+            let long = 2 * self.steps >= settings.limit;
+            let averages = self.watched.averages.index_axis(Axis(0), row);
+            if long && trend(&averages).abs() < STEADY {
+                found.kind = Kind::Torus;
+            }
+        }
+        found
+    }
+
+    /// Whether the start returns for no other reason than that it never left.
+    fn sits_on_a_repeller(&self, row: usize) -> bool {
+        self.watched.returns[row].is_some_and(|r| r.exact)
+    }
+}
+
+/// Moves a state by what is small beside any attractor, in a direction of its own.
+fn nudge<T: Real>(state: &mut ArrayViewMut1<'_, T>, settings: &Settings, start: usize) {
+    let delta = perturbation(state.len(), settings.tolerance, settings.seed, start);
+    for (x, delta) in state.iter_mut().zip(delta) {
+        *x = *x + T::of(delta);
+    }
+}
+
+/// ln(variance in the second half / variance in the first), all components together.
+fn trend(averages: &ArrayView2<'_, f64>) -> f64 {
+    let (batches, n) = (averages.nrows(), averages.ncols() / 2);
+    let variance = |range: Slice| -> f64 {
+        let half = averages.slice_axis(Axis(0), range);
+        let sum = half.sum_axis(Axis(0)) / half.nrows() as f64;
+        (0..n).map(|i| sum[n + i] - sum[i] * sum[i]).sum()
+    };
+    let (first, second) = (
+        variance(Slice::from(..batches / 2)),
+        variance(Slice::from(batches / 2..)),
+    );
+    (second / first).ln()
+}
+
+impl Found {
+    fn nothing(steps: usize) -> Self {
+        Self {
+            kind: Kind::Undecided,
+            period: 0,
+            exponent: f64::NAN,
+            stderr: f64::NAN,
+            margin: f64::NAN,
+            zero_one: f64::NAN,
+            steps,
+            same_as: 0,
+        }
+    }
+}
+
+/// ⟨x⟩ and ⟨x²⟩ of every start with their standard errors, each (count, 2n).
+struct Averages {
+    mean: Array2<f64>,
+    error: Array2<f64>,
+}
+
+impl Averages {
+    fn zeros(count: usize, width: usize) -> Self {
+        Self {
+            mean: Array2::zeros((count, width)),
+            error: Array2::zeros((count, width)),
+        }
+    }
+
+    fn set<T>(&mut self, start: usize, watched: &Watched<T>, row: usize) {
+        let batches = watched.averages.index_axis(Axis(0), row);
+        let lengths = watched.batch_lengths();
+        let steps: f64 = lengths.iter().sum();
+        let columns = batches.columns().into_iter();
+        for (i, column) in columns.enumerate() {
+            let total: f64 = column.iter().zip(&lengths).map(|(x, l)| x * l).sum();
+            self.mean[[start, i]] = total / steps;
+            self.error[[start, i]] = standard_error(&column);
+        }
+    }
+
+    /// Whether two starts may have ended on one attractor.
+    fn agree(&self, a: usize, b: usize, found: &Found, tolerance: f64) -> bool {
+        let norm = |x: ArrayView1<'_, f64>| x.iter().map(|x| x * x).sum::<f64>();
+        let difference = &self.mean.row(a) - &self.mean.row(b);
+        let square = if found.period > 0 {
+            let relative = ALIKE * tolerance;
+            relative * relative * (1.0 + norm(self.mean.row(a)))
+        } else {
+            APART * APART * (norm(self.error.row(a)) + norm(self.error.row(b)))
+        };
+        norm(difference.view()) <= square
+    }
+}
+
+/// Takes the period of a start that spirals into a shorter cycle to be that of the cycle.
+///
+/// A spiral of amplitude a around a cycle of period d comes back after p steps, d a divisor of p,
+/// to a (1 − e^{pλ}) at least; and after d steps to 2 a at most (4 a, as spirals may be skew).
+fn smallest_periods<T: Real, M: StateMap<T>>(
+    map: &M,
+    states: &Array2<T>,
+    found: &mut [Found],
+    execution: Execution<'_>,
+) -> Result<(), Error> {
+    for (start, found) in found.iter_mut().enumerate() {
+        if found.kind != Kind::Cycle {
+            continue;
+        }
+        let state = states.select(Axis(0), &[start]);
+        let starts = Starts {
+            states: &state,
+            sequences: &[],
+        };
+        let period = found.period;
+        let cycle = orbits(map, &Drive::Zero, &starts, 0, period, execution)?;
+        let apart = |steps: usize| -> f64 {
+            let later = cycle.slice(s![0, steps - 1, ..]);
+            let difference = |(a, b): (&T, &T)| -> f64 { (*a - *b).into() };
+            let squares = state.iter().zip(later).map(|pair| difference(pair).powi(2));
+            squares.sum::<f64>().sqrt()
+        };
+        let size: f64 = state.iter().map(|&x| Into::<f64>::into(x).powi(2)).sum();
+        let rounding = 16.0 * T::EPSILON * (1.0 + size).sqrt();
+        let returned = apart(period).max(rounding);
+        let amplitude = returned / -(period as f64 * found.exponent).exp_m1();
+        let shorter = (1..period).filter(|d| period % d == 0);
+        if let Some(d) = shorter.into_iter().find(|&d| apart(d) <= 4.0 * amplitude) {
+            found.period = d;
+            found.kind = cycle_of(d);
+        }
+    }
+    Ok(())
+}
+
+fn cycle_of(period: usize) -> Kind {
+    if period == 1 {
+        Kind::FixedPoint
+    } else {
+        Kind::Cycle
+    }
+}
+
+/// Replaces the averages of fixed points and cycles by those over exactly one period.
+fn over_whole_periods<T: Real, M: StateMap<T>>(
+    map: &M,
+    states: &Array2<T>,
+    found: &[Found],
+    averages: &mut Averages,
+    execution: Execution<'_>,
+) -> Result<(), Error> {
+    let mut periods: Vec<usize> = found.iter().map(|f| f.period).filter(|&p| p > 0).collect();
+    periods.sort_unstable();
+    periods.dedup();
+    for period in periods {
+        let starts: Vec<usize> = (0..found.len())
+            .filter(|&start| found[start].period == period)
+            .collect();
+        let cycles = watch(
+            map,
+            &states.select(Axis(0), &starts),
+            period,
+            1.0,
+            0,
+            execution,
+        )?;
+        for (row, &start) in starts.iter().enumerate() {
+            averages.set(start, &cycles, row);
+        }
+    }
+    Ok(())
+}
+
+/// Makes one attractor of those whose time averages agree, and one group of the undecided.
+fn merge(found: &mut [Found], averages: &Averages, tolerance: f64) {
+    for start in 0..found.len() {
+        let this = found[start];
+        let same = |other: &usize| {
+            let other = *other;
+            found[other].same_as == other
+                && (found[other].kind, found[other].period) == (this.kind, this.period)
+                && (this.kind == Kind::Undecided || averages.agree(start, other, &this, tolerance))
+        };
+        let first = (0..start).find(same);
+        found[start].same_as = first.unwrap_or(start);
+    }
+}
+
+/// Of the mean of batches.
+fn standard_error(batches: &ArrayView1<'_, f64>) -> f64 {
+    if batches.len() < 2 {
+        return 0.0;
+    }
+    (batches.var(1.0) / batches.len() as f64).sqrt()
+}
