@@ -13,6 +13,8 @@ from lstm_edge.claims import (
     association,
     check_claims,
     find_descents,
+    intervals_to_zoom,
+    rank_correlation,
 )
 from lstm_edge.transitions import Transition
 
@@ -111,3 +113,53 @@ def test_without_transitions_or_losses_nothing_can_be_told() -> None:
 
 def test_an_edge_over_most_of_the_run_tells_nothing_of_the_optimum() -> None:
     assert answers(loss_with_falls([290]), [onset((10, 400))])[2] == UNKNOWN
+
+
+def test_falls_inside_the_ordered_phase_are_an_answer() -> None:
+    loss = loss_with_falls([290, 570])
+    dense, sparse = np.arange(700), np.arange(0, 700, 100)
+    claim = check_claims(np.arange(700), loss, [], checkpoints=dense)[1]
+    assert claim.answer == FAILS
+    assert "no crossing" in claim.evidence
+    # an optimum between checkpoints far apart may have had a crossing beside it
+    assert (
+        check_claims(np.arange(700), loss, [], checkpoints=sparse)[1].answer == UNKNOWN
+    )
+
+
+def test_rank_correlation_is_spearmans_and_its_p_value_uniform() -> None:
+    from scipy.stats import kstest, spearmanr
+
+    random = np.random.default_rng(1)
+    time = np.sort(random.uniform(0, 1000, 80))
+    x, y = random.standard_normal((2, 80))
+    assert rank_correlation(time, x, y)[0] == pytest.approx(spearmanr(x, y).statistic)
+    assert rank_correlation(time, x, np.exp(x))[0] == pytest.approx(1.0)
+    assert rank_correlation(time, x, np.exp(x))[1] < 0.02
+    # series with memory: periodic ones, so that circular shifts are the exact null
+    values = []
+    for _ in range(200):
+        smooth = np.fft.irfft(
+            np.fft.rfft(random.standard_normal((2, 100))) * (np.arange(51) < 10),
+            100,
+        )
+        values.append(rank_correlation(np.arange(100), *smooth, shifts=500)[1])
+    assert kstest(values, "uniform").pvalue > 0.01
+
+
+def test_rank_correlation_leaves_gaps_out_and_says_when_it_cannot() -> None:
+    time = np.arange(5.0)
+    assert rank_correlation(time, [1, 2, np.nan, 4, 5], time)[0] == pytest.approx(1.0)
+    assert np.isnan(rank_correlation(time, np.ones(5), time)).all()
+    assert np.isnan(rank_correlation(time[:2], time[:2], time[:2])).all()
+
+
+def test_transitions_and_falls_are_worth_a_closer_look() -> None:
+    loss = loss_with_falls([300])
+    updates = 10 * np.arange(700)
+    found = intervals_to_zoom(updates, loss, [onset((10, 40)), onset((100, 5000))])
+    assert [(i.reason) for i in found] == ["fall of the test loss"]
+    coarse = Transition("to_chaos", 45.0, (40, 50), (10, 50), 40, True)
+    found = intervals_to_zoom(updates, loss, [coarse])
+    assert (found[0].first, found[0].last, found[0].reason) == (40, 50, "to chaos")
+    assert found[1].first < 3000 <= found[1].last

@@ -36,10 +36,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sweep": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
     | {"metrics", "store", "results"},
     # everything after the store only reads rows
+    "bifurcations": {"numpy"},
     "transitions": {"numpy"},
     "claims": {"numpy", "scipy", "transitions"},
     "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
-    | {"claims", "report"},
+    | {"bifurcations", "claims", "report"},
     "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"},
     # the command line
     "console": {"rich", "results"},

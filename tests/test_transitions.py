@@ -179,7 +179,7 @@ def test_checkpoints_at_one_update_are_counted_one_by_one() -> None:
 
 
 def test_wrong_series_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"one length, found \[3, 2, 3, 2\]"):
+    with pytest.raises(ValueError, match=r"one length, found \[3, 2, 3, 2, 2\]"):
         find_transitions([0, 1, 2], ["order", "chaos"], [0.0, 0.0, 0.0])
     with pytest.raises(ValueError, match="ascending"):
         find_transitions([0, 2, 1], ["order"] * 3, [0.0] * 3)

@@ -8,7 +8,13 @@ advises one.
 from lstm_edge._core import __version__
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
-from lstm_edge.measures import asymptotic_distance, attractors, lyapunov, orbit
+from lstm_edge.measures import (
+    asymptotic_distance,
+    attractors,
+    fixed_points,
+    lyapunov,
+    orbit,
+)
 from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.sweep import analyze
 
@@ -24,6 +30,7 @@ __all__ = [
     "asymptotic_distance",
     "attractors",
     "find_checkpoints",
+    "fixed_points",
     "lyapunov",
     "open_sweep",
     "orbit",

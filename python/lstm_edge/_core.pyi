@@ -15,6 +15,7 @@ __all__ = [
     "lyapunov",
     "orbit",
     "perturbation",
+    "push",
     "tangent_frame",
     "vector_units",
 ]
@@ -105,3 +106,6 @@ def perturbation(
     count: int, noise: float, seed: int, sample: int
 ) -> NDArray[float64]: ...
 def vector_units() -> list[str]: ...
+def push(
+    map: StateMap, state: NDArray[Any], vectors: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]: ...

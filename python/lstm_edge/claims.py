@@ -11,7 +11,7 @@ Each *holds*, *does not hold* or *cannot be told*, by its own numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -34,6 +34,10 @@ SHIFTS = 10_000
 """Circular shifts of the null hypothesis."""
 
 SIGNIFICANCE = 0.05
+
+CLOSE = 0.02
+"""Share of the run that may lie between the two checkpoints around an optimum, for its
+phase to be known."""
 
 WIDEST = 0.25
 """Share of the run that the first edge may take for claim 3 to say anything."""
@@ -202,8 +206,61 @@ def _nearest(optima: Floats, transitions: Floats) -> Floats:
     return total / len(optima)
 
 
+def rank_correlation(
+    time: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    shifts: int = SHIFTS,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Spearman's rank correlation of two series, tested against circular shifts.
+
+    Both are series in time with a memory of their own, so that the textbook's p-value,
+    which takes their points for independent, is far too small. Under the null
+    hypothesis one of them is shifted circularly in time; for that both are read on an
+    even grid, from the nearest point.
+
+    Parameters
+    ----------
+    time, a, b : array_like of shape (n,)
+        Points with NaN are left out.
+    shifts : int
+        Random shifts, where there are more than points on the grid.
+    seed : int
+
+    Returns
+    -------
+    rho : float
+        NaN for fewer than three points, or a series that does not vary.
+    p_value : float
+        Share of shifts with as large a correlation, of either sign.
+    """
+    from scipy.stats import rankdata
+
+    series = np.array([np.asarray(x, float) for x in (time, a, b)])
+    t, *values = series[:, np.isfinite(series).all(axis=0)]
+    if len(t) < 3 or any(np.ptp(x) == 0 for x in values):
+        return float("nan"), float("nan")
+    rho = float(np.corrcoef([rankdata(x) for x in values])[0, 1])
+    grid = np.linspace(t[0], t[-1], min(4 * len(t), shifts))
+    nearest = np.abs(t[None, :] - grid[:, None]).argmin(axis=1)
+    x, y = (rankdata(v[nearest]) for v in values)
+    x, y = x - x.mean(), y - y.mean()
+    # the correlation at every shift of the grid at once
+    all_shifts = np.fft.irfft(np.fft.rfft(x) * np.fft.rfft(y).conj(), len(grid))
+    null = np.abs(np.random.default_rng(seed).choice(all_shifts, shifts))
+    p_value = (1.0 + np.count_nonzero(null >= abs(all_shifts[0]))) / (1.0 + shifts)
+    return rho, float(p_value)
+
+
 def check_claims(
-    update: ArrayLike, test_loss: ArrayLike, transitions: Sequence[Transition]
+    update: ArrayLike,
+    test_loss: ArrayLike,
+    transitions: Sequence[Transition],
+    *,
+    checkpoints: ArrayLike | None = None,
+    distance: ArrayLike | None = None,
 ) -> list[Claim]:
     """Test the four claims.
 
@@ -214,6 +271,11 @@ def check_claims(
     transitions : sequence of Transition
         From `find_transitions`. Claim 2 takes every crossing between order and chaos,
         flicker included; claims 3 and 4 the sustained ones.
+    checkpoints : array_like of shape (m,), optional
+        Updates of the checkpoints whose phase is known. Where they lie close around
+        the optima and no crossing was found, that is an answer to claim 2.
+    distance : array_like of shape (m,), optional
+        D~ at these; its rank correlation with the test loss then stands beside claim 2.
 
     Returns
     -------
@@ -222,13 +284,68 @@ def check_claims(
     updates, loss = np.asarray(update, float), np.asarray(test_loss, float)
     known = np.isfinite(loss)
     updates, loss = updates[known], loss[known]
+    analysed = np.asarray([] if checkpoints is None else checkpoints, float)
     lasting = [t for t in transitions if t.sustained]
+    second = _optima_at_transitions(
+        updates, loss, [t.update for t in transitions], analysed
+    )
+    if distance is not None:
+        second = _with_correlation(second, updates, loss, analysed, distance)
     return [
         _several_descents(updates, loss),
-        _optima_at_transitions(updates, loss, [t.update for t in transitions]),
+        second,
         _best_at_the_first(updates, loss, lasting),
         _first_is_widest(lasting),
     ]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A stretch of training that is worth a look with more checkpoints.
+
+    Attributes
+    ----------
+    first, last : int
+        Updates.
+    reason : str
+        What happens there.
+    """
+
+    first: int
+    last: int
+    reason: str
+
+
+def intervals_to_zoom(
+    update: ArrayLike, test_loss: ArrayLike, transitions: Sequence[Transition]
+) -> list[Interval]:
+    """Name the intervals in which checkpoints at every update would tell more.
+
+    These are the brackets of the sustained transitions, and the falls of the test loss
+    from peak to valley; what is one update wide needs no closer look.
+
+    Parameters
+    ----------
+    update, test_loss, transitions
+        As in `check_claims`.
+
+    Returns
+    -------
+    list of Interval
+        In ascending order.
+    """
+    updates, loss = np.asarray(update, float), np.asarray(test_loss, float)
+    known = np.isfinite(loss)
+    updates, loss = updates[known], loss[known]
+    found = [
+        Interval(*t.bracket, f"{t.direction.replace('_', ' ')}")
+        for t in transitions
+        if t.sustained
+    ]
+    for peak, valley in find_descents(loss).falls:
+        first, last = int(updates[peak]), int(updates[valley])
+        found.append(Interval(first, last, "fall of the test loss"))
+    return sorted((i for i in found if i.last - i.first > 1), key=lambda i: i.first)
 
 
 def _several_descents(updates: Floats, loss: Floats) -> Claim:
@@ -251,10 +368,22 @@ def _several_descents(updates: Floats, loss: Floats) -> Claim:
 
 
 def _optima_at_transitions(
-    updates: Floats, loss: Floats, crossings: Sequence[float]
+    updates: Floats, loss: Floats, crossings: Sequence[float], analysed: Floats
 ) -> Claim:
     text = "Its local optima lie at order-chaos transitions."
     valleys = find_descents(loss).valleys
+    if len(valleys) >= 2 and not crossings:
+        seen = _close_to_checkpoints(updates[valleys], analysed, np.ptp(updates))
+        if seen.all():
+            return Claim(
+                2,
+                text,
+                FAILS,
+                f"all {len(valleys)} local optima lie between checkpoints of known "
+                "phase, and no crossing between order and chaos was found in the "
+                "whole run",
+                {"optima": len(valleys), "crossings": 0},
+            )
     if len(valleys) < 2 or not crossings:
         return Claim(
             2,
@@ -276,6 +405,40 @@ def _optima_at_transitions(
         f"{len(crossings)} crossings between order and chaos on average, {effect:.2f} "
         f"times the distance by chance (p = {p:.3g})",
         {"distance": distance, "effect": effect, "p_value": p},
+    )
+
+
+def _close_to_checkpoints(
+    optima: Floats, analysed: Floats, length: float
+) -> NDArray[np.bool_]:
+    """Whether the two checkpoints around each optimum lie close together."""
+    after = np.searchsorted(analysed, optima)
+    padded = np.concatenate([[-np.inf], analysed, [np.inf]])
+    # padded[after] < optimum <= padded[after + 1]; one that is hit is close by itself
+    gap = np.where(padded[after + 1] == optima, 0.0, padded[after + 1] - padded[after])
+    return np.asarray(gap <= CLOSE * length)
+
+
+def _with_correlation(
+    claim: Claim,
+    updates: Floats,
+    loss: Floats,
+    analysed: Floats,
+    distance: ArrayLike,
+) -> Claim:
+    """Add the rank correlation of D~ with the test loss to the evidence."""
+    if len(loss) < 3:
+        return claim
+    at = np.abs(updates[None, :] - analysed[:, None]).argmin(axis=1)
+    there = np.where(updates[at] == analysed, loss[at], np.nan)
+    rho, p = rank_correlation(analysed, np.asarray(distance, float), there)
+    if np.isnan(rho):
+        return claim
+    return replace(
+        claim,
+        evidence=f"{claim.evidence}; the rank correlation of D~ with the test loss is "
+        f"{rho:.2f} (p = {p:.3g})",
+        numbers=claim.numbers | {"rank_correlation": rho, "rank_p_value": p},
     )
 
 
@@ -321,7 +484,7 @@ def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
             4,
             text,
             UNKNOWN,
-            f"{len(widths)} sustained order->chaos transitions, two are needed",
+            f"two sustained order->chaos transitions are needed, found {len(widths)}",
         )
     later = max(widths[1:])
     return Claim(

@@ -89,6 +89,12 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
         f"{phase} {phases.count(phase)}" for phase in ("order", "edge", "chaos")
     )
     console.print(f"[bold]{len(phases)} checkpoints[/]  {counts}", highlight=False)
+    shares = sweep.summary()["attractors"]
+    if shares:
+        means = "  ".join(
+            f"{kind.replace('_', ' ')} {share:.0%}" for kind, share in shares.items()
+        )
+        console.print(f"starts end on: {means}", highlight=False)
     _show_transitions(console, sweep)
     _show_claims(console, sweep)
     advice = sweep.advice
@@ -101,6 +107,11 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
             + _regret(advice.test_loss, advice.best_test_loss, advice.regret),
             highlight=False,
         )
+    if sweep.zoom_intervals:
+        listed = ", ".join(
+            f"{i.first} to {i.last} ({i.reason})" for i in sweep.zoom_intervals[:6]
+        )
+        console.print(f"worth checkpoints at every update: {listed}", highlight=False)
     _show_failures(console, sweep)
 
 
@@ -121,8 +132,9 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
         console.print(f"no sustained transition ({raw} raw crossings)")
         return
     table = Table(title=f"sustained transitions, beside {raw} raw crossings")
-    for column in ("direction", "update", "epoch", "edge (updates)", "width"):
-        table.add_column(column, justify="left" if column == "direction" else "right")
+    for column in ("direction", "update", "epoch", "edge (updates)", "width", "kind"):
+        words = column in ("direction", "kind")
+        table.add_column(column, justify="left" if words else "right")
     for t in lasting:
         table.add_row(
             t.direction.replace("_", " "),
@@ -130,6 +142,7 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
             "" if t.epoch != t.epoch else f"{t.epoch:.1f}",
             f"{t.edge[0]} - {t.edge[1]}",
             str(t.width),
+            t.kind.replace("_", " "),
         )
     console.print(table)
 

@@ -105,6 +105,7 @@ def demo(
                 "steps": size.steps,
                 "transient": size.transient,
             },
+            "attractors": {"starts": size.starts, "transient": size.transient},
             "distance": {"samples": size.samples},
         },
         progress=on_analysis,

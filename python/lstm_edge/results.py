@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_edge.bifurcations import bifurcation_kind
 from lstm_edge.display import plain_values
 from lstm_edge.metrics import METRICS
 from lstm_edge.store import Row, Store
@@ -19,7 +20,7 @@ from lstm_edge.transitions import Advice, Transition, advise, find_transitions
 if TYPE_CHECKING:
     import pandas
 
-    from lstm_edge.claims import Claim
+    from lstm_edge.claims import Claim, Interval
 
 Where = str | PathLike[str]
 
@@ -150,7 +151,18 @@ class Sweep:
         """Sustained transitions and raw crossings, by `find_transitions`."""
         t = self.table
         return find_transitions(
-            t["update"], list(t["phase"]), t["lambda_max"], epoch=t["epoch"]
+            t["update"],
+            list(t["phase"]),
+            t["lambda_max"],
+            epoch=t["epoch"],
+            kind=[self._kind(name) for name in self.names],
+        )
+
+    def _kind(self, name: str) -> str:
+        pairs = self._scalar(name, "attractors", "multipliers", [])
+        values = [complex(*pair) for pair in pairs]
+        return bifurcation_kind(
+            values, int(self._scalar(name, "attractors", "period", 1))
         )
 
     @cached_property
@@ -174,7 +186,21 @@ class Sweep:
         from lstm_edge.claims import check_claims
 
         updates, losses = self.loss_history
-        return check_claims(updates, losses, self.transitions)
+        known = self.table["phase"] != "unknown"
+        return check_claims(
+            updates,
+            losses,
+            self.transitions,
+            checkpoints=self.table["update"][known],
+            distance=self.table["distance"][known],
+        )
+
+    @cached_property
+    def zoom_intervals(self) -> list[Interval]:
+        """Where checkpoints at every update would tell more."""
+        from lstm_edge.claims import intervals_to_zoom
+
+        return intervals_to_zoom(*self.loss_history, self.transitions)
 
     def summary(self) -> dict[str, Any]:
         """Give counts, transitions, claims and advice as plain values; NaN is None."""
@@ -184,9 +210,14 @@ class Sweep:
                 "store": str(self.path),
                 "checkpoints": len(self.names),
                 "phases": {p: phases.count(p) for p in sorted(set(phases))},
+                "attractors": {
+                    kind: float(np.nanmean(share))
+                    for kind, share in self.attractor_shares.items()
+                },
                 "transitions": [asdict(t) for t in self.transitions],
                 "claims": [asdict(c) for c in self.claims],
                 "advice": asdict(self.advice),
+                "zoom": [asdict(i) for i in self.zoom_intervals],
                 "failed": [{"name": n, "message": m} for n, m in self.failed],
             }
         )

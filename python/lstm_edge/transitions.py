@@ -41,6 +41,9 @@ class Transition:
         Whether the new phase lasts; a raw crossing (flicker) does not.
     epoch, width_epochs : float
         The same in epochs, NaN where they are not known.
+    kind : str
+        "neimark_sacker", "period_doubling", "fold", "jump", or "" where the multipliers
+        on its ordered side are not known; see `bifurcation_kind`.
     """
 
     direction: str
@@ -51,6 +54,7 @@ class Transition:
     sustained: bool
     epoch: float = float("nan")
     width_epochs: float = float("nan")
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def find_transitions(
     lambda_max: ArrayLike,
     *,
     epoch: ArrayLike | None = None,
+    kind: Sequence[str] | None = None,
     sustain: int = SUSTAIN,
     window: int = 20,
     majority: float = 2 / 3,
@@ -117,6 +122,9 @@ def find_transitions(
     lambda_max : array_like of shape (n,)
         Largest exponents, nats per step; only their sign and ratio matter.
     epoch : array_like of shape (n,), optional
+    kind : sequence of str, optional
+        What `bifurcation_kind` says of the attractor of each ordered checkpoint; that
+        of the ordered side becomes the transition's.
     sustain, window : int
         In checkpoints.
     majority : float
@@ -137,6 +145,7 @@ def find_transitions(
         phases,
         np.asarray(lambda_max, float),
         np.full(len(phases), np.nan) if epoch is None else np.asarray(epoch, float),
+        np.asarray([""] * len(phases) if kind is None else kind, object),
     ).known()
     found = [
         *_sustained(series, sustain, window, majority),
@@ -151,21 +160,20 @@ class _Series:
     phase: NDArray[np.object_]
     exponent: Floats
     epoch: Floats
+    kind: NDArray[np.object_]
 
     def known(self) -> _Series:
         """Check the series, and keep the checkpoints of known phase."""
         lengths = [len(column) for column in vars(self).values()]
         if len(set(lengths)) > 1:
             raise ValueError(
-                "update, phase, lambda_max, epoch: expected series of one length, "
-                f"found {lengths}"
+                "update, phase, lambda_max, epoch, kind: expected series of one "
+                f"length, found {lengths}"
             )
         if (np.diff(self.update) < 0).any():
             raise ValueError("update: expected ascending updates; sort the series")
         kept = np.isin(self.phase.astype(str), (*SIGNED, "edge"))
-        return _Series(
-            self.update[kept], self.phase[kept], self.exponent[kept], self.epoch[kept]
-        )
+        return _Series(*(column[kept] for column in vars(self).values()))
 
     def transition(
         self, old: int, onset: int, sustained: bool, at: int | None = None
@@ -189,6 +197,7 @@ class _Series:
                 self.epoch[before] + share * (self.epoch[after] - self.epoch[before])
             ),
             width_epochs=float(self.epoch[onset] - self.epoch[old]),
+            kind=str(self.kind[old if self.phase[onset] == "chaos" else onset]),
         )
 
     def _crossing(self, before: int, after: int) -> float:

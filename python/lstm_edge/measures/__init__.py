@@ -13,7 +13,9 @@ from lstm_edge.errors import CheckpointError
 from lstm_edge.measures.attractor import Attractor, Attractors, attractors
 from lstm_edge.measures.distance import AsymptoticDistance, asymptotic_distance
 from lstm_edge.measures.exponents import LyapunovSpectrum, lyapunov
+from lstm_edge.measures.fixed_points import FixedPoints, fixed_points, multipliers
 from lstm_edge.measures.orbits import Orbit, orbit
+from lstm_edge.measures.regime import make_regime
 from lstm_edge.weights import Weights
 
 __all__ = [
@@ -21,15 +23,23 @@ __all__ = [
     "AsymptoticDistance",
     "Attractor",
     "Attractors",
+    "FixedPoints",
     "LyapunovSpectrum",
     "Measure",
     "Orbit",
     "Outcome",
     "asymptotic_distance",
     "attractors",
+    "fixed_points",
     "lyapunov",
     "orbit",
 ]
+
+LONGEST_PERIOD = 64
+"""Steps of a cycle whose multipliers a sweep still takes."""
+
+LEADING = 4
+"""Multipliers that it keeps."""
 
 Outcome = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 """Numbers by name, and arrays by name: what a row of the store keeps."""
@@ -109,6 +119,15 @@ def _attractors(
             for a in found.attractors
         ],
     }
+    weakest = found.weakest
+    if weakest is not None and weakest.period <= LONGEST_PERIOD:
+        regime = make_regime(weights, inputs if np.ndim(inputs) == 1 else None)
+        state = found.states[weakest.starts[0]].astype(np.float64)
+        leading = multipliers(regime.map, state, weakest.period)[:LEADING]
+        scalars |= {
+            "period": weakest.period,
+            "multipliers": [[float(m.real), float(m.imag)] for m in leading],
+        }
     arrays = {
         "period": found.period,
         "exponent": found.exponent,

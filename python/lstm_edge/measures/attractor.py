@@ -97,6 +97,12 @@ class Attractors:
     settings: dict[str, Any]
 
     @property
+    def weakest(self) -> Attractor | None:
+        """The fixed point or cycle with the largest exponent; None without any."""
+        ordered = [a for a in self.attractors if a.period > 0]
+        return max(ordered, key=lambda a: a.exponent, default=None)
+
+    @property
     def shares(self) -> dict[str, float]:
         """Share of the starts for each kind."""
         return {kind: self.kind.count(kind) / len(self.kind) for kind in KINDS}

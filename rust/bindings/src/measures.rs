@@ -1,12 +1,17 @@
 //! The measures: each validates, leaves the interpreter once, and converts what comes back.
 
+use lstm_edge_core::activation::Exponential;
+use lstm_edge_core::cells::lstm::Lstm;
 use lstm_edge_core::measures::{attractor, distance, lyapunov as exponents};
 use lstm_edge_core::orbit::{self as orbits, Starts};
-use ndarray::Array2;
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3};
+use lstm_edge_core::tangent;
+use ndarray::{Array1, Array2};
+use numpy::{
+    Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2,
+};
 use pyo3::prelude::*;
 
-use crate::runner::{Cancel, Runner};
+use crate::runner::{Cancel, Runner, raise};
 use crate::state_map::{StartOptions, StateMap, drive, with_map};
 
 type Exponents<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>, usize);
@@ -211,4 +216,36 @@ pub fn orbit<'py>(
         })?;
         Ok(found.into_pyarray(py).into_any())
     })
+}
+
+type Pushed<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// (F(x) (n,), DF(x) V (n, k)) of the autonomous map, in its dtype.
+#[pyfunction]
+pub fn push<'py>(
+    py: Python<'py>,
+    map: &StateMap,
+    state: Bound<'py, PyAny>,
+    vectors: Bound<'py, PyAny>,
+) -> PyResult<Pushed<'py>> {
+    with_map!(map, |map| {
+        let (next, pushed) = push_one(py, map, &state, &vectors)?;
+        Ok((
+            next.into_pyarray(py).into_any(),
+            pushed.into_pyarray(py).into_any(),
+        ))
+    })
+}
+
+fn push_one<T: Exponential + Element>(
+    py: Python<'_>,
+    map: &Lstm<T>,
+    state: &Bound<'_, PyAny>,
+    vectors: &Bound<'_, PyAny>,
+) -> PyResult<(Array1<T>, Array2<T>)> {
+    let state: PyReadonlyArray1<'_, T> = state.extract()?;
+    let vectors: PyReadonlyArray2<'_, T> = vectors.extract()?;
+    let (state, vectors) = (state.as_array(), vectors.as_array());
+    py.detach(|| tangent::push(map, &state, &vectors))
+        .map_err(raise)
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use crate::drive::{Drive, TileInput};
 use crate::ensemble::{Execution, gaussian_frame};
@@ -195,4 +195,60 @@ pub fn first_frame_of(n: usize, k: usize, seed: u64, start: usize) -> Array2<f64
     }
     assert!(k <= n, "expected k <= n, found k = {k}, n = {n}");
     dispatch(crate::lanes::Isa::best(), FirstFrame(n, k, seed, start))
+}
+
+/// F(x) and DF(x) V of the autonomous map, for one state (n,) and vectors V (n, k).
+///
+/// # Errors
+/// Shapes that do not fit, or numbers that are not finite.
+pub fn push<T: Real, M: StateMap<T>>(
+    map: &M,
+    state: &ArrayView1<'_, T>,
+    vectors: &ArrayView2<'_, T>,
+) -> Result<(Array1<T>, Array2<T>), Error> {
+    let n = map.dim();
+    Error::unless_shape("state", &[n], state.shape())?;
+    Error::unless_shape("vectors", &[n, vectors.ncols()], vectors.shape())?;
+    Error::unless_finite("state", state)?;
+    Error::unless_finite("vectors", vectors)?;
+    let push = Push {
+        map,
+        state,
+        vectors,
+    };
+    Ok(dispatch(crate::lanes::Isa::best(), push))
+}
+
+struct Push<'a, T, M> {
+    map: &'a M,
+    state: &'a ArrayView1<'a, T>,
+    vectors: &'a ArrayView2<'a, T>,
+}
+
+impl<T: Real, M: StateMap<T>> Kernel<T> for Push<'_, T, M> {
+    type Output = (Array1<T>, Array2<T>);
+
+    #[inline(always)]
+    fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> Self::Output {
+        let (n, k) = self.vectors.dim();
+        let mut frame = Frame::<L>::zeros::<OverTangents>(n, k, C);
+        let mut next = Frame::<L>::zeros::<OverTangents>(n, k, C);
+        for ((row, i), &v) in self.vectors.indexed_iter() {
+            frame.set::<OverTangents>(row, i, L::splat(v));
+        }
+        let x: Vec<[L; 1]> = self.state.iter().map(|&x| [L::splat(x)]).collect();
+        let mut y = x.clone();
+        let mut at = vec![L::zero(); self.map.linearisation_len()];
+        self.map.linearise(&[], &x, &mut y, &mut at);
+        for (v, w) in frame.panels.iter().zip(&mut next.panels) {
+            by_width!(v.width, W => {
+                let (v, w) = (v.rows.as_chunks::<W>().0, w.rows.as_chunks_mut::<W>().0);
+                self.map.push::<L, W>(&at, v, w);
+            });
+        }
+        let pushed = Array2::from_shape_fn((n, k), |(row, i)| {
+            next.get::<OverTangents>(row, i).as_slice()[0]
+        });
+        (y.iter().map(|[y]| y.as_slice()[0]).collect(), pushed)
+    }
 }
