@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "claims": {"numpy", "scipy", "transitions"},
     "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
     | {"bifurcations", "claims", "report"},
-    "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"},
+    "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"}
+    | {"transitions"},
     # the command line
     "console": {"rich", "results"},
     "bench": {"numpy", "_core", "errors", "weights", "checkpoints", "results"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 import lstm_edge
 from lstm_edge.errors import UsageError
 from lstm_edge.report import save_figures, write_report
+from lstm_edge.report.series import loss_around, make_series
 from lstm_edge.results import Sweep
 from lstm_edge.store import Row
 
@@ -45,7 +47,18 @@ def made_sweep(
             "exponents": [exponent, -1.0],
         }
         dots = random.standard_normal(samples).astype(np.float64)
-        rows[name, "lyapunov"] = Row(name, "lyapunov", "k", scalars=scalars)
+        per_start = exponent + np.array([[-0.02, -1.0], [0.0, -1.0], [0.02, -1.0]])
+        rows[name, "lyapunov"] = Row(
+            name, "lyapunov", "k", scalars=scalars, arrays={"per_start": per_start}
+        )
+        kinds = {"o": "cycle", "e": "torus", "C": "chaos"}
+        shares = {kind: float(kinds[letter] == kind) for kind in kinds.values()}
+        rows[name, "attractors"] = Row(
+            name,
+            "attractors",
+            "k",
+            scalars={"phase": names[letter], "chaotic_share": 0.5, "shares": shares},
+        )
         rows[name, "distance"] = Row(
             name,
             "distance",
@@ -72,7 +85,11 @@ def test_every_sweep_has_a_page_and_figures(kind: str, tmp_path: Path) -> None:
     page = write_report(sweep, tmp_path / "report.html").read_text()
     assert "<h1>" in page
     written = save_figures(sweep, tmp_path / "figures", ("png", "svg", "pdf"))
-    assert len(written) == 6
+    names = {path.stem for path in written}
+    assert len(written) == 3 * len(names)
+    assert names >= {"training", "orbit_diagram"}
+    if kind == "whole":
+        assert names >= {"attractors", "widths"}
     assert all(path.stat().st_size > 1000 for path in written)
 
 
@@ -115,9 +132,8 @@ def test_ten_thousand_checkpoints_stay_below_20_mb(tmp_path: Path) -> None:
     assert "dots are left out" in page.read_text()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-def test_a_browser_draws_the_page(tmp_path: Path) -> None:
-    page = write_report(SWEEPS["whole"](), tmp_path / "report.html")
+def dom(page: Path, profile: Path) -> tuple[str, str]:
+    """What a browser makes of a page, and what it complains of."""
     done = subprocess.run(
         [
             str(CHROMIUM),
@@ -125,7 +141,7 @@ def test_a_browser_draws_the_page(tmp_path: Path) -> None:
             "--no-sandbox",
             "--disable-gpu",
             "--virtual-time-budget=8000",
-            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--user-data-dir={profile}",
             "--enable-logging=stderr",
             "--dump-dom",
             page.as_uri(),
@@ -134,13 +150,67 @@ def test_a_browser_draws_the_page(tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    assert done.stdout.count('class="main-svg"') >= 3
-    assert "Uncaught" not in done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_browser_draws_the_page(tmp_path: Path) -> None:
+    page = write_report(SWEEPS["whole"](), tmp_path / "report.html")
+    drawn, errors = dom(page, tmp_path / "profile")
+    assert drawn.count('class="main-svg"') >= 5
+    assert "Uncaught" not in errors
+    assert ">cycle<" in drawn  # the legend of what starts end on
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_click_shows_the_spectrum_of_that_checkpoint(tmp_path: Path) -> None:
+    page = write_report(SWEEPS["whole"](), tmp_path / "report.html")
+    click = """<script>
+    document.getElementById("main").emit("plotly_click", { points: [{ x: 4.2 }] });
+    document.querySelector('button[data-kind="log"]').click();
+    document.title = JSON.stringify([
+      figures.spectrum.data[0].y, figures.spectrum.layout.title.text,
+      figures.main.layout.xaxis.type]);
+    </script>"""
+    text = page.read_text().replace("</body>", click + "</body>")
+    page.write_text(text)
+    drawn, errors = dom(page, tmp_path / "profile")
+    assert "Uncaught" not in errors
+    assert '<title>[[-0.1,-1],"update-40","log"]</title>' in drawn
+
+
+def test_the_page_shows_the_numbers_of_the_sweep(tmp_path: Path) -> None:
+    sweep = SWEEPS["whole"]()
+    page = write_report(sweep, tmp_path / "report.html").read_text()
+    line = next(x for x in page.splitlines() if x.startswith("const spectra"))
+    shown = json.loads(line.removeprefix("const spectra = ").removesuffix(";"))
+    assert shown["time"] == sweep.table["epoch"].tolist()
+    assert shown["name"] == sweep.names
+    np.testing.assert_allclose(shown["exponents"], sweep.exponents, rtol=1e-4)
+
+
+def test_the_loss_around_crossings_is_their_average() -> None:
+    sweep = made_sweep("oooooCCCCC" * 8)
+    series = make_series(sweep, most_dots=10)
+    around = loss_around(series, "to_chaos", share=0.02)
+    assert around is not None
+    # the loss is 1 / (1 + epoch); a crossing lies halfway between two checkpoints
+    events = np.array([t.epoch for t in sweep.transitions if not t.sustained])
+    events = events[::2]
+    epochs = np.arange(80.0)
+    at = np.interp(events[:, None] + around.lag, epochs, -np.log1p(epochs))
+    expected = at - np.interp(events, epochs, -np.log1p(epochs))[:, None]
+    assert around.events == len(events) == 8
+    np.testing.assert_allclose(around.mean, expected.mean(axis=0), atol=1e-12)
+    assert (
+        loss_around(make_series(made_sweep("o" * 9), most_dots=9), "to_chaos") is None
+    )
 
 
 def test_a_report_of_a_real_sweep(make_run: Callable[..., Path]) -> None:
     short: dict[str, dict[str, Any]] = {
         "lyapunov": {"steps": 40, "transient": 20, "starts": 3},
+        "attractors": {"steps": 200, "limit": 400, "transient": 20, "starts": 2},
         "distance": {"steps": 60, "samples": 4},
     }
     run = make_run(3)

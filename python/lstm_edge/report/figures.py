@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,12 @@ import numpy as np
 
 from lstm_edge.errors import UsageError
 from lstm_edge.report.series import (
+    KIND_COLOURS,
     LINE_COLOURS,
+    NORMS,
     PHASE_COLOURS,
     Series,
+    loss_around,
     make_series,
 )
 from lstm_edge.results import Sweep
@@ -32,7 +35,10 @@ def save_figures(
     """Draw the figures of a sweep.
 
     ``training``: losses, exponents and D~ against training time over the phases;
-    ``orbit_diagram``: where the samples end, against the same time.
+    ``orbit_diagram``: where the samples end, ``attractors``: what the starts end on,
+    against the same time; ``widths``: of the edges; ``around``: the test loss around
+    crossings; ``norms``: of gradient, update and weights. What has nothing to show is
+    left out.
 
     Parameters
     ----------
@@ -57,13 +63,21 @@ def save_figures(
         if name not in FORMATS:
             raise UsageError(f"formats: expected some of {FORMATS}, found {name!r}")
     series = make_series(sweep, most_dots=MOST_DOTS)
-    drawings = {"training": _training, "orbit_diagram": _orbit_diagram}
+    drawings: dict[str, Callable[[Figure, Series], bool]] = {
+        "training": _training,
+        "orbit_diagram": _orbit_diagram,
+        "attractors": _attractors,
+        "widths": _widths,
+        "around": _around,
+        "norms": _norms,
+    }
     written = []
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, draw in drawings.items():
             figure = Figure(figsize=(10, 7.5 if name == "training" else 4), dpi=150)
-            draw(figure, series)
+            if not draw(figure, series):
+                continue
             for suffix in wanted:
                 path = target / f"{name}.{suffix}"
                 figure.savefig(path, bbox_inches="tight")
@@ -73,7 +87,7 @@ def save_figures(
     return written
 
 
-def _training(figure: Figure, series: Series) -> None:
+def _training(figure: Figure, series: Series) -> bool:
     losses, exponents, distance = figure.subplots(3, 1, sharex=True)
     _losses(losses, series)
     largest, error = series.column("lambda_max"), series.column("lambda_max_stderr")
@@ -103,6 +117,7 @@ def _training(figure: Figure, series: Series) -> None:
         axes.margins(x=0)
     _mark_advice(losses, series)
     _phase_key(figure)
+    return True
 
 
 def _losses(axes: Axes, series: Series) -> None:
@@ -118,7 +133,7 @@ def _losses(axes: Axes, series: Series) -> None:
     axes.patch.set_visible(False)
 
 
-def _orbit_diagram(figure: Figure, series: Series) -> None:
+def _orbit_diagram(figure: Figure, series: Series) -> bool:
     axes = figure.subplots()
     _shade(axes, series)
     axes.plot(
@@ -135,6 +150,89 @@ def _orbit_diagram(figure: Figure, series: Series) -> None:
     axes.set_xlabel(series.unit)
     axes.set_ylabel(r"$h_T\cdot 1$ minus its mean")
     axes.set_title("orbit diagram: a dot a sample", fontsize=10)
+    return True
+
+
+def _attractors(figure: Figure, series: Series) -> bool:
+    shares = {
+        kind: np.nan_to_num(share)
+        for kind, share in series.sweep.attractor_shares.items()
+    }
+    if not shares:
+        return False
+    axes = figure.subplots()
+    axes.stackplot(
+        series.time,
+        *shares.values(),
+        labels=[kind.replace("_", " ") for kind in shares],
+        colors=[KIND_COLOURS[kind] for kind in shares],
+        step="mid",
+    )
+    axes.set_ylim(0, 1)
+    axes.margins(x=0)
+    axes.set_xlabel(series.unit)
+    axes.set_ylabel("share of starts that end on")
+    axes.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=5,
+        fontsize=9,
+        frameon=False,
+    )
+    return True
+
+
+def _widths(figure: Figure, series: Series) -> bool:
+    lasting = [t for t in series.sweep.transitions if t.sustained]
+    if not lasting:
+        return False
+    axes = figure.subplots()
+    axes.bar(
+        [f"{t.direction.replace('_', ' ')}\nat {t.update:.0f}" for t in lasting],
+        [t.width for t in lasting],
+        width=min(0.5, 0.1 * len(lasting)),
+        color=[PHASE_COLOURS[t.direction.split("_")[1]] for t in lasting],
+    )
+    axes.set_xlim(-0.5, len(lasting) - 0.5)
+    axes.set_ylabel("width of the edge (updates)")
+    return True
+
+
+def _around(figure: Figure, series: Series) -> bool:
+    axes = figure.subplots()
+    drawn = False
+    for direction, phase in (("to_chaos", "chaos"), ("to_order", "order")):
+        around = loss_around(series, direction)
+        if around is None:
+            continue
+        colour = PHASE_COLOURS[phase]
+        name = f"{direction.replace('_', ' ')} ({around.events} crossings)"
+        axes.fill_between(
+            around.lag, around.low, around.high, color=colour, alpha=0.25, linewidth=0
+        )
+        axes.plot(around.lag, around.mean, color=colour, label=name)
+        drawn = True
+    if drawn:
+        axes.axvline(0, color="black", linestyle="--", linewidth=0.8)
+        axes.set_xlabel(f"{series.unit}s from the crossing")
+        axes.set_ylabel("ln(test loss / at the crossing)")
+        axes.legend(frameon=False)
+    return drawn
+
+
+def _norms(figure: Figure, series: Series) -> bool:
+    known = {name: series.column(name) for name in NORMS}
+    known = {name: x for name, x in known.items() if np.isfinite(x).any()}
+    if not known:
+        return False
+    axes = figure.subplots()
+    for name, values in known.items():
+        axes.plot(series.time, values, label=name.replace("_", " "), linewidth=1.2)
+    axes.set_yscale("log")
+    axes.set_xlabel(series.unit)
+    axes.set_ylabel("L2 norm")
+    axes.legend(frameon=False, ncols=3)
+    return True
 
 
 def _shade(axes: Axes, series: Series) -> None:

@@ -8,27 +8,19 @@ from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
-from plotly.subplots import make_subplots
 
 from lstm_edge.errors import UsageError
 from lstm_edge.formats import replace_file
-from lstm_edge.report.series import (
-    LINE_COLOURS,
-    PHASE_COLOURS,
-    Series,
-    make_series,
-)
+from lstm_edge.report import plots
+from lstm_edge.report.series import Series, make_series
 from lstm_edge.results import Sweep
+from lstm_edge.transitions import Transition
 
 MOST_DOTS = 250_000
 """Of the orbit diagram: what a browser draws at once without waiting."""
-
-_NORMS = ("gradient_norm", "update_norm", "weight_norm")
 
 
 def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
@@ -57,9 +49,14 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         plotly=get_plotlyjs(),
         headline=_headline(sweep),
         verdict=_verdict(sweep),
-        main=_main_figure(series).to_json(),
-        widths=_widths_figure(sweep).to_json(),
-        norms=_norms_figure(series).to_json(),
+        main=plots.main_figure(series).to_json(),
+        widths=plots.widths_figure(sweep).to_json(),
+        around=plots.around_figure(series).to_json(),
+        norms=plots.norms_figure(series).to_json(),
+        spectra=json.dumps(plots.spectra(series)).replace("</", "<\\/"),
+        chosen=json.dumps(
+            series.at(sweep.advice.update or 0) if len(series.time) else 0
+        ),
         caption=_caption(series),
         transitions=_transitions(series),
         claims=_claims(sweep),
@@ -73,211 +70,6 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
     except OSError as error:
         raise UsageError(f"{target}: cannot be written ({error})") from error
     return target
-
-
-def _main_figure(series: Series) -> go.Figure:
-    """Losses, exponents, D~ and the orbit diagram on one time axis."""
-    figure = make_subplots(
-        rows=4,
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=0.03,
-        specs=[[{"secondary_y": row == 0}] for row in range(4)],
-        row_heights=[0.27, 0.25, 0.2, 0.28],
-    )
-    for row, trace in _traces(series):
-        figure.add_trace(trace, row=row, col=1, secondary_y=trace.name == "train loss")
-    figure.add_hline(y=0, line_width=1, line_color="#888", row=2, col=1)
-    _shade(figure, series)
-    titles = [
-        "test loss",
-        "exponent<br>(nats per step)",
-        "D&#771; (ln)",
-        "h<sub>T</sub>·1",
-    ]
-    for row, title in enumerate(titles, 1):
-        figure.update_yaxes(title_text=title, row=row, col=1, secondary_y=False)
-    figure.update_yaxes(type="log", row=1, col=1)
-    figure.update_yaxes(
-        title_text="train loss",
-        type="log",
-        showgrid=False,
-        tickmode="auto",
-        nticks=5,
-        exponentformat="power",
-        row=1,
-        col=1,
-        secondary_y=True,
-    )
-    figure.update_yaxes(range=_exponent_range(series), row=2, col=1)
-    figure.update_xaxes(title_text=series.unit, row=4, col=1)
-    figure.update_layout(
-        height=860,
-        margin={"l": 80, "r": 20, "t": 40, "b": 50},
-        hovermode="x unified",
-        legend={"orientation": "h", "y": 1.03, "x": 0},
-    )
-    if len(series.time):
-        ends = {"clipmin": series.time.min(), "clipmax": series.time.max()}
-        figure.update_xaxes(autorangeoptions=ends)
-    return figure
-
-
-def _traces(series: Series) -> list[tuple[int, Any]]:
-    updates = series.sweep.table["update"]
-    largest, error = series.column("lambda_max"), series.column("lambda_max_stderr")
-    both = np.concatenate([series.time, series.time[::-1]])
-    band = np.concatenate([largest + 2 * error, (largest - 2 * error)[::-1]])
-    lines = [
-        (1, series.loss_time, series.train_loss, "train loss", "train_loss", ":.4g"),
-        (1, series.loss_time, series.test_loss, "test loss", "test_loss", ":.4g"),
-        (
-            2,
-            series.time,
-            series.column("lambda_mean"),
-            "exponent, mean over starts",
-            "lambda_mean",
-            ":.4f",
-        ),
-        (2, series.time, largest, "exponent, largest start", "lambda_max", ":.4f"),
-        (3, series.time, series.column("distance"), "D~", "distance", ":.2f"),
-    ]
-    traces: list[tuple[int, Any]] = [
-        (
-            2,
-            go.Scatter(
-                x=both,
-                y=band,
-                fill="toself",
-                fillcolor="rgba(204,121,167,0.3)",
-                line_width=0,
-                hoverinfo="skip",
-                showlegend=False,
-            ),
-        )
-    ]
-    for row, x, y, name, key, shown in lines:
-        traces.append(
-            (
-                row,
-                go.Scatter(
-                    x=x,
-                    y=y,
-                    name=name,
-                    mode="lines",
-                    line={
-                        "color": LINE_COLOURS[key],
-                        "width": 1.5,
-                        "dash": "dot" if key == "lambda_mean" else "solid",
-                    },
-                    customdata=updates if row > 1 else None,
-                    hovertemplate=f"%{{y{shown}}}"
-                    + (" (update %{customdata})" if row > 1 else ""),
-                ),
-            )
-        )
-    dots = go.Scattergl(
-        x=series.dots[0].astype(np.float32),
-        y=series.dots[1].astype(np.float32),
-        mode="markers",
-        marker={"size": 2, "color": "#777", "opacity": 0.6},
-        name="samples",
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    return [*traces, (4, dots)]
-
-
-def _shade(figure: go.Figure, series: Series) -> None:
-    """Draw one path a phase, over the whole height: light however much it flickers."""
-    for phase, bands in series.bands.items():
-        path = "".join(f"M{a:g},0L{b:g},0L{b:g},1L{a:g},1Z" for a, b in bands)
-        if path:
-            figure.add_shape(
-                type="path",
-                path=path,
-                xref="x",
-                yref="paper",
-                fillcolor=PHASE_COLOURS[phase],
-                opacity=0.22,
-                line_width=0,
-                layer="below",
-            )
-        figure.add_trace(
-            go.Scatter(
-                x=[None],
-                y=[None],
-                mode="markers",
-                marker={"symbol": "square", "size": 12, "color": PHASE_COLOURS[phase]},
-                name=phase,
-            ),
-            row=1,
-            col=1,
-        )
-    update = series.sweep.advice.update
-    if update is not None:
-        figure.add_vline(
-            x=series.at(update),
-            line={"dash": "dash", "width": 1.5, "color": "#888"},
-        )
-
-
-def _exponent_range(series: Series) -> list[float]:
-    """Let a few deep values not hide what happens around zero."""
-    values = series.column("lambda_max")
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return [-1.0, 1.0]
-    low = min(float(np.quantile(values, 0.05)), 0.0)
-    high = max(float(values.max()), 0.0)
-    pad = 0.1 * max(high - low, 1e-3)
-    return [low - pad, high + pad]
-
-
-def _widths_figure(sweep: Sweep) -> go.Figure:
-    lasting = [t for t in sweep.transitions if t.sustained]
-    figure = go.Figure(
-        go.Bar(
-            x=[
-                f"{t.direction.replace('_', ' ')}<br>at {t.update:.0f}" for t in lasting
-            ],
-            y=[t.width for t in lasting],
-            width=0.5,
-            marker_color=[PHASE_COLOURS[t.direction.split("_")[1]] for t in lasting],
-            hovertemplate="%{y} updates<extra></extra>",
-        )
-    )
-    figure.update_layout(
-        height=300,
-        margin={"l": 80, "r": 20, "t": 20, "b": 60},
-        yaxis_title="width of the edge (updates)",
-    )
-    return figure
-
-
-def _norms_figure(series: Series) -> go.Figure:
-    figure = go.Figure()
-    for name in _NORMS:
-        values = series.column(name)
-        if np.isfinite(values).any():
-            figure.add_trace(
-                go.Scatter(
-                    x=series.time,
-                    y=values,
-                    name=name.replace("_", " "),
-                    mode="lines",
-                    line_width=1.3,
-                )
-            )
-    figure.update_layout(
-        height=300,
-        margin={"l": 80, "r": 20, "t": 20, "b": 50},
-        xaxis_title=series.unit,
-        yaxis={"type": "log", "title": "L2 norm"},
-        hovermode="x unified",
-        legend={"orientation": "h", "y": 1.1},
-    )
-    return figure
 
 
 def _headline(sweep: Sweep) -> str:
@@ -302,9 +94,11 @@ def _verdict(sweep: Sweep) -> str:
 
 def _caption(series: Series) -> str:
     text = (
-        "Shaded: the phase of each checkpoint. Exponents are in nats per step, with "
-        "two standard errors; below, one dot for each sample, the sum of h after the "
-        "last step minus its mean over the samples."
+        "Shaded: the phase of each checkpoint. Exponents are in nats per step: the "
+        "largest with two standard errors, in grey the middle 80 % of the starts. "
+        "Below them what the starts end on, as shares; at the bottom one dot for each "
+        "sample, the sum of h after the last step minus its mean over the samples. "
+        "Hover over a checkpoint to see its spectrum beneath; drag to zoom."
     )
     if series.left_out:
         text += f" {series.left_out:,} dots are left out to keep the page light."
@@ -323,10 +117,23 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 def _transitions(series: Series) -> str:
     found = series.sweep.transitions
     lasting = [t for t in found if t.sustained]
-    raw = len(found) - len(lasting)
-    note = f"<p>{raw} raw crossings (flicker included) beside these.</p>"
-    if not lasting:
-        return "<p>No sustained transition between order and chaos.</p>" + note
+    raw = [t for t in found if not t.sustained]
+    text = "<p>No sustained transition between order and chaos.</p>"
+    if lasting:
+        text = _transition_table(lasting)
+    if raw:
+        text += (
+            f"<details><summary>{len(raw)} single crossings, flicker included"
+            f"</summary>{_transition_table(raw)}</details>"
+        )
+    zoom = series.sweep.zoom_intervals
+    if zoom:
+        listed = ", ".join(f"{i.first} to {i.last} ({i.reason})" for i in zoom)
+        text += f"<p>Worth checkpoints at every update: {html.escape(listed)}.</p>"
+    return text
+
+
+def _transition_table(transitions: list[Transition]) -> str:
     rows = [
         [
             t.direction.replace("_", " "),
@@ -336,11 +143,12 @@ def _transitions(series: Series) -> str:
             f"{t.edge[0]} to {t.edge[1]}",
             str(t.width),
             "" if np.isnan(t.width_epochs) else f"{t.width_epochs:g}",
+            t.kind.replace("_", " "),
         ]
-        for t in lasting
+        for t in transitions
     ]
     header = ["direction", "update", "epoch", "bracket", "edge", "width", "in epochs"]
-    return _table(header, rows) + note
+    return _table([*header, "kind"], rows)
 
 
 def _claims(sweep: Sweep) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,14 @@ Floats = NDArray[np.float64]
 PHASE_COLOURS = {"order": "#56B4E9", "edge": "#F0E442", "chaos": "#D55E00"}
 """Okabe & Ito (2008): told apart also by those who are colour-blind."""
 
+KIND_COLOURS = {
+    "fixed_point": "#0072B2",
+    "cycle": "#56B4E9",
+    "torus": "#F0E442",
+    "chaos": "#D55E00",
+    "undecided": "#BBBBBB",
+}
+
 LINE_COLOURS = {
     "test_loss": "#0072B2",
     "train_loss": "#999999",
@@ -21,6 +30,8 @@ LINE_COLOURS = {
     "lambda_max": "#CC79A7",
     "lambda_mean": "#999999",
 }
+
+NORMS = ("gradient_norm", "update_norm", "weight_norm")
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,16 @@ class Series:
     def column(self, name: str) -> Floats:
         """Column of the sweep's table, as floats."""
         return np.asarray(self.sweep.table[name], float)
+
+    @cached_property
+    def start_quantiles(self) -> tuple[Floats, Floats]:
+        """Of the largest exponent over the starts, 10 % and 90 %, per checkpoint."""
+        rows = [
+            np.quantile(found[:, 0], (0.1, 0.9)) if found.size else (np.nan, np.nan)
+            for found in self.sweep.per_start
+        ]
+        low, high = np.array(rows, float).reshape(-1, 2).T
+        return low, high
 
     def at(self, update: float) -> float:
         """Time of an update."""
@@ -93,6 +114,60 @@ def make_series(sweep: Sweep, *, most_dots: int) -> Series:
         dots=dots,
         left_out=left_out,
     )
+
+
+@dataclass(frozen=True)
+class Around:
+    """The loss around the crossings of one direction: an event-triggered average.
+
+    Attributes
+    ----------
+    lag : ndarray of shape (m,)
+        Time from the crossing, negative before it.
+    mean, low, high : ndarray of shape (m,)
+        ln(loss / loss at the crossing): mean and quartiles over the crossings.
+    events : int
+        Crossings.
+    """
+
+    lag: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    events: int
+
+
+def loss_around(series: Series, direction: str, share: float = 0.05) -> Around | None:
+    """Average the test loss around the crossings, sustained or not.
+
+    Parameters
+    ----------
+    series : Series
+    direction : {"to_chaos", "to_order"}
+    share : float
+        How far to look on either side, as a share of the run.
+
+    Returns
+    -------
+    Around or None
+        None without crossings or losses. Crossings so near an end of the run that the
+        window is not whole are left out.
+    """
+    known = np.isfinite(series.test_loss) & np.isfinite(series.loss_time)
+    time, loss = series.loss_time[known], np.log(series.test_loss[known])
+    updates = {t.update for t in series.sweep.transitions if t.direction == direction}
+    if len(time) < 3:
+        return None
+    reach = share * (time[-1] - time[0])
+    lag = np.linspace(-reach, reach, 101)
+    events = np.array(sorted(map(series.at, updates)))
+    events = events[(events - reach >= time[0]) & (events + reach <= time[-1])]
+    if not len(events):
+        return None
+    at = np.interp(events[:, None] + lag, time, loss)
+    relative = at - np.interp(events, time, loss)[:, None]
+    low, high = np.quantile(relative, (0.25, 0.75), axis=0)
+    return Around(lag, relative.mean(axis=0), low, high, len(events))
 
 
 def _bands(time: Floats, phase: list[str]) -> dict[str, list[tuple[float, float]]]:
