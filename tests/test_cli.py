@@ -63,7 +63,8 @@ def test_train_analyze_and_report_end_to_end(tmp_path: Path) -> None:
     )
     assert reported.exit_code == 0, reported.output
     assert (out / "report.html").is_file()
-    assert len(list(figures.iterdir())) == 4
+    names = {path.name for path in figures.iterdir()}
+    assert names >= {"training.png", "training.svg", "attractors.png", "norms.svg"}
 
 
 def test_json_is_one_object(make_run: Callable[..., Path]) -> None:

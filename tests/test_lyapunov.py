@@ -360,3 +360,48 @@ def test_dimension_and_entropy_follow_from_the_exponents(
     )
     np.testing.assert_allclose(spectrum.kaplan_yorke_dimension, kaplan_yorke, atol=1e-6)
     np.testing.assert_allclose(spectrum.ks_entropy, entropy)
+
+
+# adaptive length, and errors that are true
+
+
+def test_steps_double_until_the_error_is_small_enough() -> None:
+    plain = lstm_edge.lyapunov(nets.chaotic(), k=1, starts=2, steps=200)
+    assert plain.converged is None
+    goal = float(plain.stderr[0]) / 3
+    found = lstm_edge.lyapunov(nets.chaotic(), k=1, starts=2, steps=200, tolerance=goal)
+    assert found.converged is True
+    assert found.stderr[0] <= goal
+    steps = found.settings["steps"]
+    assert steps in {200 * 2**i for i in range(1, 7)}
+    again = lstm_edge.lyapunov(nets.chaotic(), k=1, starts=2, steps=steps)
+    np.testing.assert_array_equal(again.per_start, found.per_start)
+
+
+def test_a_limit_ends_the_doubling_and_says_so() -> None:
+    found = lstm_edge.lyapunov(
+        nets.chaotic(), k=1, starts=2, steps=200, tolerance=1e-9, limit=500
+    )
+    assert found.converged is False
+    assert found.settings["steps"] == 500
+    with pytest.raises(
+        lstm_edge.UsageError, match="limit: expected an integer from 200"
+    ):
+        lstm_edge.lyapunov(nets.chaotic(), steps=200, tolerance=1e-9, limit=100)
+    with pytest.raises(
+        lstm_edge.UsageError, match="tolerance: expected a positive number"
+    ):
+        lstm_edge.lyapunov(nets.chaotic(), tolerance=-1.0)
+
+
+def test_two_standard_errors_cover_the_true_exponent_19_times_in_20() -> None:
+    net = nets.chaotic()
+    truth = lstm_edge.lyapunov(net, k=1, starts=8, steps=100_000, seed=10**6)
+    inside = []
+    for seed in range(200):
+        found = lstm_edge.lyapunov(net, k=1, starts=1, steps=1000, seed=seed)
+        inside.append(
+            abs(found.exponents[0] - truth.exponents[0]) <= 2 * found.stderr[0]
+        )
+    # 95 % of 200, give or take what chance does to it
+    assert 0.90 <= np.mean(inside) <= 0.98

@@ -175,7 +175,9 @@ def train(task: str, quiet: bool, **settings: Any) -> None:
 @click.option("--zero", is_flag=True, help="Zero input, even where there is a probe.")
 @click.option("--steps", type=int, help="Measured steps of the exponents.")
 @click.option("--transient", type=int, help="Steps before them.")
-@click.option("--starts", type=int, help="Ensemble of starts of the exponents.")
+@click.option(
+    "--starts", type=int, help="Ensemble of starts, exponents and attractors."
+)
 @click.option("--samples", type=int, help="Samples of the asymptotic distance.")
 @click.option("--seed", type=int, help="Of starts, frames and perturbations.")
 @click.option("--module", help="Which LSTM, where a file holds several.")
@@ -209,6 +211,7 @@ def analyze(
     given = {"steps": steps, "transient": transient, "starts": starts, "seed": seed}
     settings = {
         "lyapunov": _known(given),
+        "attractors": _known({name: given[name] for name in given if name != "steps"}),
         "distance": _known({"samples": samples, "seed": seed}),
     }
     console = Console()

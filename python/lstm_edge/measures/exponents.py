@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,9 @@ class LyapunovSpectrum:
         Share of starts whose largest exponent is positive beyond its margin.
     interval : int
         Steps between two orthonormalisations.
+    converged : bool or None
+        Whether the error of the largest exponent came below `tolerance`; None where
+        none was asked for.
     dimension : int
         Dimension n of the state.
     settings : dict
@@ -59,6 +62,7 @@ class LyapunovSpectrum:
     interval: int
     dimension: int
     settings: dict[str, Any]
+    converged: bool | None = None
 
     @property
     def kaplan_yorke_dimension(self) -> float:
@@ -127,6 +131,8 @@ def lyapunov(
     closed_loop: bool = False,
     dt: float = 1.0,
     dtype: str = "float64",
+    tolerance: float | None = None,
+    limit: int | None = None,
     seed: int = 0,
     threads: int | None = None,
     module: str | None = None,
@@ -168,6 +174,12 @@ def lyapunov(
     dt : float
         Time of a step; exponents are divided by it.
     dtype : {"float64", "float32"}
+    tolerance : float, optional
+        Double `steps` until the standard error of the largest exponent, ``stderr[0]``,
+        is below this, in the unit of the exponents. What is returned has the same bits
+        as a plain call with ``settings["steps"]``.
+    limit : int, optional
+        Steps beyond which `tolerance` is given up. Default: 64 times `steps`.
     seed : int
         Of the starts and the first tangent frames.
     threads : int, optional
@@ -205,6 +217,54 @@ def lyapunov(
     >>> lstm_edge.lyapunov(weights).exponents  # ln sigmoid(0) for c, and h is flat
     array([-0.69314718,        -inf])
     """
+    steps = count("steps", steps)
+    most = count("limit", 64 * steps if limit is None else limit, steps)
+    enough = None if tolerance is None else positive("tolerance", tolerance)
+    while True:
+        spectrum = _lyapunov(
+            weights,
+            inputs,
+            k=k,
+            steps=steps,
+            transient=transient,
+            starts=starts,
+            initial_state=initial_state,
+            interval=interval,
+            closed_loop=closed_loop,
+            dt=dt,
+            dtype=dtype,
+            seed=seed,
+            threads=threads,
+            module=module,
+            cancel=cancel,
+        )
+        if enough is None:
+            return spectrum
+        converged = bool(spectrum.stderr[0] <= enough)
+        if converged or steps >= most or np.isnan(spectrum.stderr[0]):
+            return replace(spectrum, converged=converged)
+        steps = min(2 * steps, most)
+
+
+def _lyapunov(
+    weights: Any,
+    inputs: ArrayLike | None,
+    *,
+    k: int | None,
+    steps: int,
+    transient: int,
+    starts: int,
+    initial_state: ArrayLike | None,
+    interval: int | str,
+    closed_loop: bool,
+    dt: float,
+    dtype: str,
+    seed: int,
+    threads: int | None,
+    module: str | None,
+    cancel: _core.Cancel | None,
+) -> LyapunovSpectrum:
+    """Measure over a given number of steps."""
     found = as_weights(weights, module=module)
     regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)
     states, starts = initial_states(
@@ -218,7 +278,7 @@ def lyapunov(
         regime.map,
         regime.sequences,
         k=found.state_size if k is None else count("k", k),
-        steps=count("steps", steps),
+        steps=steps,
         transient=count("transient", transient, 0),
         starts=starts,
         initial_state=states,
