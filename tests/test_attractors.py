@@ -183,6 +183,7 @@ def test_a_drive_picks_the_start_and_must_end_before_the_first_look() -> None:
     [
         ({"steps": 100}, "steps: expected at least 200"),
         ({"limit": 300}, "limit: expected at least steps"),
+        ({"limit": 10**12}, "limit: asks for .* GiB"),
         ({"tolerance": 2.0}, "tolerance: expected a number between 0 and 1"),
         ({"tolerance": -1.0}, "tolerance: expected a positive number"),
         ({"starts": 0}, "starts: expected an integer"),

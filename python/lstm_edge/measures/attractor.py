@@ -18,6 +18,7 @@ from lstm_edge.measures.regime import (
     initial_states,
     make_regime,
     positive,
+    refuse_beyond_memory,
 )
 
 KINDS = ("fixed_point", "cycle", "torus", "chaos", "undecided")
@@ -216,6 +217,8 @@ def attractors(
     given, starts = initial_states(
         found, initial_state, count("starts", starts), regime.dtype
     )
+    # a signal and the growth of every step of a look
+    refuse_beyond_memory("limit", 4 * starts * count("limit", limit))
     kind, counts, numbers, states, averages = core_call(
         found,
         _core.attractors,

@@ -369,7 +369,8 @@ fn smallest_periods<T: Real, M: StateMap<T>>(
     execution: Execution<'_>,
 ) -> Result<(), Error> {
     for (start, found) in found.iter_mut().enumerate() {
-        if found.kind != Kind::Cycle {
+        // where nothing shrinks there are no spirals
+        if found.kind != Kind::Cycle || found.exponent >= -found.margin {
             continue;
         }
         let state = states.select(Axis(0), &[start]);

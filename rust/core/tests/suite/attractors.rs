@@ -184,6 +184,12 @@ fn attractors_side_by_side_are_told_apart() {
     for (start, found) in neutral.found.iter().enumerate() {
         assert_eq!((found.kind, found.same_as), (Kind::FixedPoint, start));
     }
+    // exchanging two numbers returns bit for bit after two steps, and nothing shrinks
+    let exchange = found(&Linear(ndarray::array![[0.0, 1.0], [1.0, 0.0]]), 3);
+    for (start, found) in exchange.found.iter().enumerate() {
+        let expected = (Kind::Cycle, 2, start);
+        assert_eq!((found.kind, found.period, found.same_as), expected);
+    }
     let turned = NeimarkSacker {
         mu: 0.1,
         omega: 1.0,
