@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +37,9 @@ class LyapunovSpectrum:
     per_start : ndarray of shape (starts, k)
         The same for each start, columns in the order of `exponents`.
     per_start_stderr : ndarray of shape (starts, k)
+    finite_time : ndarray of shape (starts, windows, k)
+        Growth rates over consecutive windows of the measured steps, at most 32 of
+        nearly equal length: their mean over the windows is `per_start`.
     zero_margin : ndarray of shape (starts,)
         How far the largest exponent of a start must lie from 0 to have a sign.
     phase : {"order", "edge", "chaos", "unknown"}
@@ -56,6 +60,7 @@ class LyapunovSpectrum:
     stderr: NDArray[np.float64]
     per_start: NDArray[np.float64]
     per_start_stderr: NDArray[np.float64]
+    finite_time: NDArray[np.float64]
     zero_margin: NDArray[np.float64]
     phase: str
     chaotic_share: float
@@ -71,13 +76,12 @@ class LyapunovSpectrum:
         With j the largest number of exponents whose sum is not negative. NaN when k < n
         and the sum has not fallen below zero within the k exponents: ask for more.
         """
-        sums = np.cumsum(self.exponents)
-        if np.isnan(sums).any():
-            return float("nan")
-        j = int(np.argmax(sums < 0)) if (sums < 0).any() else len(sums)
-        if j == len(sums):
-            return float(j) if j == self.dimension else float("nan")
-        return float(j + (sums[j - 1] if j else 0.0) / abs(self.exponents[j]))
+        return _kaplan_yorke(self.exponents, self.dimension)
+
+    @property
+    def kaplan_yorke_dimension_stderr(self) -> float:
+        """Its standard error, by the jackknife over the windows of `finite_time`."""
+        return self._jackknife(_kaplan_yorke)
 
     @property
     def ks_entropy(self) -> float:
@@ -85,9 +89,28 @@ class LyapunovSpectrum:
 
         NaN when k < n and the last exponent is still positive: ask for more.
         """
-        if len(self.exponents) < self.dimension and self.exponents[-1] > 0:
+        return _entropy(self.exponents, self.dimension)
+
+    @property
+    def ks_entropy_stderr(self) -> float:
+        """Its standard error, by the jackknife over the windows of `finite_time`."""
+        return self._jackknife(_entropy)
+
+    def _jackknife(
+        self, function: Callable[[NDArray[np.float64], int], float]
+    ) -> float:
+        """Estimate the error from leaving out windows (Efron & Stein 1981)."""
+        windows = self.finite_time.mean(axis=0)
+        count = len(windows)
+        if count < 2:
             return float("nan")
-        return float(self.exponents[~(self.exponents < 0)].sum())
+        left = np.array(
+            [
+                function(np.delete(windows, i, axis=0).mean(axis=0), self.dimension)
+                for i in range(count)
+            ]
+        )
+        return float(np.sqrt((count - 1) * left.var()))
 
     @property
     def contraction(self) -> float:
@@ -98,7 +121,14 @@ class LyapunovSpectrum:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain Python numbers and lists."""
-        return plain(self, "kaplan_yorke_dimension", "ks_entropy", "contraction")
+        return plain(
+            self,
+            "kaplan_yorke_dimension",
+            "kaplan_yorke_dimension_stderr",
+            "ks_entropy",
+            "ks_entropy_stderr",
+            "contraction",
+        )
 
     def __repr__(self) -> str:
         """Return the leading exponents with their errors, and the phase."""
@@ -116,6 +146,23 @@ class LyapunovSpectrum:
 
     def _repr_html_(self) -> str:
         return describe(self)
+
+
+def _kaplan_yorke(exponents: NDArray[np.float64], dimension: int) -> float:
+    ordered = np.sort(exponents)[::-1]
+    sums = np.cumsum(ordered)
+    if np.isnan(sums).any():
+        return float("nan")
+    j = int(np.argmax(sums < 0)) if (sums < 0).any() else len(sums)
+    if j == len(sums):
+        return float(j) if j == dimension else float("nan")
+    return float(j + (sums[j - 1] if j else 0.0) / abs(ordered[j]))
+
+
+def _entropy(exponents: NDArray[np.float64], dimension: int) -> float:
+    if len(exponents) < dimension and exponents.min() > 0:
+        return float("nan")
+    return float(exponents[~(exponents < 0)].sum())
 
 
 def lyapunov(
@@ -299,6 +346,7 @@ def _lyapunov(
         stderr=np.sqrt((errors**2).sum(axis=0)) / starts,
         per_start=per_start,
         per_start_stderr=errors,
+        finite_time=batches,
         zero_margin=margin,
         phase=phase,
         chaotic_share=chaotic_share,
