@@ -115,6 +115,26 @@ def test_an_edge_over_most_of_the_run_tells_nothing_of_the_optimum() -> None:
     assert answers(loss_with_falls([290]), [onset((10, 400))])[2] == UNKNOWN
 
 
+def test_too_few_checkpoints_around_a_transition_are_said() -> None:
+    coarse = [
+        Transition("to_chaos", b, (a, b), (a, b), b - a, True)
+        for a, b in ((20, 60), (280, 310))
+    ]
+    _, _, third, fourth = check_claims(
+        np.arange(700), loss_with_falls([290, 570]), coarse
+    )
+    assert third.answer == fourth.answer == UNKNOWN
+    assert "too few checkpoints around the first transition" in third.evidence
+    assert "too few to compare" in fourth.evidence
+
+
+def test_why_there_is_no_transition_is_said() -> None:
+    third = check_claims(
+        np.arange(700), loss_with_falls([]), [], phase=["chaos"] * 700
+    )[2]
+    assert "training starts in chaos and never leaves it" in third.evidence
+
+
 def test_falls_inside_the_ordered_phase_are_an_answer() -> None:
     loss = loss_with_falls([290, 570])
     dense, sparse = np.arange(700), np.arange(0, 700, 100)

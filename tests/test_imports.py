@@ -17,7 +17,8 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # The modules of this package and the packages of others that each may import, beside
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"_core", "checkpoints", "errors", "measures", "results", "sweep"},
+    "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "results"}
+    | {"sweep", "tanh_map", "transitions"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
@@ -42,16 +43,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
     | {"bifurcations", "claims", "report"},
     "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"}
+    | {"transitions", "tanh_map"},
+    # a map to compare training with
+    "tanh_map": {"numpy", "_core", "display", "errors", "measures", "report"}
     | {"transitions"},
     # the command line
-    "console": {"rich", "results"},
+    "console": {"rich", "results", "tanh_map"},
     "bench": {"numpy", "_core", "errors", "weights", "checkpoints", "results"}
     | {"measures", "metrics", "sweep", "torch", "jax"},
     "demo": {"numpy", "checkpoints", "metrics", "claims", "results"}
     | {"sweep", "training"},
     "cli": {"click", "rich", "__version__", "bench", "console", "demo", "errors"}
     | {"report"}
-    | {"results", "sweep", "training"},
+    | {"results", "sweep", "tanh_map", "training"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn")
 

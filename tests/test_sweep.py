@@ -319,7 +319,7 @@ def test_what_no_checkpoint_can_take_is_wrong_usage(run: Path, fake: Fake) -> No
     [
         (
             {"settings": {"gali": {}}},
-            "settings: expected some of lyapunov, distance, f",
+            "settings: expected some of lyapunov, distance, sketch, f",
         ),
         (
             {"settings": {"lyapunov": {"kk": 3}}},

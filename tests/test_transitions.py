@@ -142,6 +142,29 @@ def test_noise_moves_a_planted_onset_by_no_more_than_its_edge(noise: float) -> N
     assert abs(lasting.update - 150) <= lasting.width + 5
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.005, 0.01, 0.015, 0.02])
+def test_planted_edges_are_found_within_a_checkpoint_and_none_is_invented(
+    noise: float,
+) -> None:
+    lengths = [100, 40, 120, 15, 100, 25, 200]  # order, edge, chaos, edge, order, ...
+    levels = np.repeat([-0.1, 0.0, 0.1, 0.0, -0.1, 0.0, 0.1], lengths)
+    ends = np.cumsum(lengths)
+    planted = [(int(ends[i - 1]) - 1, int(ends[i])) for i in (1, 3, 5)]
+    margin = 2 * noise + 0.005
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        exponent = levels + noise * random.standard_normal(len(levels))
+        phase = np.where(
+            exponent > margin, "chaos", np.where(exponent < -margin, "order", "edge")
+        )
+        found = find_transitions(np.arange(len(levels)), list(phase), exponent)
+        lasting = [t for t in found if t.sustained]
+        assert [t.direction for t in lasting] == ["to_chaos", "to_order", "to_chaos"]
+        edges = np.array([t.edge for t in lasting])
+        assert np.abs(edges - planted).max() <= 1
+        assert [t.width for t in lasting] == (edges[:, 1] - edges[:, 0]).tolist()
+
+
 def test_uneven_spacing_gives_what_even_spacing_gives() -> None:
     # a moment of order of 8 epochs in chaos, then one of 30
     letters = "o" * 10 + "C" * 90 + "o" * 8 + "C" * 92 + "o" * 30 + "C" * 170
@@ -179,7 +202,7 @@ def test_checkpoints_at_one_update_are_counted_one_by_one() -> None:
 
 
 def test_wrong_series_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"one length, found \[3, 2, 3, 2, 2\]"):
+    with pytest.raises(ValueError, match=r"one length, found \[3, 2, 3, 2, 2, 2\]"):
         find_transitions([0, 1, 2], ["order", "chaos"], [0.0, 0.0, 0.0])
     with pytest.raises(ValueError, match="ascending"):
         find_transitions([0, 2, 1], ["order"] * 3, [0.0] * 3)

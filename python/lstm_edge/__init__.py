@@ -7,6 +7,7 @@ advises one.
 
 from lstm_edge._core import __version__
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
+from lstm_edge.claims import check_claims
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
 from lstm_edge.measures import (
     asymptotic_distance,
@@ -17,6 +18,8 @@ from lstm_edge.measures import (
 )
 from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.sweep import analyze
+from lstm_edge.tanh_map import analogy
+from lstm_edge.transitions import advise, find_transitions
 
 __all__ = [
     "CheckpointError",
@@ -25,11 +28,15 @@ __all__ = [
     "Sweep",
     "UsageError",
     "__version__",
+    "advise",
+    "analogy",
     "analyze",
     "as_weights",
     "asymptotic_distance",
     "attractors",
+    "check_claims",
     "find_checkpoints",
+    "find_transitions",
     "fixed_points",
     "lyapunov",
     "open_sweep",

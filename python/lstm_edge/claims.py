@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_edge.transitions import Transition, first_transition
+from lstm_edge.transitions import Transition, first_transition, why_no_transition
 
 Floats = NDArray[np.float64]
 
@@ -260,6 +260,7 @@ def check_claims(
     transitions: Sequence[Transition],
     *,
     checkpoints: ArrayLike | None = None,
+    phase: Sequence[str] | None = None,
     distance: ArrayLike | None = None,
 ) -> list[Claim]:
     """Test the four claims.
@@ -274,6 +275,8 @@ def check_claims(
     checkpoints : array_like of shape (m,), optional
         Updates of the checkpoints whose phase is known. Where they lie close around
         the optima and no crossing was found, that is an answer to claim 2.
+    phase : sequence of str, optional
+        Their phases: they say why there is no transition, where there is none.
     distance : array_like of shape (m,), optional
         D~ at these; its rank correlation with the test loss then stands beside claim 2.
 
@@ -294,7 +297,7 @@ def check_claims(
     return [
         _several_descents(updates, loss),
         second,
-        _best_at_the_first(updates, loss, lasting),
+        _best_at_the_first(updates, loss, lasting, phase),
         _first_is_widest(lasting),
     ]
 
@@ -311,8 +314,8 @@ class Interval:
         What happens there.
     """
 
-    first: int
-    last: int
+    first: float
+    last: float
     reason: str
 
 
@@ -443,20 +446,36 @@ def _with_correlation(
 
 
 def _best_at_the_first(
-    updates: Floats, loss: Floats, lasting: Sequence[Transition]
+    updates: Floats,
+    loss: Floats,
+    lasting: Sequence[Transition],
+    phase: Sequence[str] | None,
 ) -> Claim:
     text = "The global optimum is at the first order->chaos transition."
     first = first_transition(lasting)
-    if first is None or not len(loss):
-        missing = "test losses" if first is not None else "sustained onset of chaos"
-        return Claim(3, text, UNKNOWN, f"there is no {missing}")
+    if not len(loss):
+        return Claim(3, text, UNKNOWN, "no test losses are known")
+    if first is None:
+        why = "" if phase is None else f": {why_no_transition(phase)}"
+        return Claim(3, text, UNKNOWN, f"there is no sustained onset of chaos{why}")
     best = int(np.argmin(loss))
     there = int(np.argmin(np.abs(updates - first.update)))
     regret = float(loss[there] - loss[best])
     # at the transition: within its edge, or as far beyond it as half the edge is wide
     low, high = first.edge[0], first.edge[1] + first.width / 2
-    share = (high - low) / max(float(updates[-1] - updates[0]), 1.0)
-    if share > WIDEST:
+    length = max(float(np.ptp(updates)), 1.0)
+    begin, end = first.bracket
+    if end - begin > CLOSE * length:
+        return Claim(
+            3,
+            text,
+            UNKNOWN,
+            f"there are too few checkpoints around the first transition, which lies "
+            f"between updates {begin} and {end}, {(end - begin) / length:.0%} of the "
+            "run",
+            {"best_update": float(updates[best]), "regret": regret},
+        )
+    if (high - low) / length > WIDEST:
         return Claim(
             3,
             text,
@@ -478,7 +497,8 @@ def _best_at_the_first(
 
 def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
     text = "The first edge is the widest."
-    widths = [t.width for t in lasting if t.direction == "to_chaos"]
+    onsets = [t for t in lasting if t.direction == "to_chaos"]
+    widths = [t.width for t in onsets]
     if len(widths) < 2:
         return Claim(
             4,
@@ -486,7 +506,18 @@ def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
             UNKNOWN,
             f"two sustained order->chaos transitions are needed, found {len(widths)}",
         )
-    later = max(widths[1:])
+    widest = max(onsets[1:], key=lambda t: t.width)
+    later = widest.width
+    apart = sum(t.bracket[1] - t.bracket[0] for t in (onsets[0], widest))
+    if abs(widths[0] - later) <= apart and widths[0] != later:
+        return Claim(
+            4,
+            text,
+            UNKNOWN,
+            f"the first edge is {widths[0]} updates wide, the widest later one "
+            f"{later}: checkpoints {apart} updates apart are too few to compare them",
+            {"widths": widths},
+        )
     return Claim(
         4,
         text,

@@ -281,6 +281,43 @@ def report(
             click.echo(path)
 
 
+@main.command(epilog=_examples("lstm-edge analogy --out analogy.png"))
+@click.option(
+    "--from", "first", default=1.0, show_default=True, help="Smallest value of r."
+)
+@click.option("--to", "last", default=50.0, show_default=True, help="Largest one.")
+@click.option("--values", default=2000, show_default=True, help="How many.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("analogy.png"),
+    show_default=True,
+    help="The figure: .png, .svg or .pdf.",
+)
+@_json
+def analogy(first: float, last: float, values: int, out: Path, as_json: bool) -> None:
+    """Draw the paper's analogy, the map k' = r k (1 - tanh k).
+
+    Its orbit diagram, D~ and exponent against r, with transitions and edges found as
+    those of a net in training are.
+    """
+    from rich.console import Console
+
+    from lstm_edge.console import show_analogy
+    from lstm_edge.tanh_map import analogy as follow
+
+    if values < 2:
+        raise UsageError(f"--values: expected at least 2, found {values}")
+    step = (last - first) / (values - 1)
+    found = follow([first + i * step for i in range(values)])
+    figure = found.save(out)
+    if as_json:
+        click.echo(json.dumps(found.summary() | {"figure": str(figure)}))
+    else:
+        show_analogy(Console(), found)
+        click.echo(f"figure: {figure}")
+
+
 @main.command(epilog=_examples("lstm-edge bench --run lstm-edge-demo"))
 @click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
 @click.option("--large", is_flag=True, help="Also H = 128 and 256: some minutes.")

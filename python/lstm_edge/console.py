@@ -22,6 +22,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from lstm_edge.results import Sweep
+    from lstm_edge.tanh_map import Analogy
 
 LOG_SECONDS = 60.0
 """Between two lines of progress where there is no terminal."""
@@ -115,6 +116,22 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
     _show_failures(console, sweep)
 
 
+def show_analogy(console: Console, found: Analogy) -> None:
+    """Print where chaos sets in for good, and how wide each edge is."""
+    counts = "  ".join(
+        f"{phase} {found.phase.count(phase)}" for phase in ("order", "edge", "chaos")
+    )
+    console.print(f"[bold]{len(found.r)} values of r[/]  {counts}", highlight=False)
+    table = Table(title="sustained onsets of chaos")
+    for column in ("r", "edge", "width"):
+        table.add_column(column, justify="right")
+    for t in found.edges:
+        table.add_row(
+            f"{t.update:.3f}", f"{t.edge[0]:.3f} - {t.edge[1]:.3f}", f"{t.width:.3f}"
+        )
+    console.print(table)
+
+
 def _epoch(epoch: float) -> str:
     return "" if epoch != epoch else f", epoch {epoch:g}"
 
@@ -132,7 +149,8 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
         console.print(f"no sustained transition ({raw} raw crossings)")
         return
     table = Table(title=f"sustained transitions, beside {raw} raw crossings")
-    for column in ("direction", "update", "epoch", "edge (updates)", "width", "kind"):
+    columns = ("direction", "update", "epoch", "edge (updates)", "width", "path")
+    for column in (*columns, "kind"):
         words = column in ("direction", "kind")
         table.add_column(column, justify="left" if words else "right")
     for t in lasting:
@@ -142,6 +160,7 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
             "" if t.epoch != t.epoch else f"{t.epoch:.1f}",
             f"{t.edge[0]} - {t.edge[1]}",
             str(t.width),
+            "" if t.path_length != t.path_length else f"{t.path_length:.3g}",
             t.kind.replace("_", " "),
         )
     console.print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,15 +128,30 @@ class Sweep:
         return self._arrays("distance", "observable")
 
     @cached_property
-    def loss_history(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def weight_path(self) -> NDArray[np.float64]:
+        """Length of the path through the weights up to each of `names`, from sketches.
+
+        Chords between the checkpoints analysed: more of them make it longer. NaN from
+        the first checkpoint on whose sketch is not known, or that has other weights.
+        """
+        points = self._arrays("sketch", "sketch")
+        sizes = [self._scalar(name, "sketch", "parameters") for name in self.names]
+        chords = [
+            float(np.linalg.norm(b - a)) if m == n and len(a) == len(b) else np.nan
+            for (a, b), (m, n) in zip(pairwise(points), pairwise(sizes), strict=True)
+        ]
+        return np.cumsum([0.0, *chords][: len(points)])
+
+    @cached_property
+    def loss_history(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Updates and test losses of all checkpoints known, analysed or not."""
         pairs = [
             (update, metrics["test_loss"])
             for update, metrics in self.checkpoints.values()
             if "test_loss" in metrics
         ]
-        history = np.asarray(pairs, float).reshape(-1, 2)
-        return history[:, 0], history[:, 1]
+        updates = np.array([update for update, _ in pairs], np.int64)
+        return updates, np.array([loss for _, loss in pairs], float)
 
     @property
     def failed(self) -> list[tuple[str, str]]:
@@ -155,6 +171,7 @@ class Sweep:
             list(t["phase"]),
             t["lambda_max"],
             epoch=t["epoch"],
+            path=self.weight_path,
             kind=[self._kind(name) for name in self.names],
         )
 
@@ -192,6 +209,7 @@ class Sweep:
             losses,
             self.transitions,
             checkpoints=self.table["update"][known],
+            phase=list(self.table["phase"][known]),
             distance=self.table["distance"][known],
         )
 

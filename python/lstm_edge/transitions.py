@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,11 +37,13 @@ class Transition:
     edge : tuple of int
         Updates of the last checkpoint of the old phase and the first of the new one.
     width : int
-        Length of the edge in updates.
+        Length of the edge in updates. These are floats where the times given were.
     sustained : bool
         Whether the new phase lasts; a raw crossing (flicker) does not.
     epoch, width_epochs : float
         The same in epochs, NaN where they are not known.
+    path_length : float
+        Length of the path that the weights walk inside the edge, NaN where not known.
     kind : str
         "neimark_sacker", "period_doubling", "fold", "jump", or "" where the multipliers
         on its ordered side are not known; see `bifurcation_kind`.
@@ -48,12 +51,13 @@ class Transition:
 
     direction: str
     update: float
-    bracket: tuple[int, int]
-    edge: tuple[int, int]
-    width: int
+    bracket: tuple[float, float]
+    edge: tuple[float, float]
+    width: float
     sustained: bool
     epoch: float = float("nan")
     width_epochs: float = float("nan")
+    path_length: float = float("nan")
     kind: str = ""
 
 
@@ -65,25 +69,25 @@ class Advice:
     ----------
     reason : str
         One sentence in plain words.
-    update : int or None
+    update : number or None
         Of the advised checkpoint; None where there is no first transition to chaos.
     name : str or None
         Its name.
     epoch : float
     test_loss, best_test_loss : float
         NaN where no losses are known.
-    best_update : int or None
+    best_update : number or None
         Of the evaluation with the best test loss.
     regret : float
         test_loss - best_test_loss.
     """
 
     reason: str
-    update: int | None = None
+    update: float | None = None
     name: str | None = None
     epoch: float = float("nan")
     test_loss: float = float("nan")
-    best_update: int | None = None
+    best_update: float | None = None
     best_test_loss: float = float("nan")
     regret: float = float("nan")
 
@@ -94,6 +98,7 @@ def find_transitions(
     lambda_max: ArrayLike,
     *,
     epoch: ArrayLike | None = None,
+    path: ArrayLike | None = None,
     kind: Sequence[str] | None = None,
     sustain: int = SUSTAIN,
     window: int = 20,
@@ -116,12 +121,14 @@ def find_transitions(
     Parameters
     ----------
     update : array_like of shape (n,)
-        Optimiser updates of the checkpoints, ascending.
+        Optimiser updates of the checkpoints, ascending; or any other time.
     phase : sequence of str
         "order", "edge", "chaos"; anything else is unknown.
     lambda_max : array_like of shape (n,)
         Largest exponents, nats per step; only their sign and ratio matter.
     epoch : array_like of shape (n,), optional
+    path : array_like of shape (n,), optional
+        Length of the path that the weights have walked up to each checkpoint.
     kind : sequence of str, optional
         What `bifurcation_kind` says of the attractor of each ordered checkpoint; that
         of the ordered side becomes the transition's.
@@ -140,11 +147,16 @@ def find_transitions(
         Series of different lengths, or updates that descend.
     """
     phases = np.asarray(phase, dtype=object)
+
+    def known(column: ArrayLike | None) -> Floats:
+        return np.asarray(np.full(len(phases), np.nan) if column is None else column)
+
     series = _Series(
         np.asarray(update),
         phases,
         np.asarray(lambda_max, float),
-        np.full(len(phases), np.nan) if epoch is None else np.asarray(epoch, float),
+        known(epoch),
+        known(path),
         np.asarray([""] * len(phases) if kind is None else kind, object),
     ).known()
     found = [
@@ -156,10 +168,11 @@ def find_transitions(
 
 @dataclass(frozen=True)
 class _Series:
-    update: NDArray[np.int64]
+    update: NDArray[Any]
     phase: NDArray[np.object_]
     exponent: Floats
     epoch: Floats
+    path: Floats
     kind: NDArray[np.object_]
 
     def known(self) -> _Series:
@@ -167,8 +180,8 @@ class _Series:
         lengths = [len(column) for column in vars(self).values()]
         if len(set(lengths)) > 1:
             raise ValueError(
-                "update, phase, lambda_max, epoch, kind: expected series of one "
-                f"length, found {lengths}"
+                "update, phase, lambda_max, epoch, path, kind: expected series of "
+                f"one length, found {lengths}"
             )
         if (np.diff(self.update) < 0).any():
             raise ValueError("update: expected ascending updates; sort the series")
@@ -189,14 +202,15 @@ class _Series:
         return Transition(
             direction=f"to_{self.phase[onset]}",
             update=float(a + share * (b - a)),
-            bracket=(int(a), int(b)),
-            edge=(int(self.update[old]), int(self.update[onset])),
-            width=int(self.update[onset] - self.update[old]),
+            bracket=(a.item(), b.item()),
+            edge=(self.update[old].item(), self.update[onset].item()),
+            width=(self.update[onset] - self.update[old]).item(),
             sustained=sustained,
             epoch=float(
                 self.epoch[before] + share * (self.epoch[after] - self.epoch[before])
             ),
             width_epochs=float(self.epoch[onset] - self.epoch[old]),
+            path_length=float(self.path[onset] - self.path[old]),
             kind=str(self.kind[old if self.phase[onset] == "chaos" else onset]),
         )
 
@@ -232,7 +246,7 @@ def _sustained(
 
 
 def _lasts(
-    update: NDArray[np.int64],
+    update: NDArray[Any],
     phase: NDArray[np.object_],
     sustain: int,
     window: int,
@@ -310,19 +324,23 @@ def advise(
     updates = np.asarray(update)
     times = updates if loss_update is None else np.asarray(loss_update)
     loss = np.full(len(times), np.nan) if test_loss is None else np.asarray(test_loss)
-    losses = {int(t): float(x) for t, x in zip(times, loss, strict=True) if x == x}
+    pairs = zip(times.tolist(), loss.tolist(), strict=True)
+    losses = {t: float(x) for t, x in pairs if x == x}
     best = min(losses, key=losses.__getitem__, default=None)
     best_loss = float("nan") if best is None else losses[best]
     first = first_transition(transitions)
     if first is None:
         return Advice(
-            reason=_why_none(phase), best_update=best, best_test_loss=best_loss
+            reason=f"no advice: {why_no_transition(phase)}",
+            best_update=best,
+            best_test_loss=best_loss,
         )
     at = int(np.argmin(np.abs(updates - first.update)))
-    test_loss_there = losses.get(int(updates[at]), float("nan"))
+    update_there = updates[at].item()
+    test_loss_there = losses.get(update_there, float("nan"))
     return Advice(
         reason=_why(first, phase),
-        update=int(updates[at]),
+        update=update_there,
         name=None if name is None else name[at],
         epoch=float("nan") if epoch is None else float(np.asarray(epoch)[at]),
         test_loss=test_loss_there,
@@ -346,8 +364,14 @@ def _why(first: Transition, phase: Sequence[str]) -> str:
     return reason
 
 
-def _why_none(phase: Sequence[str]) -> str:
-    """Say in one sentence why there is no first transition to chaos."""
+def why_no_transition(phase: Sequence[str]) -> str:
+    """Say in one clause why there is no sustained transition to chaos.
+
+    Parameters
+    ----------
+    phase : sequence of str
+        As in `find_transitions`.
+    """
     known = [p for p in phase if p in (*SIGNED, "edge")]
     chaotic = known.count("chaos")
     if len(known) <= SUSTAIN:
@@ -373,4 +397,4 @@ def _why_none(phase: Sequence[str]) -> str:
             "chaos appears but does not last "
             f"({chaotic / len(known):.0%} of the checkpoints); see the raw crossings"
         )
-    return f"no advice: {why}"
+    return why

@@ -106,12 +106,13 @@ class Weights:
     def digest(self) -> str:
         """SHA-256 (hex) of the cell and of all arrays: shapes, float type, bytes."""
         sha = hashlib.sha256(self.cell.encode())
-        for array in self._arrays():
+        for array in self.arrays():
             sha.update(f"{array.shape}{array.dtype.str}".encode())
             sha.update(np.ascontiguousarray(array).data)
         return sha.hexdigest()
 
-    def _arrays(self) -> Iterator[Array]:
+    def arrays(self) -> Iterator[Array]:
+        """All arrays: of the layers from the input upwards, readout, embedding."""
         for layer in self.layers:
             yield from (getattr(layer, kind) for kind in _KINDS)
         yield from self.readout or ()

@@ -16,6 +16,7 @@ from lstm_edge.measures.exponents import LyapunovSpectrum, lyapunov
 from lstm_edge.measures.fixed_points import FixedPoints, fixed_points, multipliers
 from lstm_edge.measures.orbits import Orbit, orbit
 from lstm_edge.measures.regime import make_regime
+from lstm_edge.measures.sketch import sketch
 from lstm_edge.weights import Weights
 
 __all__ = [
@@ -137,6 +138,13 @@ def _attractors(
     return scalars, arrays
 
 
+def _sketch(
+    weights: Weights, inputs: Any, settings: Mapping[str, Any], **run: Any
+) -> Outcome:
+    parameters = sum(array.size for array in weights.arrays())
+    return {"parameters": parameters}, {"sketch": sketch(weights, **settings)}
+
+
 def _refuse_overflow(values: NDArray[np.float64], weights: Weights) -> None:
     """Turn an orbit that left the finite numbers into a failed row."""
     if np.isnan(values).any():
@@ -170,6 +178,12 @@ MEASURES: dict[str, Measure] = {
         revision=1,
         defaults={"steps": 1599, "samples": 500, "noise": 1e-3, "seed": 0},
         compute=_distance,
+    ),
+    "sketch": Measure(
+        name="sketch",
+        revision=1,
+        defaults={"size": 1024, "seed": 0},
+        compute=_sketch,
     ),
 }
 """By name, in the order that a sweep takes them."""

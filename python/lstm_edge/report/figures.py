@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +102,7 @@ def _training(figure: Figure, series: Series) -> bool:
     )
     exponents.plot(series.time, largest, color=colour, linewidth=1.2)
     exponents.axhline(0, color="black", linewidth=0.6)
-    _clip_below(exponents, largest)
+    clip_below(exponents, largest)
     exponents.set_ylabel("largest exponent\n(nats per step)")
     distance.plot(
         series.time,
@@ -113,10 +113,10 @@ def _training(figure: Figure, series: Series) -> bool:
     distance.set_ylabel(r"$\tilde D$ (ln distance)")
     distance.set_xlabel(series.unit)
     for axes in (losses, exponents, distance):
-        _shade(axes, series)
+        shade(axes, series.bands)
         axes.margins(x=0)
     _mark_advice(losses, series)
-    _phase_key(figure)
+    phase_key(figure)
     return True
 
 
@@ -135,7 +135,7 @@ def _losses(axes: Axes, series: Series) -> None:
 
 def _orbit_diagram(figure: Figure, series: Series) -> bool:
     axes = figure.subplots()
-    _shade(axes, series)
+    shade(axes, series.bands)
     axes.plot(
         *series.dots,
         linestyle="none",
@@ -235,9 +235,10 @@ def _norms(figure: Figure, series: Series) -> bool:
     return True
 
 
-def _shade(axes: Axes, series: Series) -> None:
-    for phase, bands in series.bands.items():
-        spans = [(begin, end - begin) for begin, end in bands]
+def shade(axes: Axes, bands: Mapping[str, list[tuple[float, float]]]) -> None:
+    """Colour the background by phase."""
+    for phase, intervals in bands.items():
+        spans = [(begin, end - begin) for begin, end in intervals]
         axes.broken_barh(
             spans,
             (0, 1),
@@ -249,7 +250,7 @@ def _shade(axes: Axes, series: Series) -> None:
         )
 
 
-def _clip_below(axes: Axes, values: Any) -> None:
+def clip_below(axes: Axes, values: Any) -> None:
     """Let a few deep values not hide what happens around zero."""
     finite = values[np.isfinite(values)]
     if len(finite):
@@ -267,7 +268,8 @@ def _mark_advice(axes: Axes, series: Series) -> None:
         )
 
 
-def _phase_key(figure: Figure) -> None:
+def phase_key(figure: Figure) -> None:
+    """Say which colour is which phase."""
     from matplotlib.patches import Patch
 
     patches = [

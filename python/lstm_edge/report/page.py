@@ -143,11 +143,13 @@ def _transition_table(transitions: list[Transition]) -> str:
             f"{t.edge[0]} to {t.edge[1]}",
             str(t.width),
             "" if np.isnan(t.width_epochs) else f"{t.width_epochs:g}",
+            "" if np.isnan(t.path_length) else f"{t.path_length:.3g}",
             t.kind.replace("_", " "),
         ]
         for t in transitions
     ]
     header = ["direction", "update", "epoch", "bracket", "edge", "width", "in epochs"]
+    header += ["weights walk"]
     return _table([*header, "kind"], rows)
 
 

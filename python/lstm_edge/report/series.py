@@ -110,7 +110,7 @@ def make_series(sweep: Sweep, *, most_dots: int) -> Series:
         loss_time=np.array([t for t, _ in evaluations], float),
         train_loss=np.array([m.get("train_loss", np.nan) for _, m in evaluations]),
         test_loss=np.array([m.get("test_loss", np.nan) for _, m in evaluations]),
-        bands=_bands(time, list(table["phase"])),
+        bands=phase_bands(time, list(table["phase"])),
         dots=dots,
         left_out=left_out,
     )
@@ -170,7 +170,8 @@ def loss_around(series: Series, direction: str, share: float = 0.05) -> Around |
     return Around(lag, relative.mean(axis=0), low, high, len(events))
 
 
-def _bands(time: Floats, phase: list[str]) -> dict[str, list[tuple[float, float]]]:
+def phase_bands(time: Floats, phase: list[str]) -> dict[str, list[tuple[float, float]]]:
+    """Phase to the (begin, end) in which it holds: halfway to the next of another."""
     bands: dict[str, list[tuple[float, float]]] = {name: [] for name in PHASE_COLOURS}
     if not len(time):
         return bands

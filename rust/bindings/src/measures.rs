@@ -1,7 +1,7 @@
 //! The measures: each validates, leaves the interpreter once, and converts what comes back.
 
-use lstm_edge_core::activation::Exponential;
-use lstm_edge_core::cells::lstm::Lstm;
+use lstm_edge_core::lanes::Real;
+use lstm_edge_core::map;
 use lstm_edge_core::measures::{attractor, distance, lyapunov as exponents};
 use lstm_edge_core::orbit::{self as orbits, Starts};
 use lstm_edge_core::tangent;
@@ -237,9 +237,9 @@ pub fn push<'py>(
     })
 }
 
-fn push_one<T: Exponential + Element>(
+fn push_one<T: Real + Element, M: map::StateMap<T>>(
     py: Python<'_>,
-    map: &Lstm<T>,
+    map: &M,
     state: &Bound<'_, PyAny>,
     vectors: &Bound<'_, PyAny>,
 ) -> PyResult<(Array1<T>, Array2<T>)> {

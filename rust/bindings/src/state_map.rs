@@ -4,28 +4,32 @@ use lstm_edge_core::activation::Exponential;
 use lstm_edge_core::cells::lstm::{LayerWeights, Lstm, Readout};
 use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble;
-use lstm_edge_core::map::StateMap as _;
+use lstm_edge_core::lanes::Real;
+use lstm_edge_core::map::{self, StateMap as _};
+use lstm_edge_core::tanh_map::TanhMap;
 use ndarray::Array2;
 use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
 use pyo3::prelude::*;
 
 use crate::runner::raise;
 
-pub enum Cell {
-    F32(Lstm<f32>),
-    F64(Lstm<f64>),
+pub enum Map {
+    LstmF32(Lstm<f32>),
+    LstmF64(Lstm<f64>),
+    Tanh(TanhMap<f64>),
 }
 
 /// A recurrent net as a state map, packed once; all arrays are of one dtype.
 #[pyclass(frozen, module = "lstm_edge._core")]
-pub struct StateMap(pub Cell);
+pub struct StateMap(pub Map);
 
 /// Evaluates `$body`, where `$inner` is the map in its own precision.
 macro_rules! with_map {
     ($map:expr, |$inner:ident| $body:expr) => {
         match &$map.0 {
-            $crate::state_map::Cell::F32($inner) => $body,
-            $crate::state_map::Cell::F64($inner) => $body,
+            $crate::state_map::Map::LstmF32($inner) => $body,
+            $crate::state_map::Map::LstmF64($inner) => $body,
+            $crate::state_map::Map::Tanh($inner) => $body,
         }
     };
 }
@@ -52,10 +56,16 @@ impl StateMap {
     ) -> PyResult<Self> {
         let (constant, readout) = (constant.as_ref(), readout.as_ref());
         Ok(Self(if double {
-            Cell::F64(lstm(&layers, constant, readout)?)
+            Map::LstmF64(lstm(&layers, constant, readout)?)
         } else {
-            Cell::F32(lstm(&layers, constant, readout)?)
+            Map::LstmF32(lstm(&layers, constant, readout)?)
         }))
+    }
+
+    /// k' = r k (1 − tanh k), in double precision.
+    #[staticmethod]
+    fn tanh(r: f64) -> Self {
+        Self(Map::Tanh(TanhMap { r }))
     }
 
     /// Dimension n of the state.
@@ -107,8 +117,8 @@ fn lstm<T: Exponential + Element>(
 type Tokens<'py, T> = (PyReadonlyArray2<'py, i64>, PyReadonlyArray2<'py, T>);
 
 /// Sequences (B, T, I), or tokens (B, T) with their embedding (V, I), or none.
-pub fn drive<T: Exponential + Element>(
-    map: &Lstm<T>,
+pub fn drive<T: Real + Element, M: map::StateMap<T>>(
+    map: &M,
     inputs: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Drive<T>> {
     let Some(inputs) = inputs else {
@@ -132,9 +142,9 @@ pub struct StartOptions<'py> {
 
 impl StartOptions<'_> {
     /// States (S, n) given by the user, or drawn; and the sequence of each.
-    pub fn draw<T: Exponential + Element>(
+    pub fn draw<T: Real + Element, M: map::StateMap<T>>(
         &self,
-        map: &Lstm<T>,
+        map: &M,
         drive: &Drive<T>,
     ) -> PyResult<(Array2<T>, Vec<usize>)> {
         let batch = if self.at_rest { drive.count() } else { 0 };

@@ -149,9 +149,11 @@ pub fn starts<T: Real, M: StateMap<T>>(
     seed: u64,
 ) -> (Array2<T>, Vec<usize>) {
     let mut states = random_starts(map, count, seed);
-    states
-        .slice_mut(ndarray::s![..count.min(batch), ..])
-        .fill(T::of(0.0));
+    for mut state in states.outer_iter_mut().take(batch) {
+        for (component, x) in state.iter_mut().enumerate() {
+            *x = T::of(map.rest(component));
+        }
+    }
     let sequence = |start| {
         if count <= batch {
             start * batch / count

@@ -20,5 +20,6 @@ pub mod measures;
 pub mod orbit;
 pub mod orthonormal;
 pub mod tangent;
+pub mod tanh_map;
 
 pub use error::Error;

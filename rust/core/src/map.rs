@@ -39,6 +39,11 @@ pub trait StateMap<T: Real>: Sync {
         (-1.0, 1.0)
     }
 
+    /// A component of the state at rest, in which a net begins to read; zero for a net.
+    fn rest(&self, _component: usize) -> f64 {
+        0.0
+    }
+
     /// Whether a component is part of the output h: perturbed and compared in Wei et al. 2025.
     fn is_output(&self, _component: usize) -> bool {
         true

@@ -76,11 +76,12 @@ pub fn asymptotic_distance<T: Real, M: StateMap<T>>(
     }
     let outputs: Vec<usize> = (0..map.dim()).filter(|&i| map.is_output(i)).collect();
     // rows 2s and 2s + 1: the two copies of sample s
-    let mut states = Array2::from_elem((2 * samples, map.dim()), T::of(0.0));
+    let shape = (2 * samples, map.dim());
+    let mut states = Array2::from_shape_fn(shape, |(_, component)| T::of(map.rest(component)));
     for sample in 0..samples {
         let delta = perturbation(outputs.len(), noise, seed, sample);
         for (&component, delta) in outputs.iter().zip(delta) {
-            states[[2 * sample + 1, component]] = T::of(delta);
+            states[[2 * sample + 1, component]] = T::of(map.rest(component) + delta);
         }
     }
     let count = drive.count().max(1);
