@@ -31,7 +31,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"numpy", "torch", "checkpoints", "errors", "metrics"},
     "training": {"numpy", "torch", "checkpoints", "errors", "runs", "tasks"},
     # measures know weights, not files
-    "measures": {"numpy", "_core", "checkpoints", "weights", "display", "errors"},
+    "measures": {
+        "numpy",
+        "scipy",
+        "_core",
+        "checkpoints",
+        "weights",
+        "display",
+        "errors",
+    },
     # the sweep reads checkpoints and writes the store
     "store": {"numpy", "safetensors", "errors"},
     "sweep": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}

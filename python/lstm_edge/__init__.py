@@ -12,6 +12,7 @@ from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageEr
 from lstm_edge.measures import (
     asymptotic_distance,
     attractors,
+    covariant_vectors,
     fixed_points,
     lyapunov,
     orbit,
@@ -35,6 +36,7 @@ __all__ = [
     "asymptotic_distance",
     "attractors",
     "check_claims",
+    "covariant_vectors",
     "find_checkpoints",
     "find_transitions",
     "fixed_points",

@@ -12,6 +12,7 @@ __all__ = [
     "__version__",
     "asymptotic_distance",
     "attractors",
+    "frames",
     "lyapunov",
     "orbit",
     "perturbation",
@@ -58,6 +59,20 @@ def lyapunov(
     vector_unit: str | None = None,
     cancel: Cancel | None = None,
 ) -> tuple[NDArray[float64], NDArray[float64], int]: ...
+def frames(
+    map: StateMap,
+    inputs: NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | None,
+    *,
+    k: int,
+    transient: int,
+    count: int,
+    interval: int,
+    initial_state: NDArray[Any] | None,
+    at_rest: bool,
+    seed: int,
+    vector_unit: str | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[NDArray[float64], NDArray[float64], NDArray[float64]]: ...
 def attractors(
     map: StateMap,
     inputs: NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | None,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.measures.attractor import Attractor, Attractors, attractors
+from lstm_edge.measures.covariant import CovariantVectors, covariant_vectors
 from lstm_edge.measures.distance import AsymptoticDistance, asymptotic_distance
 from lstm_edge.measures.exponents import LyapunovSpectrum, lyapunov
 from lstm_edge.measures.fixed_points import FixedPoints, fixed_points, multipliers
@@ -24,6 +25,7 @@ __all__ = [
     "AsymptoticDistance",
     "Attractor",
     "Attractors",
+    "CovariantVectors",
     "FixedPoints",
     "LyapunovSpectrum",
     "Measure",
@@ -31,6 +33,7 @@ __all__ = [
     "Outcome",
     "asymptotic_distance",
     "attractors",
+    "covariant_vectors",
     "fixed_points",
     "lyapunov",
     "orbit",

@@ -24,6 +24,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(measures::asymptotic_distance, module)?)?;
     module.add_function(wrap_pyfunction!(measures::attractors, module)?)?;
     module.add_function(wrap_pyfunction!(measures::orbit, module)?)?;
+    module.add_function(wrap_pyfunction!(measures::frames, module)?)?;
     module.add_function(wrap_pyfunction!(measures::push, module)?)?;
     module.add_function(wrap_pyfunction!(draws::tangent_frame, module)?)?;
     module.add_function(wrap_pyfunction!(draws::perturbation, module)?)?;

@@ -2,7 +2,7 @@
 
 use lstm_edge_core::lanes::Real;
 use lstm_edge_core::map;
-use lstm_edge_core::measures::{attractor, distance, lyapunov as exponents};
+use lstm_edge_core::measures::{attractor, distance, frames as along, lyapunov as exponents};
 use lstm_edge_core::orbit::{self as orbits, Starts};
 use lstm_edge_core::tangent;
 use ndarray::{Array1, Array2};
@@ -216,6 +216,62 @@ pub fn orbit<'py>(
         })?;
         Ok(found.into_pyarray(py).into_any())
     })
+}
+
+type Frames<'py> = (
+    Bound<'py, PyArray2<f64>>,
+    Bound<'py, PyArray3<f64>>,
+    Bound<'py, PyArray3<f64>>,
+);
+
+/// States (count + 1, n), Q (count + 1, n, k) and R (count, k, k) along one orbit.
+#[pyfunction]
+#[pyo3(signature = (map, inputs, *, k, transient, count, interval, initial_state, at_rest, seed,
+                    vector_unit=None, cancel=None))]
+pub fn frames<'py>(
+    py: Python<'py>,
+    map: &StateMap,
+    inputs: Option<Bound<'py, PyAny>>,
+    k: usize,
+    transient: usize,
+    count: usize,
+    interval: usize,
+    initial_state: Option<Bound<'py, PyAny>>,
+    at_rest: bool,
+    seed: u64,
+    vector_unit: Option<&str>,
+    cancel: Option<&Cancel>,
+) -> PyResult<Frames<'py>> {
+    let runner = Runner::new(Some(1), vector_unit, cancel)?;
+    let options = StartOptions {
+        count: 1,
+        initial_state,
+        at_rest,
+        seed,
+    };
+    let settings = along::Settings {
+        k,
+        transient,
+        count,
+        interval,
+        seed,
+    };
+    let found = with_map!(map, |map| {
+        let drive = drive(map, inputs.as_ref())?;
+        let (states, sequences) = options.draw(map, &drive)?;
+        runner.run(py, |execution| {
+            let starts = Starts {
+                states: &states,
+                sequences: &sequences,
+            };
+            along::frames(map, &drive, &starts, &settings, execution)
+        })
+    })?;
+    Ok((
+        found.states.into_pyarray(py),
+        found.q.into_pyarray(py),
+        found.r.into_pyarray(py),
+    ))
 }
 
 type Pushed<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);

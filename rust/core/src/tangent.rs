@@ -153,7 +153,7 @@ impl Growth {
 
 /// A Gaussian n × k matrix for every start; its Q is the first frame.
 #[inline(always)]
-fn first_frame<L: Lanes, S: Spread<L>>(
+pub(crate) fn first_frame<L: Lanes, S: Spread<L>>(
     frame: &mut Frame<L>,
     n: usize,
     k: usize,

@@ -2,6 +2,7 @@
 
 pub mod attractor;
 pub mod distance;
+pub mod frames;
 pub mod lyapunov;
 pub mod watch;
 pub mod zero_one;
