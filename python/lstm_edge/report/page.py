@@ -149,8 +149,9 @@ def _transition_table(transitions: list[Transition]) -> str:
         for t in transitions
     ]
     header = ["direction", "update", "epoch", "bracket", "edge", "width", "in epochs"]
-    header += ["weights walk"]
-    return _table([*header, "kind"], rows)
+    header += ["weights walk", "kind"]
+    known = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    return _table([header[i] for i in known], [[row[i] for i in known] for row in rows])
 
 
 def _claims(sweep: Sweep) -> str:

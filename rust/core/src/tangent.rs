@@ -102,13 +102,7 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
                 self.map.linearise(&[], &x, &mut y, &mut at);
             }
             std::mem::swap(&mut x, &mut y);
-            for (v, w) in frame.panels.iter().zip(&mut next.panels) {
-                by_width!(v.width, W => {
-                    let (v, w) = (v.rows.as_chunks::<W>().0, w.rows.as_chunks_mut::<W>().0);
-                    self.map.push::<L, W>(&at, v, w);
-                });
-            }
-            std::mem::swap(&mut frame, &mut next);
+            push_frame(self.map, &at, &mut frame, &mut next);
             // the transient ends, and the measured steps begin, with a fresh frame
             let (done, whole) = if t < transient {
                 (t + 1, transient)
@@ -133,6 +127,23 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
         }
         Ok(growths)
     }
+}
+
+/// Frame ← DF frame, for the derivative kept in `at`; `next` is scratch.
+#[inline(always)]
+pub(crate) fn push_frame<L: Lanes, M: StateMap<L::Scalar>>(
+    map: &M,
+    at: &[L],
+    frame: &mut Frame<L>,
+    next: &mut Frame<L>,
+) {
+    for (v, w) in frame.panels.iter().zip(&mut next.panels) {
+        by_width!(v.width, W => {
+            let (v, w) = (v.rows.as_chunks::<W>().0, w.rows.as_chunks_mut::<W>().0);
+            map.push::<L, W>(at, v, w);
+        });
+    }
+    std::mem::swap(frame, next);
 }
 
 impl Growth {
@@ -240,14 +251,9 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Push<'_, T, M> {
         let mut y = x.clone();
         let mut at = vec![L::zero(); self.map.linearisation_len()];
         self.map.linearise(&[], &x, &mut y, &mut at);
-        for (v, w) in frame.panels.iter().zip(&mut next.panels) {
-            by_width!(v.width, W => {
-                let (v, w) = (v.rows.as_chunks::<W>().0, w.rows.as_chunks_mut::<W>().0);
-                self.map.push::<L, W>(&at, v, w);
-            });
-        }
+        push_frame(self.map, &at, &mut frame, &mut next);
         let pushed = Array2::from_shape_fn((n, k), |(row, i)| {
-            next.get::<OverTangents>(row, i).as_slice()[0]
+            frame.get::<OverTangents>(row, i).as_slice()[0]
         });
         (y.iter().map(|[y]| y.as_slice()[0]).collect(), pushed)
     }

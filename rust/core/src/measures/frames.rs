@@ -9,12 +9,12 @@ use ndarray::{Array2, Array3, s};
 use crate::drive::{Drive, TileInput};
 use crate::ensemble::Execution;
 use crate::error::Error;
-use crate::frame::{Frame, OverTangents, by_width};
+use crate::frame::{Frame, OverTangents};
 use crate::lanes::{Kernel, Lanes, Real, dispatch};
 use crate::map::StateMap;
 use crate::orbit::Starts;
 use crate::orthonormal::{Reflections, orthonormalise};
-use crate::tangent::first_frame;
+use crate::tangent::{first_frame, push_frame};
 
 /// How to follow them.
 #[derive(Clone, Debug)]
@@ -126,13 +126,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
                 self.map.linearise(&[], &x, &mut y, &mut at);
             }
             std::mem::swap(&mut x, &mut y);
-            for (v, w) in frame.panels.iter().zip(&mut next.panels) {
-                by_width!(v.width, W => {
-                    let (v, w) = (v.rows.as_chunks::<W>().0, w.rows.as_chunks_mut::<W>().0);
-                    self.map.push::<L, W>(&at, v, w);
-                });
-            }
-            std::mem::swap(&mut frame, &mut next);
+            push_frame(self.map, &at, &mut frame, &mut next);
             if t < transient {
                 if (t + 1) % interval == 0 || t + 1 == transient {
                     orthonormalise(&mut frame, &mut reflections);
