@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the sweep reads checkpoints and writes the store
     "store": {"numpy", "safetensors", "errors"},
     "sweep": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
-    | {"metrics", "store", "results"},
+    | {"metrics", "store", "results", "visiting"},
+    "visiting": set(),
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},

@@ -522,7 +522,7 @@ def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
         4,
         text,
         HOLDS if widths[0] > later else FAILS,
-        f"the first edge is {widths[0]} updates wide, the widest of "
-        f"{len(widths) - 1} later {'one' if len(widths) == 2 else 'ones'} {later}",
+        f"the first edge is {widths[0]} updates wide, the widest later "
+        f"one {later} (of {len(widths) - 1})",
         {"widths": widths},
     )

@@ -25,6 +25,7 @@ from lstm_edge.measures.regime import count
 from lstm_edge.metrics import METRICS, read_metrics, read_probe, run_folder
 from lstm_edge.results import Sweep, Where, open_sweep
 from lstm_edge.store import Row, Store, result_key
+from lstm_edge.visiting import coarse_to_fine
 from lstm_edge.weights import Weights
 
 
@@ -57,7 +58,9 @@ def analyze(
 ) -> Sweep:
     """Measure every checkpoint found, and find where training crosses into chaos.
 
-    Results are stored one by one; the same call goes on where a former one ended, and
+    Checkpoints are visited coarse to fine, around changes of phase first, so that
+    `open_sweep` shows the whole picture long before the end. Results are stored one by
+    one; the same call goes on where a former one ended, and
     computes nothing twice. A checkpoint that cannot be used costs its own row, and is
     tried again by the next call. A store keeps the results of all settings it was ever
     asked for; the sweep shows those of the newest call.
@@ -311,9 +314,13 @@ def _fill(
     errors: list[LstmEdgeError] = []
     executor = ThreadPoolExecutor(workers, "lstm-edge-sweep")
     try:
-        outcomes = _in_flight(executor, job, files, 2 * workers)
+        place = {plan.names[file.path]: i for i, file in enumerate(files)}
+        phase: dict[int, str] = {}
+        order = (files[i] for i in coarse_to_fine(len(files), phase))
+        outcomes = _in_flight(executor, job, order, 2 * workers)
         for done, outcome in enumerate(outcomes, 1):
             outcome.write(store, present)
+            phase[place[outcome.name]] = outcome.phase
             if outcome.error is not None:
                 errors.append(outcome.error)
                 if strict:
@@ -334,7 +341,7 @@ def _fill(
 def _in_flight(
     executor: ThreadPoolExecutor,
     job: Callable[[CheckpointFile], _Outcome],
-    files: list[CheckpointFile],
+    files: Iterable[CheckpointFile],
     most: int,
 ) -> Iterator[_Outcome]:
     """Outcomes as they come, with at most `most` checkpoints in memory."""
@@ -359,6 +366,12 @@ class _Outcome:
     copies: list[str] = field(default_factory=list)
     readable: bool = True
     error: LstmEdgeError | None = None
+
+    @property
+    def phase(self) -> str:
+        """What the newest of its rows says; "" where none was computed."""
+        told = [row.scalars["phase"] for row in self.rows if "phase" in row.scalars]
+        return str(told[-1]) if told else ""
 
     def write(self, store: Store, present: dict[str, set[str]]) -> None:
         """Store the rows, and make those that are done known to the jobs to come."""

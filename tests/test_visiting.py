@@ -1,0 +1,46 @@
+"""Coarse to fine: every checkpoint once, and changes of phase soon."""
+
+from __future__ import annotations
+
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstm_edge.visiting import coarse_to_fine
+
+
+@given(st.lists(st.sampled_from(["order", "edge", "chaos", ""]), max_size=200))
+def test_every_checkpoint_is_visited_once_whatever_the_phases(
+    phases: list[str],
+) -> None:
+    known: dict[int, str] = {}
+    seen = []
+    for i in coarse_to_fine(len(phases), known):
+        seen.append(i)
+        known[i] = phases[i]
+    assert sorted(seen) == list(range(len(phases)))
+
+
+def test_without_phases_any_beginning_covers_the_run_evenly() -> None:
+    for visits in (3, 10, 50):
+        seen = sorted(islice(coarse_to_fine(1000, {}), visits))
+        assert max(np.diff(seen)) <= 2 * 1000 / (visits - 1)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_tenth_of_the_visits_brackets_every_change_that_lasts(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    changes = np.sort(random.choice(np.arange(50, 950, 60), 5, replace=False))
+    phases = [
+        ("order", "chaos")[np.searchsorted(changes, i, "right") % 2]
+        for i in range(1000)
+    ]
+    known: dict[int, str] = {}
+    for i in islice(coarse_to_fine(1000, known), 100):
+        known[i] = phases[i]
+    seen = sorted(known)
+    found = [b for a, b in pairwise(seen) if b == a + 1 and phases[a] != phases[b]]
+    assert found == changes.tolist()
