@@ -50,7 +50,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transitions": {"numpy"},
     "claims": {"numpy", "scipy", "transitions"},
     "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
-    | {"bifurcations", "claims", "report"},
+    | {"bifurcations", "claims", "export", "report", "xarray"},
+    "export": {"numpy", "pandas", "xarray", "errors", "results"},
     "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"}
     | {"transitions", "tanh_map"},
     # a map to compare training with
@@ -63,10 +64,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {"numpy", "checkpoints", "metrics", "claims", "results"}
     | {"sweep", "training"},
     "cli": {"click", "rich", "__version__", "bench", "console", "demo", "errors"}
-    | {"report"}
+    | {"export", "report"}
     | {"results", "sweep", "tanh_map", "training"},
 }
-HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn")
+HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")
 
 
 def modules() -> list[str]:

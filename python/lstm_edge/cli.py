@@ -281,6 +281,28 @@ def report(
             click.echo(path)
 
 
+@main.command(
+    epilog=_examples("lstm-edge export runs/digits -o results.parquet"),
+)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What its suffix says: .parquet, .csv or .nc (netCDF).",
+)
+def export(store: Path, out: Path) -> None:
+    """Write the results in STORE for other programs.
+
+    Parquet and CSV hold a row a checkpoint, netCDF also every start and sample.
+    """
+    from lstm_edge.export import write_export
+    from lstm_edge.results import open_sweep
+
+    click.echo(write_export(open_sweep(store), out))
+
+
 @main.command(epilog=_examples("lstm-edge analogy --out analogy.png"))
 @click.option(
     "--from", "first", default=1.0, show_default=True, help="Smallest value of r."

@@ -20,6 +20,7 @@ from lstm_edge.transitions import Advice, Transition, advise, find_transitions
 
 if TYPE_CHECKING:
     import pandas
+    import xarray
 
     from lstm_edge.claims import Claim, Interval
 
@@ -246,6 +247,12 @@ class Sweep:
         import pandas
 
         return pandas.DataFrame(self.table)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return all of it as a labelled dataset; see `lstm_edge.export`."""
+        from lstm_edge.export import make_dataset
+
+        return make_dataset(self)
 
     def report(self, path: Where) -> Path:
         """Write the HTML report; see `lstm_edge.report.write_report`."""
