@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
@@ -344,17 +344,19 @@ def _in_flight(
     files: Iterable[CheckpointFile],
     most: int,
 ) -> Iterator[_Outcome]:
-    """Outcomes as they come, with at most `most` checkpoints in memory."""
+    """Outcomes as they come, with at most `most` checkpoints in memory.
+
+    Those that end together come in the order in which they were begun.
+    """
     rest = iter(files)
-    pending: set[Future[_Outcome]] = {
-        executor.submit(job, file) for file in islice(rest, most)
-    }
+    pending = [executor.submit(job, file) for file in islice(rest, most)]
     while pending:
         # waking up now and then lets Ctrl-C in on every system
-        ended, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-        for future in ended:
+        ended, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+        for future in [future for future in pending if future in ended]:
             yield future.result()
-            pending |= {executor.submit(job, file) for file in islice(rest, 1)}
+            pending.remove(future)
+            pending += [executor.submit(job, file) for file in islice(rest, 1)]
 
 
 @dataclass
