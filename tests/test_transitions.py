@@ -242,6 +242,15 @@ def test_the_advice_is_the_checkpoint_nearest_to_the_crossing() -> None:
     assert "updates 90 to 100" in found.reason
 
 
+def test_times_that_are_not_whole_are_kept_and_written_as_people_do() -> None:
+    time = np.linspace(0.0, 3.5, 141)
+    phase = ["order" if t < 1.02 else "chaos" for t in time]
+    exponent = [-0.3 if p == "order" else 0.1 for p in phase]
+    found = advise(time, phase, find_transitions(time, phase, exponent))
+    assert found.update == pytest.approx(1.025)
+    assert "at update 1.019, whose edge spans updates 1 to 1.025" in found.reason
+
+
 def test_the_regret_is_against_the_best_of_all_evaluations() -> None:
     found = advice(
         "o" * 10 + "C" * 10,

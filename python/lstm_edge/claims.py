@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_edge.transitions import Transition, first_transition, why_no_transition
+from lstm_edge.transitions import (
+    Transition,
+    first_transition,
+    in_words,
+    span_in_words,
+    why_no_transition,
+)
 
 Floats = NDArray[np.float64]
 
@@ -357,7 +363,7 @@ def _several_descents(updates: Floats, loss: Floats) -> Claim:
         return Claim(1, text, UNKNOWN, "no test losses are known")
     falls = find_descents(loss).falls
     listed = ", ".join(
-        f"update {updates[peak]:.0f} ({loss[peak]:.3g} to {loss[valley]:.3g})"
+        f"update {in_words(updates[peak])} ({loss[peak]:.3g} to {loss[valley]:.3g})"
         for peak, valley in falls[:8]
     )
     return Claim(
@@ -404,9 +410,9 @@ def _optima_at_transitions(
         2,
         text,
         HOLDS if p < SIGNIFICANCE else FAILS,
-        f"{len(valleys)} local optima lie {distance:.0f} updates from the nearest of "
-        f"{len(crossings)} crossings between order and chaos on average, {effect:.2f} "
-        f"times the distance by chance (p = {p:.3g})",
+        f"{len(valleys)} local optima lie {in_words(distance)} updates from the "
+        f"nearest of {len(crossings)} crossings between order and chaos on average, "
+        f"{effect:.2f} times the distance by chance (p = {p:.3g})",
         {"distance": distance, "effect": effect, "p_value": p},
     )
 
@@ -463,16 +469,16 @@ def _best_at_the_first(
     regret = float(loss[there] - loss[best])
     # at the transition: within its edge, or as far beyond it as half the edge is wide
     low, high = first.edge[0], first.edge[1] + first.width / 2
-    length = max(float(np.ptp(updates)), 1.0)
+    length = float(np.ptp(updates)) or 1.0
     begin, end = first.bracket
     if end - begin > CLOSE * length:
         return Claim(
             3,
             text,
             UNKNOWN,
-            f"there are too few checkpoints around the first transition, which lies "
-            f"between updates {begin} and {end}, {(end - begin) / length:.0%} of the "
-            "run",
+            "there are too few checkpoints around the first transition, which lies in "
+            f"updates {span_in_words(first.bracket)}, {(end - begin) / length:.0%} of "
+            "the run",
             {"best_update": float(updates[best]), "regret": regret},
         )
     if (high - low) / length > WIDEST:
@@ -480,17 +486,18 @@ def _best_at_the_first(
             3,
             text,
             UNKNOWN,
-            f"the first edge, updates {first.edge[0]} to {first.edge[1]}, takes so "
-            "much of the run that any optimum might lie in it",
+            f"the first edge, updates {span_in_words(first.edge)}, takes so much of "
+            "the run that any optimum might lie in it",
             {"best_update": float(updates[best]), "regret": regret},
         )
     return Claim(
         3,
         text,
         HOLDS if low <= updates[best] <= high else FAILS,
-        f"the best test loss {loss[best]:.4g} is at update {updates[best]:.0f}, the "
-        f"first transition at {first.update:.0f} (edge {first.edge[0]} to "
-        f"{first.edge[1]}), where it is {loss[there]:.4g}: regret {regret:.3g}",
+        f"the best test loss {loss[best]:.4g} is at update {in_words(updates[best])}, "
+        f"the first transition at {in_words(first.update)} (edge "
+        f"{span_in_words(first.edge)}), where it is {loss[there]:.4g}: regret "
+        f"{regret:.3g}",
         {"best_update": float(updates[best]), "regret": regret},
     )
 
@@ -514,15 +521,16 @@ def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
             4,
             text,
             UNKNOWN,
-            f"the first edge is {widths[0]} updates wide, the widest later one "
-            f"{later}: checkpoints {apart} updates apart are too few to compare them",
+            f"the first edge is {in_words(widths[0])} updates wide, the widest later "
+            f"one {in_words(later)}: the checkpoints around them, {in_words(apart)} "
+            "updates apart, are too few to compare them",
             {"widths": widths},
         )
     return Claim(
         4,
         text,
         HOLDS if widths[0] > later else FAILS,
-        f"the first edge is {widths[0]} updates wide, the widest later "
-        f"one {later} (of {len(widths) - 1})",
+        f"the first edge is {in_words(widths[0])} updates wide, the widest later "
+        f"one {in_words(later)} (of {len(widths) - 1})",
         {"widths": widths},
     )

@@ -350,11 +350,21 @@ def advise(
     )
 
 
+def in_words(time: float) -> str:
+    """Write a time in prose: whole from a thousand on, else with four digits."""
+    return f"{time:.0f}" if abs(time) >= 1000 else f"{time:.4g}"
+
+
+def span_in_words(span: tuple[float, float]) -> str:
+    """Write an interval of time in prose."""
+    return f"{in_words(span[0])} to {in_words(span[1])}"
+
+
 def _why(first: Transition, phase: Sequence[str]) -> str:
     reason = (
         "of the checkpoints analysed it is the nearest to the first sustained "
-        f"transition from order to chaos, at update {first.update:.0f}, whose edge "
-        f"spans updates {first.edge[0]} to {first.edge[1]}"
+        f"transition from order to chaos, at update {in_words(first.update)}, whose "
+        f"edge spans updates {span_in_words(first.edge)}"
     )
     begin = next((p for p in phase if p in (*SIGNED, "edge")), "order")
     if begin == "chaos":
