@@ -23,9 +23,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "display": {"numpy"},
     # checkpoint files
     "weights": {"numpy", "errors"},
-    "formats": {"numpy", "safetensors", "torch", "errors"},
-    "checkpoints": {"formats", "weights", "errors"},
-    "metrics": {"numpy", "checkpoints", "formats", "errors"},
+    "places": {"upath", "errors"},
+    "formats": {"numpy", "safetensors", "torch", "places", "errors"},
+    "checkpoints": {"formats", "weights", "places", "errors"},
+    "metrics": {"numpy", "checkpoints", "formats", "places", "errors"},
     # training writes them
     "tasks": {"numpy", "torch", "sklearn", "errors"},
     "runs": {"numpy", "torch", "checkpoints", "errors", "metrics"},
@@ -42,8 +43,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # the sweep reads checkpoints and writes the store
     "store": {"numpy", "safetensors", "errors"},
-    "sweep": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
-    | {"metrics", "store", "results", "visiting"},
+    "plan": {"numpy", "measures", "metrics", "errors"},
+    "evaluation": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
+    | {"plan", "store"},
+    "sweep": {"numpy", "_core", "checkpoints", "measures", "metrics", "errors"}
+    | {"places", "plan", "evaluation", "store", "results", "visiting"},
     "visiting": set(),
     # everything after the store only reads rows
     "bifurcations": {"numpy"},

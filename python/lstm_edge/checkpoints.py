@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from lstm_edge.formats import (
     suffixes,
     write_checkpoint,
 )
+from lstm_edge.places import as_place, identity, list_folder, matching
 from lstm_edge.weights import Layer, Weights, assemble
 
 __all__ = [
@@ -32,6 +34,9 @@ __all__ = [
     "replace_file",
     "write_checkpoint",
 ]
+
+_READERS = 16
+"""Headers read at a time."""
 
 _MOST = 2**63  # what a store can hold; a longer number is no update
 
@@ -79,7 +84,8 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
     Parameters
     ----------
     path : path
-        The file. ``.pt`` and ``.pth`` must hold tensors only, as a state_dict does.
+        The file, or its URL. ``.pt`` and ``.pth`` must hold tensors only, as a
+        state_dict does.
     module : str, optional
         Prefix of the recurrent module to take, where there are several.
 
@@ -93,20 +99,30 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
     CheckpointError
         If the file is missing, damaged, unsafe or holds no usable LSTM.
     """
-    tensors, metadata = read_tensors(Path(path))
+    tensors, metadata = read_tensors(as_place(path))
     return assemble(tensors, metadata, str(path), module)
 
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A checkpoint on disk and the optimiser update it was written at."""
+    """A checkpoint and the optimiser update it was written at.
+
+    Attributes
+    ----------
+    path : Path
+        A UPath where it lies elsewhere.
+    update : int
+    metadata : dict of str to str
+        What its header says, where it has one that can be read alone.
+    """
 
     path: Path
     update: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
-    """List the checkpoints in run folders, folders, files and globs.
+    """List the checkpoints in run folders, folders, files and globs, here or elsewhere.
 
     The update comes from the file's metadata (only the header is read), else it is
     the last whole number in the file's name, else its position in natural order.
@@ -122,10 +138,14 @@ def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
     CheckpointError
         If one of `where` leads to no checkpoint.
     """
-    paths = {path.resolve(): path for item in where for path in _expand(Path(item))}
+    places = [path for item in where for path in _expand(as_place(item))]
+    paths = sorted({identity(p): p for p in places}.values(), key=_natural)
+    with ThreadPoolExecutor(_READERS) as readers:  # far places answer slowly
+        saying = [readers.submit(_said_by, path) for path in paths]
+        said = [future.result() for future in saying]
     found = [
-        CheckpointFile(path, _update(path, position))
-        for position, path in enumerate(sorted(paths.values(), key=_natural))
+        CheckpointFile(path, _update(path, about, position), about)
+        for position, (path, about) in enumerate(zip(paths, said, strict=True))
     ]
     return sorted(found, key=lambda checkpoint: checkpoint.update)
 
@@ -136,10 +156,11 @@ def _expand(path: Path) -> list[Path]:
     if (path / "checkpoints").is_dir():
         path = path / "checkpoints"
     if path.is_dir():
-        candidates = list(path.iterdir())
+        candidates = list_folder(path)
     else:
-        candidates = [Path(n) for n in glob.glob(str(path), recursive=True)]  # noqa: PTH207
-        if not candidates:
+        candidates = [found for found in matching(path) if not found.is_dir()]
+        # a link that leads nowhere is a checkpoint that cannot be read
+        if not candidates and not path.is_symlink():
             raise CheckpointError(f"{path}: no such file or folder")
     files = [file for file in candidates if _is_checkpoint(file)]
     if not files:
@@ -152,8 +173,17 @@ def _is_checkpoint(path: Path) -> bool:
         path.suffix.lower() in FORMATS
         and not path.name.startswith(".")
         and path.name != "probe.safetensors"
-        and path.is_file()
     )
+
+
+def _said_by(path: Path) -> dict[str, str]:
+    """Read what a file's header says of it; {} where it cannot be, or has none."""
+    if path.suffix.lower() != ".safetensors":
+        return {}
+    try:
+        return read_metadata(path)
+    except CheckpointError:
+        return {}  # a damaged file is reported when it is read
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
@@ -162,14 +192,11 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
     return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
 
-def _update(path: Path, position: int) -> int:
-    if path.suffix.lower() == ".safetensors":
-        try:
-            update = int(read_metadata(path)["update"])
-            if abs(update) < _MOST:
-                return update
-        except (CheckpointError, OSError, KeyError, ValueError):
-            pass  # then the name decides; a damaged file is reported when it is read
+def _update(path: Path, said: Mapping[str, str], position: int) -> int:
+    with suppress(KeyError, ValueError):  # else the name decides
+        update = int(said["update"])
+        if abs(update) < _MOST:
+            return update
     # whole numbers only: the 0.25 of "epoch3-loss0.25" is no update
     numbers = map(int, re.findall(r"(?<![\d.])\d+(?!\d|\.\d)", path.stem))
     return [position, *(number for number in numbers if number < _MOST)][-1]

@@ -7,6 +7,7 @@ to read ``.pt`` and ``.pth``.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import pickle
@@ -14,7 +15,7 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from lstm_edge.errors import CheckpointError
+from lstm_edge.places import read_all, read_start
 
 Tensors = dict[str, Any]
 """Tensor name to numpy array or torch tensor."""
@@ -31,9 +33,16 @@ Tensors = dict[str, Any]
 _FREE_BYTES = 2**28
 _MAX_EXPANSION = 16
 
+HEADER_GUESS = 2**14
+"""Bytes in which the header of a file of one small net lies, in one read."""
+
+_MAX_HEADER = 100_000_000  # what safetensors accepts
+
 
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     """Read all tensors of a checkpoint file, and what it says about itself.
+
+    The file is read once, into memory; it may be written anew at the same time.
 
     Parameters
     ----------
@@ -53,26 +62,35 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     """
     if path.is_dir():
         raise CheckpointError(f"{path}: expected a checkpoint file, found a folder")
-    reader = FORMATS.get(path.suffix.lower())
-    if reader is None:
+    if path.suffix.lower() not in FORMATS:
         raise CheckpointError(
             f"{path}: unknown suffix '{path.suffix}'; expected one of {suffixes()}"
         )
+    data = read_all(path)
+    if not data:
+        raise CheckpointError(f"{path}: the file is empty; write it again")
+    return decode(data, str(path))
+
+
+def decode(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    """Decode the content of a checkpoint file, as `read_tensors` does.
+
+    Parameters
+    ----------
+    data : bytes
+    source : str
+        The file's name: its suffix picks the reader, messages name it.
+    """
+    suffix = PurePath(source).suffix.lower()
     try:
-        if path.stat().st_size == 0:
-            raise CheckpointError(f"{path}: the file is empty; write it again")
-        return reader(path)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file") from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        return FORMATS[suffix](data, source)
     except CheckpointError:
         raise
     except Exception as error:  # damaged and hostile files fail in any way
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(
-            f"{path}: not a sound {path.suffix} file ({reason}); write it again, or "
-            "rename it if it has another format"
+            f"{source}: not a sound {suffix} file ({reason}); it may be damaged, still "
+            "being written, or of another format than its name says"
         ) from error
 
 
@@ -110,11 +128,23 @@ def replace_file(path: str | PathLike[str], data: bytes) -> None:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file; only its header is read."""
+    start = read_start(path, HEADER_GUESS)
+    end = 8 + int.from_bytes(start[:8], "little")
+    if HEADER_GUESS < end <= 8 + _MAX_HEADER:
+        start = read_start(path, end)
+    return _metadata(start, str(path))
+
+
+def _metadata(data: bytes, source: str) -> dict[str, str]:
+    """Decode what the header at the beginning of a safetensors file says of it."""
+    end = 8 + int.from_bytes(data[:8], "little")
     try:
-        with safetensors.safe_open(path, framework="np") as file:
-            return dict(file.metadata() or {})
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path}: damaged header ({error})") from error
+        if not 8 < end <= len(data):
+            raise ValueError(f"{end - 8} bytes of it declared, {len(data)} found")
+        said = json.loads(data[8:end]).get("__metadata__") or {}
+        return {str(name): str(text) for name, text in said.items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{source}: damaged header ({error})") from error
 
 
 def suffixes() -> str:
@@ -139,11 +169,11 @@ def flatten(nested: Mapping[Any, Any]) -> Tensors:
     return tensors
 
 
-def _read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
-    metadata = read_metadata(path)  # checks the header against the file first
-    views = safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+def _read_safetensors(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    views = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     decoded = {name: _decode(view) for name, view in views}
-    return {k: v for k, v in decoded.items() if v is not None}, metadata
+    found = {k: v for k, v in decoded.items() if v is not None}
+    return found, _metadata(data, source)
 
 
 def _decode(view: Mapping[str, Any]) -> NDArray[Any] | None:
@@ -158,15 +188,15 @@ def _decode(view: Mapping[str, Any]) -> NDArray[Any] | None:
     return np.frombuffer(data, numpy_dtype).reshape(view["shape"])
 
 
-def _read_npz(path: Path) -> tuple[Tensors, dict[str, str]]:
-    with zipfile.ZipFile(path) as archive:
+def _read_npz(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
-        _check_expansion(path, sum(member.file_size for member in members))
-        return {m.filename[:-4]: _read_npy(path, archive, m) for m in members}, {}
+        _check_expansion(source, data, sum(member.file_size for member in members))
+        return {m.filename[:-4]: _read_npy(source, archive, m) for m in members}, {}
 
 
 def _read_npy(
-    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo
+    source: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo
 ) -> NDArray[Any]:
     with archive.open(member) as file:
         if np.lib.format.read_magic(file) == (1, 0):
@@ -176,77 +206,77 @@ def _read_npy(
         held = member.file_size - file.tell()
     if dtype.hasobject:
         raise CheckpointError(
-            f"{path}: array '{member.filename[:-4]}' holds pickled Python objects, "
+            f"{source}: array '{member.filename[:-4]}' holds pickled Python objects, "
             "which are never opened; save plain float arrays"
         )
     if math.prod(shape) * dtype.itemsize != held:
         raise CheckpointError(
-            f"{path}: array '{member.filename[:-4]}' declares shape {shape} of "
+            f"{source}: array '{member.filename[:-4]}' declares shape {shape} of "
             f"{dtype}, but {held} bytes follow; the file is damaged, write it again"
         )
     with archive.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _read_torch(path: Path) -> tuple[Tensors, dict[str, str]]:
+def _read_torch(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     import torch
 
-    with path.open("rb") as file:
-        magic = file.read(2)
-    if magic not in (b"PK", b"\x80\x02"):
+    if data[:2] not in (b"PK", b"\x80\x02"):
         raise CheckpointError(
-            f"{path}: expected a file written by torch.save, found other content; "
+            f"{source}: expected a file written by torch.save, found other content; "
             "save a state_dict, or rename the file if it has another format"
         )
-    if magic == b"PK":
-        with zipfile.ZipFile(path) as archive:
-            _check_expansion(path, sum(m.file_size for m in archive.infolist()))
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            sizes = [member.file_size for member in archive.infolist()]
+            _check_expansion(source, data, sum(sizes))
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _refused(path, str(error)) from error
+        raise _refused(source, str(error)) from error
     if not isinstance(loaded, dict):
         raise CheckpointError(
-            f"{path}: expected a state_dict, found {type(loaded).__name__}; "
+            f"{source}: expected a state_dict, found {type(loaded).__name__}; "
             "save module.state_dict()"
         )
     tensors = flatten(loaded)
-    sizes = (math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
-    _check_expansion(path, sum(sizes))
+    sizes = [math.prod(t.shape) * t.dtype.itemsize for t in tensors.values()]
+    _check_expansion(source, data, sum(sizes))
     plain = {k: str(v) for k, v in loaded.items() if isinstance(v, int | float | str)}
     return tensors, plain
 
 
-def _refused(path: Path, reason: str) -> CheckpointError:
+def _refused(source: str, reason: str) -> CheckpointError:
     """Say why a pickle is not opened, and how to save its weights alone."""
     found = re.search(r"GLOBAL (\S+)", reason)
     if found is None:
         return CheckpointError(
-            f"{path}: damaged, or not written by torch.save; save it again"
+            f"{source}: damaged, or not written by torch.save; save it again"
         )
+    beside = f"{PurePath(source).stem}-weights.pt"
     return CheckpointError(
-        f"{path}: expected tensors only, found the pickled Python object "
+        f"{source}: expected tensors only, found the pickled Python object "
         f"{found.group(1)}; unpickling can run any code, so the file is not opened. "
         f"If you trust it, save its weights alone: "
-        f"module = torch.load({str(path)!r}, weights_only=False); "
-        f"torch.save(module.state_dict(), {path.stem + '-weights.pt'!r})"
+        f"module = torch.load({source!r}, weights_only=False); "
+        f"torch.save(module.state_dict(), {beside!r})"
     )
 
 
-def _check_expansion(path: Path, declared: int) -> None:
+def _check_expansion(source: str, data: bytes, declared: int) -> None:
     """Refuse a file that would take far more memory than its own size."""
-    size = path.stat().st_size
-    if declared > max(_FREE_BYTES, _MAX_EXPANSION * size):
+    if declared > max(_FREE_BYTES, _MAX_EXPANSION * len(data)):
         raise CheckpointError(
-            f"{path}: declares {declared} bytes of tensors in a file of {size} bytes; "
-            "refused as hostile. If it is sound, save it uncompressed as .safetensors"
+            f"{source}: declares {declared} bytes of tensors in a file of {len(data)} "
+            "bytes; refused as hostile. If it is sound, save it uncompressed as "
+            ".safetensors"
         )
 
 
-FORMATS: dict[str, Callable[[Path], tuple[Tensors, dict[str, str]]]] = {
+FORMATS: dict[str, Callable[[bytes, str], tuple[Tensors, dict[str, str]]]] = {
     ".safetensors": _read_safetensors,
     ".npz": _read_npz,
     ".pt": _read_torch,
     ".pth": _read_torch,
 }
-"""Suffix of a checkpoint file to its reader."""
+"""Suffix of a checkpoint file to its reader, of the content and the file's name."""

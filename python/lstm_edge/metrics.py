@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from lstm_edge.checkpoints import CheckpointFile
 from lstm_edge.errors import CheckpointError, UsageError
-from lstm_edge.formats import read_metadata, read_tensors
+from lstm_edge.formats import read_tensors
+from lstm_edge.places import read_all
 
 METRICS = (
     "epoch",
@@ -81,32 +83,30 @@ def read_metrics(
     if path is None:
         return {file.update: _said_by(file) for file in files}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if "update" not in (reader.fieldnames or ()):
-                raise UsageError(
-                    f"{path}: expected a column 'update', found {reader.fieldnames}"
-                )
-            return {
-                int(float(row["update"])): _numbers(row)
-                for row in reader
-                if row["update"]
-            }
-    except (OSError, ValueError, TypeError, OverflowError, csv.Error) as error:
+        text = read_all(path).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        if "update" not in (reader.fieldnames or ()):
+            raise UsageError(
+                f"{path}: expected a column 'update', found {reader.fieldnames}"
+            )
+        return {
+            int(float(row["update"])): _numbers(row) for row in reader if row["update"]
+        }
+    except CheckpointError as error:
+        raise UsageError(str(error)) from error
+    except (ValueError, TypeError, OverflowError, csv.Error) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{path}: cannot be read as a table ({error})") from error
 
 
 def _said_by(file: CheckpointFile) -> dict[str, float]:
-    if file.path.suffix.lower() != ".safetensors":
-        return {}
     try:
-        return _numbers(read_metadata(file.path))
-    except (CheckpointError, OSError, ValueError):
-        return {}  # reported when its weights are read
+        return _numbers(file.metadata)
+    except ValueError:
+        return {}  # not what lstm-edge writes
 
 
-def _numbers(row: dict[str, Any]) -> dict[str, float]:
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     found = {key: float(row[key]) for key in METRICS if row.get(key) not in (None, "")}
     return {key: value for key, value in found.items() if not math.isnan(value)}

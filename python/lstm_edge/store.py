@@ -296,6 +296,14 @@ class Store:
                 (name, key),
             )
 
+    def scalars(self, name: str, key: str) -> dict[str, Any]:
+        """Numbers of one result; {} where it is not there."""
+        with self._explained():
+            found = self._connection.execute(
+                "SELECT scalars FROM results WHERE name = ? AND key = ?", (name, key)
+            ).fetchone()
+            return dict(json.loads(found[0])) if found else {}
+
     def forget_failure(self, name: str) -> None:
         """Drop the row that says that a file could not be read: it can now."""
         with self._explained():

@@ -1,0 +1,293 @@
+"""Evaluation: from a checkpoint file to its rows, here or on another machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lstm_edge import _core
+from lstm_edge.checkpoints import CheckpointFile, read_checkpoint
+from lstm_edge.errors import LstmEdgeError
+from lstm_edge.measures import MEASURES
+from lstm_edge.plan import Plan
+from lstm_edge.store import Row, Store, result_key
+from lstm_edge.weights import Weights
+
+GLANCE = 0.2
+"""Seconds after which a wait looks for Ctrl-C, and for new checkpoints."""
+
+_END: Any = object()
+
+
+@dataclass
+class Outcome:
+    """What became of one checkpoint.
+
+    Attributes
+    ----------
+    name : str
+    rows : list of Row
+        What was computed, or what failed.
+    there : dict of str to str
+        Measure to the key of a result that the store has for weights like these.
+    readable : bool
+    error : LstmEdgeError or None
+        The first.
+    scalars : dict of str to dict
+        Numbers by measure, computed or there before; known once it is written.
+    """
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+    there: dict[str, str] = field(default_factory=dict)
+    readable: bool = True
+    error: LstmEdgeError | None = None
+    scalars: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def phase(self) -> str:
+        """What the last of its measures says; "" where none does."""
+        told = [numbers.get("phase", "") for numbers in self.scalars.values()]
+        return str(next(filter(None, reversed(told)), ""))
+
+    def write(self, store: Store, present: dict[str, set[str]]) -> None:
+        """Store the rows, and make those that are done known to the jobs to come."""
+        if self.readable:
+            store.forget_failure(self.name)
+        for row in self.rows:
+            store.put(row, _core.__version__)
+            if row.status == "done":
+                present.setdefault(row.key, set()).add(self.name)
+                self.scalars[row.measure] = row.scalars
+        for measure, key in self.there.items():
+            if self.name not in present[key]:
+                store.copy(key, self.name)
+            self.scalars[measure] = store.scalars(self.name, key)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A measure that is to be taken, and the row that it gives."""
+
+    row: Row
+    settings: Mapping[str, Any]
+
+
+def evaluate(
+    weights: Weights,
+    inputs: NDArray[Any] | None,
+    tasks: Iterable[Task],
+    threads: int | None = None,
+    cancel: _core.Cancel | None = None,
+) -> tuple[list[Row], LstmEdgeError | None]:
+    """Take some measures of a net; an executor may do so on any machine.
+
+    Parameters
+    ----------
+    weights : Weights
+    inputs : ndarray or None
+        As in `lyapunov`.
+    tasks : iterable of Task
+    threads : int, optional
+    cancel : Cancel, optional
+        Ends the computation from another thread.
+
+    Returns
+    -------
+    rows : list of Row
+        One for each task.
+    error : LstmEdgeError or None
+        The first.
+    """
+    rows: list[Row] = []
+    first: LstmEdgeError | None = None
+    for task in tasks:
+        begin = time.perf_counter()
+        try:
+            scalars, arrays = MEASURES[task.row.measure].compute(
+                weights, inputs, task.settings, cancel=cancel, threads=threads
+            )
+        except LstmEdgeError as error:
+            first = first or error
+            rows.append(replace(task.row, status="failed", message=str(error)))
+            continue
+        seconds = time.perf_counter() - begin
+        rows.append(replace(task.row, scalars=scalars, arrays=arrays, seconds=seconds))
+    return rows, first
+
+
+@dataclass(frozen=True)
+class Job:
+    """Reads a checkpoint and takes the measures that the store lacks.
+
+    Attributes
+    ----------
+    plan : Plan
+    names : mapping of Path to str
+        Names of the checkpoints in the store.
+    done : mapping of str to set of str
+        As `Store.done` gives it.
+    threads : int or None
+        Cores for each checkpoint.
+    executor : Executor or None
+        Where to take the measures; None is here.
+    """
+
+    plan: Plan
+    names: Mapping[Path, str]
+    done: Mapping[str, set[str]]
+    threads: int | None = None
+    executor: Executor | None = None
+    _cancel: _core.Cancel = field(default_factory=_core.Cancel)
+    _cancelled: threading.Event = field(default_factory=threading.Event)
+    _answered: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """End all calls of this job, from any thread, with KeyboardInterrupt."""
+        self._cancelled.set()
+        self._cancel.cancel()
+
+    def __call__(self, file: CheckpointFile) -> Outcome:
+        """Give what becomes of a checkpoint."""
+        outcome = Outcome(self.names[file.path])
+        try:
+            weights = read_checkpoint(file.path, module=self.plan.module)
+        except LstmEdgeError as error:
+            return _unreadable(outcome.name, error)
+        tasks = self._tasks(weights, outcome)
+        if self.executor is None or not tasks:
+            outcome.rows, outcome.error = evaluate(
+                weights, self.plan.inputs, tasks, self.threads, self._cancel
+            )
+            return outcome
+        return self._elsewhere(self.executor, outcome, weights, tasks)
+
+    def _tasks(self, weights: Weights, outcome: Outcome) -> list[Task]:
+        """Tell what is to be computed, and what is there."""
+        tasks = []
+        for measure, about in self.plan.measures.items():
+            key = result_key(weights.digest, measure, *about, self.plan.inputs_digest)
+            if key in self.done:
+                outcome.there[measure] = key
+            else:
+                row = Row(outcome.name, measure, key, *about)
+                tasks.append(Task(row, self.plan.settings[measure]))
+        return tasks
+
+    def _elsewhere(
+        self, executor: Executor, outcome: Outcome, weights: Weights, tasks: list[Task]
+    ) -> Outcome:
+        """Have the executor take the measures.
+
+        One that has answered before is sound: what it fails at is this checkpoint's
+        fault. One that never did, or says that it is broken, ends the sweep.
+        """
+        try:
+            future = executor.submit(
+                evaluate, weights, self.plan.inputs, tasks, self.threads
+            )
+            while not future.done():
+                wait([future], GLANCE)
+                if self._cancelled.is_set():
+                    future.cancel()
+                    raise KeyboardInterrupt
+            outcome.rows, outcome.error = future.result()
+            self._answered.set()
+        except Exception as failure:
+            error = LstmEdgeError(
+                f"{outcome.name}: the executor failed ({type(failure).__name__}: "
+                f"{failure}); expected workers that live and have lstm-edge "
+                f"{_core.__version__} installed"
+            )
+            if isinstance(failure, BrokenExecutor) or not self._answered.is_set():
+                raise error from failure
+            return _unreadable(outcome.name, error)
+        return outcome
+
+
+def _unreadable(name: str, error: LstmEdgeError) -> Outcome:
+    row = Row(name, "checkpoint", "", status="failed", message=str(error))
+    return Outcome(name, [row], readable=False, error=error)
+
+
+def fill(
+    store: Store,
+    job: Job,
+    present: dict[str, set[str]],
+    files: Iterable[CheckpointFile | None],
+    workers: int,
+    ahead: int,
+) -> Generator[Outcome]:
+    """Evaluate checkpoints, a few at a time, and write what becomes of each.
+
+    Parameters
+    ----------
+    store : Store
+        Open for writing.
+    job : Job
+    present : dict
+        What `job` knows to be done; it grows.
+    files : iterable of CheckpointFile or None
+        None is: nothing at present, ask again later.
+    workers : int
+        How many at a time.
+    ahead : int
+        How many more wait for a worker.
+
+    Yields
+    ------
+    Outcome
+        Written. Those that end together come in the order in which they were begun.
+    """
+    pool = ThreadPoolExecutor(workers, "lstm-edge-sweep")
+    try:
+        for outcome in _in_flight(pool, job, iter(files), workers + ahead):
+            outcome.write(store, present)
+            yield outcome
+    except BaseException:
+        job.cancel()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_flight(
+    pool: ThreadPoolExecutor,
+    job: Callable[[CheckpointFile], Outcome],
+    files: Iterator[CheckpointFile | None],
+    most: int,
+) -> Iterator[Outcome]:
+    """Outcomes as they come, with at most `most` checkpoints in memory."""
+    pending: list[Future[Outcome]] = []
+    more = True
+    while more or pending:
+        while more and len(pending) < most:
+            file = next(files, _END)
+            if file is None:
+                break
+            if file is _END:
+                more = False
+            else:
+                pending.append(pool.submit(job, file))
+        if not pending:
+            time.sleep(GLANCE if more else 0)
+            continue
+        # waking up now and then lets Ctrl-C in on every system
+        ended, _ = wait(pending, timeout=GLANCE, return_when=FIRST_COMPLETED)
+        for future in [future for future in pending if future in ended]:
+            pending.remove(future)
+            yield future.result()

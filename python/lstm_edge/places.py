@@ -1,0 +1,156 @@
+"""Places: paths on this machine and URLs of other stores, behind one interface.
+
+A URL is whatever fsspec reaches (``s3://``, ``gs://``, ``hf://``, ``memory://``, ...);
+a UPath gives it the methods of pathlib, so that nothing else tells the two apart.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+from lstm_edge.errors import CheckpointError, UsageError
+
+
+def as_place(where: str | PathLike[str]) -> Path:
+    """Give a path, or a UPath for a URL.
+
+    Parameters
+    ----------
+    where : str or path
+        A UPath is taken as it is, with its storage options.
+
+    Raises
+    ------
+    UsageError
+        A URL of an unknown kind, or one whose library is not installed.
+    """
+    if not isinstance(where, str):
+        return Path(where) if isinstance(where, PathLike) else where
+    if "://" not in where:
+        return Path(where)
+    try:
+        from upath import UPath
+
+        found: Any = UPath(where)
+        if isinstance(found, PathLike):  # file:// and local://
+            return Path(found)
+        found.fs  # noqa: B018, looks for the library of this kind of URL
+    except ImportError as error:
+        raise UsageError(
+            f"{where}: {error}; expected the library for this kind of URL: "
+            "pip install 'lstm-edge[remote]', and what the message names"
+        ) from None
+    except ValueError as error:
+        raise UsageError(
+            f"{where}: {error}; expected a path or a URL that fsspec knows"
+        ) from None
+    return cast(Path, found)
+
+
+def is_remote(path: Path) -> bool:
+    """Whether it is reached through fsspec rather than the file system."""
+    return not isinstance(path, PathLike)
+
+
+def absolute(path: Path) -> Path:
+    """Give the path from the root; a URL has one already."""
+    return path if is_remote(path) else path.absolute()
+
+
+def identity(path: Path) -> str:
+    """Give a text that is the same for two paths to one file."""
+    return str(path) if is_remote(path) else os.path.realpath(path)
+
+
+def read_all(path: Path) -> bytes:
+    """Read a file once, whole.
+
+    Raises
+    ------
+    CheckpointError
+        Saying what is there instead of a file that can be read.
+    """
+    with _explained(path):
+        if is_remote(path):
+            return cast(bytes, _fs(path).cat_file(_name(path)))
+        # opened without waiting: a pipe has no end, and may never begin
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+        with os.fdopen(file, "rb") as opened:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise CheckpointError(f"{path}: expected a file, found something else")
+            return opened.read()
+
+
+def read_start(path: Path, count: int) -> bytes:
+    """Read the first `count` bytes of a regular file, or all if it has fewer."""
+    with _explained(path):
+        if is_remote(path):
+            return cast(bytes, _fs(path).cat_file(_name(path), start=0, end=count))
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file")
+        with path.open("rb") as file:
+            return file.read(count)
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """List what lies in a folder and is no folder, as it is now."""
+    with _explained(folder):
+        if not is_remote(folder):
+            return [path for path in folder.iterdir() if not path.is_dir()]
+        fs = _fs(folder)
+        fs.invalidate_cache()
+        return [folder / Path(name).name for name in fs.find(_name(folder), maxdepth=1)]
+
+
+def matching(pattern: Path) -> list[Path]:
+    """List what a glob finds."""
+    if not is_remote(pattern):
+        return [Path(name) for name in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207
+    with _explained(pattern):
+        base, *below = [*reversed(pattern.parents), pattern]
+        while below and not re.search(r"[*?\[]", below[0].name):
+            base = below.pop(0)
+        if not below:
+            return []
+        _fs(base).invalidate_cache()
+        return [*base.glob("/".join(part.name for part in below))]
+
+
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+def _fs(path: Any) -> Any:
+    return path.fs
+
+
+def _name(path: Any) -> str:
+    """Give the path as its file system knows it."""
+    return str(path.path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn whatever keeps a place from being read into one line for people."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file or folder") from None
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read: {error.strerror or error}"
+        ) from error
+    except Exception as error:  # a store's client fails in ways of its own
+        if not is_remote(path):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be reached: {reason}") from error

@@ -1,0 +1,149 @@
+"""The plan of a sweep: what is measured, on all checkpoints alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_edge.errors import UsageError
+from lstm_edge.measures import MEASURES
+from lstm_edge.metrics import read_probe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, on all checkpoints alike.
+
+    Attributes
+    ----------
+    inputs : ndarray or None
+        What drives the net, as in `lyapunov`.
+    settings : dict of str to dict
+        Of each measure.
+    module : str or None
+        Which recurrent module, where a file holds several.
+    """
+
+    inputs: NDArray[Any] | None
+    settings: Mapping[str, Mapping[str, Any]]
+    module: str | None = None
+
+    @property
+    def regime(self) -> str:
+        """The input regime in words."""
+        if self.inputs is None:
+            return "zero"
+        if self.inputs.dtype.kind in "iu":
+            return f"integers {self.inputs.shape}, tokens where there is an embedding"
+        if self.inputs.ndim == 1:
+            return f"constant {self.inputs.shape}"
+        kind = "one sequence" if self.inputs.ndim == 2 else "batch of sequences"
+        return f"{kind} {self.inputs.shape}, then zero"
+
+    def check_that_inputs_end(self) -> None:
+        """Refuse inputs that last beyond the transient, or beyond the T of D~.
+
+        The columns of a sweep are those of the autonomous map.
+        """
+        if self.inputs is None or self.inputs.ndim == 1:
+            return
+        tokens = self.inputs.dtype.kind in "iu"
+        length = self.inputs.shape[-1 if tokens else -2]
+        for measure, name in (
+            ("lyapunov", "transient"),
+            ("attractors", "transient"),
+            ("distance", "steps"),
+        ):
+            most = self.settings.get(measure, {}).get(name, length)
+            if length > most:
+                raise UsageError(
+                    f"inputs: expected at most {most} steps, the {name} of {measure}, "
+                    f"found {length}; a sweep measures the net after its inputs: take "
+                    f"a longer {name}, or shorter inputs"
+                )
+
+    @cached_property
+    def inputs_digest(self) -> str:
+        """SHA-256 (hex) of the inputs; "zero" where there are none."""
+        if self.inputs is None:
+            return "zero"
+        sha = hashlib.sha256(f"{self.inputs.shape}{self.inputs.dtype}".encode())
+        sha.update(np.ascontiguousarray(self.inputs).data)
+        return sha.hexdigest()
+
+    @cached_property
+    def measures(self) -> dict[str, tuple[int, dict[str, Any]]]:
+        """Measure to all that determines its result, beside the weights."""
+        return {
+            name: (MEASURES[name].revision, {**chosen, "inputs": self.inputs_digest})
+            for name, chosen in self.settings.items()
+        }
+
+
+def choose_inputs(inputs: ArrayLike | str | None, run: Path) -> NDArray[Any] | None:
+    """Take the inputs given; "probe" are those of the run, where it has any.
+
+    Raises
+    ------
+    UsageError, CheckpointError
+        Inputs, or a probe, that cannot be used.
+    """
+    if isinstance(inputs, str):
+        if inputs != "probe":
+            raise UsageError(
+                f"inputs: expected 'probe', None or an array, found {inputs!r}"
+            )
+        return read_probe(run)
+    if inputs is None:
+        return None
+    array = np.asarray(inputs)
+    if array.ndim not in (1, 2, 3) or array.dtype.kind not in "fiub":
+        raise UsageError(
+            "inputs: expected numbers of shape (I,), (T, I) or (B, T, I), found "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+def merge_settings(
+    settings: Mapping[str, Mapping[str, Any]] | None, spectrum: bool
+) -> dict[str, dict[str, Any]]:
+    """Add the user's settings to the defaults of the measures.
+
+    Parameters
+    ----------
+    settings : mapping of measure to mapping, optional
+    spectrum : bool
+        All exponents.
+
+    Raises
+    ------
+    UsageError
+        A measure or a setting that there is not.
+    """
+    changes = dict(settings or {})
+    _known("settings", changes, MEASURES)
+    for name, change in changes.items():
+        _known(f"settings[{name!r}]", change, MEASURES[name].defaults)
+    merged = {
+        name: {**measure.defaults, **changes.get(name, {})}
+        for name, measure in MEASURES.items()
+    }
+    if spectrum:
+        merged["lyapunov"]["k"] = None
+    return merged
+
+
+def _known(where: str, names: Iterable[str], known: Iterable[str]) -> None:
+    unknown = ", ".join(repr(name) for name in sorted({*names} - {*known}))
+    if unknown:
+        raise UsageError(
+            f"{where}: expected some of {', '.join(known)}, found {unknown}"
+        )
