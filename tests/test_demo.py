@@ -1,37 +1,30 @@
-"""The demo in small: what it chooses, and that its verdict follows from its numbers."""
+"""The demo in small: what it analyses, and that its verdict follows from that."""
 
 from __future__ import annotations
 
 import html
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from lstm_edge import demo
-from lstm_edge.checkpoints import CheckpointFile
 from lstm_edge.transitions import find_transitions, first_transition
 
+SMALL = demo.Size(
+    hidden_size=12, epochs=50, samples=4, starts=2, steps=50, transient=50
+)
 
-def test_the_grid_is_dense_at_first_and_around_falls(tmp_path: Path) -> None:
-    epochs = np.arange(401)
-    loss = np.where(epochs < 40, 1 / (1 + epochs), 0.05 + epochs / 4000)
-    loss[300:] = 0.06
-    rows = [f"{10 * e},{e},{x}" for e, x in zip(epochs, loss, strict=True)]
-    (tmp_path / "metrics.csv").write_text("update,epoch,test_loss\n" + "\n".join(rows))
-    size = demo.Size(dense=50, grid=5, around=8)
-    chosen = demo.choose(tmp_path, size)
-    taken = [e for e in epochs if chosen(CheckpointFile(Path("x"), int(10 * e)))]
-    assert taken[:51] == list(range(51))
-    assert 400 in taken
-    assert set(range(292, 307)) <= set(taken)
-    assert 101 not in taken
-    assert 105 in taken
+
+def test_it_analyses_what_the_transitions_hang_on(tmp_path: Path) -> None:
+    sweep = demo.demo(tmp_path / "demo", size=SMALL)
+    assert len(sweep.checkpoints) == 51
+    assert {0, 200, 400, 500} <= {*sweep.table["update"].tolist()}
+    assert len(sweep.names) < 51
 
 
 def test_the_verdict_follows_from_the_numbers(tmp_path: Path) -> None:
-    size = demo.Size(
-        hidden_size=12, epochs=6, samples=4, starts=2, steps=50, transient=50
-    )
+    size = replace(SMALL, epochs=6, refine=False)
     sweep = demo.demo(tmp_path / "demo", size=size)
     table = sweep.table
     again = find_transitions(

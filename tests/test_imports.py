@@ -48,13 +48,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"plan", "store"},
     "sweep": {"numpy", "_core", "checkpoints", "measures", "metrics", "errors"}
     | {"places", "plan", "evaluation", "store", "results", "visiting"},
-    "visiting": set(),
+    "visiting": {"refinement"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},
+    "refinement": {"numpy", "transitions"},
     "claims": {"numpy", "scipy", "transitions"},
     "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
-    | {"bifurcations", "claims", "export", "report", "xarray"},
+    | {"bifurcations", "claims", "export", "refinement", "report", "xarray"},
     "export": {"numpy", "pandas", "xarray", "errors", "results"},
     "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"}
     | {"transitions", "tanh_map"},
@@ -65,8 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"rich", "results", "tanh_map"},
     "bench": {"numpy", "_core", "errors", "weights", "checkpoints", "results"}
     | {"measures", "metrics", "sweep", "torch", "jax"},
-    "demo": {"numpy", "checkpoints", "metrics", "claims", "results"}
-    | {"sweep", "training"},
+    "demo": {"results", "sweep", "training"},
     "cli": {"click", "rich", "__version__", "bench", "console", "demo", "errors"}
     | {"export", "report"}
     | {"results", "sweep", "tanh_map", "training"},

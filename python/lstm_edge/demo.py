@@ -9,14 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
-
-import numpy as np
 
 from lstm_edge import training
-from lstm_edge.checkpoints import CheckpointFile
-from lstm_edge.claims import find_descents
-from lstm_edge.metrics import read_metrics
 from lstm_edge.results import Sweep
 from lstm_edge.sweep import Progress, analyze
 
@@ -36,11 +30,8 @@ class Size:
         Of the asymptotic distance.
     starts, steps, transient : int
         Of the exponents.
-    dense : int
-        Every epoch up to this one is analysed.
-    grid : int
-        And every so many epochs later, and all within `around` epochs of a fall.
-    around : int
+    refine : bool
+        Analyse only the checkpoints that the transitions hang on.
     """
 
     hidden_size: int = 100
@@ -49,14 +40,12 @@ class Size:
     starts: int = 8
     steps: int = 2000
     transient: int = 1000
-    dense: int = 80
-    grid: int = 5
-    around: int = 8
+    refine: bool = True
 
 
 STANDARD = Size()
-QUICK = Size(hidden_size=32, epochs=60, samples=16, dense=20, grid=2)
-FULL = Size(samples=500, dense=700, grid=1)
+QUICK = Size(hidden_size=32, epochs=60, samples=16)
+FULL = Size(samples=500, refine=False)
 
 
 def demo(
@@ -98,7 +87,7 @@ def demo(
     )
     sweep = analyze(
         run,
-        select=choose(run, size),
+        refine=size.refine,
         settings={
             "lyapunov": {
                 "starts": size.starts,
@@ -112,23 +101,3 @@ def demo(
     )
     sweep.report(run / "report.html")
     return sweep
-
-
-def choose(run: Path, size: Size) -> Callable[[CheckpointFile], bool]:
-    """Choose the checkpoints of a demo: all at first, then a grid, denser around falls.
-
-    Parameters
-    ----------
-    run : Path
-        A finished run with a checkpoint an epoch.
-    size : Size
-    """
-    history = read_metrics(None, run, [])
-    updates = np.array(sorted(history))
-    losses = np.array([history[update]["test_loss"] for update in updates.tolist()])
-    wanted = np.arange(len(updates)) % size.grid == 0
-    wanted[: size.dense] = wanted[-1] = True
-    for peak, _ in find_descents(losses).falls:
-        wanted[max(0, peak - size.around) : peak + size.around] = True
-    chosen = set(updates[wanted].tolist())
-    return lambda file: file.update in chosen

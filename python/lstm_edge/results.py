@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge.bifurcations import bifurcation_kind
 from lstm_edge.display import plain_values
 from lstm_edge.metrics import METRICS
+from lstm_edge.refinement import infer_phases
 from lstm_edge.store import Row, Store
 from lstm_edge.transitions import Advice, Transition, advise, find_transitions
 
@@ -165,15 +166,29 @@ class Sweep:
 
     @cached_property
     def transitions(self) -> list[Transition]:
-        """Sustained transitions and raw crossings, by `find_transitions`."""
-        t = self.table
+        """Sustained transitions and raw crossings, by `find_transitions`.
+
+        A checkpoint that was not analysed counts as what its neighbours are, where
+        these agree: so a part of the checkpoints gives the transitions of all.
+        """
+        at = {name: i for i, name in enumerate(self.checkpoints)}
+        seen = [at[name] for name in self.names]
+
+        def column(values: ArrayLike, rest: Any) -> list[Any]:
+            """Give a value to every checkpoint, also to those not analysed."""
+            whole = [rest] * len(at)
+            for i, value in zip(seen, np.asarray(values).tolist(), strict=True):
+                whole[i] = value
+            return whole
+
+        phase = infer_phases(column(self.table["phase"], None))
         return find_transitions(
-            t["update"],
-            list(t["phase"]),
-            t["lambda_max"],
-            epoch=t["epoch"],
-            path=self.weight_path,
-            kind=[self._kind(name) for name in self.names],
+            [update for update, _ in self.checkpoints.values()],
+            [known or "" for known in phase],
+            column(self.table["lambda_max"], np.nan),
+            epoch=[m.get("epoch", np.nan) for _, m in self.checkpoints.values()],
+            path=column(self.weight_path, np.nan),
+            kind=column([self._kind(name) for name in self.names], ""),
         )
 
     def _kind(self, name: str) -> str:

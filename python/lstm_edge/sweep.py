@@ -26,7 +26,7 @@ from lstm_edge.places import absolute, as_place, is_remote
 from lstm_edge.plan import Plan, choose_inputs, merge_settings
 from lstm_edge.results import Sweep, Where, open_sweep
 from lstm_edge.store import Store
-from lstm_edge.visiting import coarse_to_fine
+from lstm_edge.visiting import coarse_to_fine, until_certain
 
 ELSEWHERE = 64
 """Checkpoints in flight to an executor that does not say how many workers it has."""
@@ -53,6 +53,7 @@ def analyze(
     spectrum: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     select: Iterable[int] | Callable[[CheckpointFile], bool] | None = None,
+    refine: bool = False,
     module: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -88,6 +89,10 @@ def analyze(
         Changes to ``MEASURES[measure].defaults``.
     select : list of int or callable, optional
         Which checkpoints to analyse: their updates, or what is true of them.
+    refine : bool
+        Only those of them that the sustained transitions hang on, some fifth or less:
+        the rest lies inside one phase, as far as can be told (see
+        `lstm_edge.refinement`).
     module : str, optional
         Which recurrent module, where a file holds several.
     workers : int, optional
@@ -131,11 +136,12 @@ def analyze(
         job = Job(plan, found.names, present, threads, executor)
         place = {found.names[file.path]: i for i, file in enumerate(files)}
         phase: dict[int, str] = {}
-        order = (files[i] for i in coarse_to_fine(len(files), phase))
+        order = (until_certain if refine else coarse_to_fine)(len(files), phase)
+        visits = (None if i is None else files[i] for i in order)
         ahead = 0 if executor else workers
         begin = time.monotonic()
         errors: list[LstmEdgeError] = []
-        with closing(fill(store, job, present, order, workers, ahead)) as outcomes:
+        with closing(fill(store, job, present, visits, workers, ahead)) as outcomes:
             for done, outcome in enumerate(outcomes, 1):
                 phase[place[outcome.name]] = outcome.phase
                 if outcome.error is not None:

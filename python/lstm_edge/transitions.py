@@ -18,8 +18,17 @@ Floats = NDArray[np.float64]
 SIGNED = ("order", "chaos")
 """The phases between which there are transitions; the edge lies between them."""
 
+PHASES = (*SIGNED, "edge")
+"""All that a phase can be, where it is known."""
+
 SUSTAIN = 5
 """Checkpoints in a row for which a phase must hold to count."""
+
+WINDOW = 20
+"""Checkpoints of which it must hold for a majority."""
+
+MAJORITY = 2 / 3
+"""That majority."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +110,8 @@ def find_transitions(
     path: ArrayLike | None = None,
     kind: Sequence[str] | None = None,
     sustain: int = SUSTAIN,
-    window: int = 20,
-    majority: float = 2 / 3,
+    window: int = WINDOW,
+    majority: float = MAJORITY,
 ) -> list[Transition]:
     """Find sustained transitions and raw crossings between order and chaos.
 
@@ -185,7 +194,7 @@ class _Series:
             )
         if (np.diff(self.update) < 0).any():
             raise ValueError("update: expected ascending updates; sort the series")
-        kept = np.isin(self.phase.astype(str), (*SIGNED, "edge"))
+        kept = np.isin(self.phase.astype(str), PHASES)
         return _Series(*(column[kept] for column in vars(self).values()))
 
     def transition(
@@ -366,7 +375,7 @@ def _why(first: Transition, phase: Sequence[str]) -> str:
         f"transition from order to chaos, at update {in_words(first.update)}, whose "
         f"edge spans updates {span_in_words(first.edge)}"
     )
-    begin = next((p for p in phase if p in (*SIGNED, "edge")), "order")
+    begin = next((p for p in phase if p in PHASES), "order")
     if begin == "chaos":
         reason += "; training began in chaos, this is the first onset after that"
     if begin == "edge":
@@ -382,7 +391,7 @@ def why_no_transition(phase: Sequence[str]) -> str:
     phase : sequence of str
         As in `find_transitions`.
     """
-    known = [p for p in phase if p in (*SIGNED, "edge")]
+    known = [p for p in phase if p in PHASES]
     chaotic = known.count("chaos")
     if len(known) <= SUSTAIN:
         why = (

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from lstm_edge.refinement import next_visits
+
 CHANGE = 16
 """How much longer than it is a gap counts between two phases."""
 
@@ -46,6 +48,30 @@ def coarse_to_fine(count: int, phase: Mapping[int, str]) -> Iterator[int]:
         middle = (begin + end) // 2
         yield middle
         gaps += [gap for gap in ((begin, middle), (middle, end)) if gap[1] - gap[0] > 1]
+
+
+def until_certain(count: int, phase: Mapping[int, str]) -> Iterator[int | None]:
+    """Give only those that the sustained transitions hang on, then end.
+
+    What is given depends on the phases alone, not on when they become known: on any
+    number of workers the same checkpoints are visited.
+
+    Parameters
+    ----------
+    count : int
+        Of the checkpoints.
+    phase : mapping of index to str
+        Of each one that was visited; "" where it is unknown.
+
+    Yields
+    ------
+    int or None
+        Each index at most once; None while some that were given have no phase yet.
+    """
+    while wanted := next_visits([phase.get(i) for i in range(count)]):
+        yield from (wanted[i] for i in coarse_to_fine(len(wanted), {}))
+        while any(i not in phase for i in wanted):
+            yield None
 
 
 def _argmax(values: Sequence[int]) -> int:
