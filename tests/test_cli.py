@@ -67,9 +67,20 @@ def test_train_analyze_and_report_end_to_end(tmp_path: Path) -> None:
     assert names >= {"training.png", "training.svg", "attractors.png", "norms.svg"}
 
 
-def test_json_is_one_object(make_run: Callable[..., Path]) -> None:
-    result = run("analyze", make_run(2), "--json", *FAST)
-    assert json.loads(result.output)["checkpoints"] == 2
+def test_json_is_a_line_a_checkpoint_then_the_summary(
+    make_run: Callable[..., Path],
+) -> None:
+    folder = make_run(2)
+    result = run("analyze", folder, "--json", *FAST)
+    lines = [json.loads(line) for line in result.output.splitlines()]
+    assert [(line["event"], line.get("done")) for line in lines] == [
+        ("progress", 1),
+        ("progress", 2),
+        ("summary", None),
+    ]
+    assert lines[-1]["checkpoints"] == 2
+    quiet = run("analyze", folder, "--json", "-q", *FAST)
+    assert json.loads(quiet.output) == lines[-1]
 
 
 def test_names_of_files_are_no_markup(make_run: Callable[..., Path]) -> None:

@@ -63,11 +63,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tanh_map": {"numpy", "_core", "display", "errors", "measures", "report"}
     | {"transitions"},
     # the command line
-    "console": {"rich", "results", "tanh_map"},
+    "cluster": {"distributed", "errors"},
+    "console": {"click", "rich", "results", "tanh_map"},
     "bench": {"numpy", "_core", "errors", "weights", "checkpoints", "results"}
     | {"measures", "metrics", "sweep", "torch", "jax"},
     "demo": {"results", "sweep", "training"},
-    "cli": {"click", "rich", "__version__", "bench", "console", "demo", "errors"}
+    "cli": {"click", "rich", "__version__", "bench", "cluster", "console", "demo"}
+    | {"errors"}
     | {"export", "report"}
     | {"results", "sweep", "tanh_map", "training"},
 }

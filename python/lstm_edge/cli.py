@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import click
 from lstm_edge import __version__
 from lstm_edge.errors import LstmEdgeError, UsageError
 
-Advance = Callable[[str, int, int, str], None]
+Advance = Callable[[str, int, int | None, str], None]
 DONE, FAILED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -164,6 +165,7 @@ def train(task: str, quiet: bool, **settings: Any) -> None:
     epilog=_examples(
         "lstm-edge analyze runs/digits",
         "lstm-edge analyze 'ckpts/*.pt' --metrics losses.csv --out results.sqlite",
+        "lstm-edge analyze s3://bucket/run --refine --dask tcp://10.0.0.1:8786",
     )
 )
 @click.argument("checkpoints", nargs=-1, required=True)
@@ -181,7 +183,9 @@ def train(task: str, quiet: bool, **settings: Any) -> None:
 @click.option("--samples", type=int, help="Samples of the asymptotic distance.")
 @click.option("--seed", type=int, help="Of starts, frames and perturbations.")
 @click.option("--module", help="Which LSTM, where a file holds several.")
+@click.option("--refine", is_flag=True, help="Only what the transitions hang on.")
 @click.option("--workers", type=int, help="Checkpoints at a time; default: the cores.")
+@click.option("--dask", metavar="ADDRESS", help="Measure on a Dask cluster.")
 @click.option("--strict", is_flag=True, help="Stop at the first bad checkpoint.")
 @_json
 @_quiet
@@ -193,19 +197,22 @@ def analyze(
     starts: int | None,
     samples: int | None,
     seed: int | None,
+    dask: str | None,
     as_json: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
     """Measure all checkpoints, find the transitions.
 
-    CHECKPOINTS are a run, folders of weight files, files or globs.
+    CHECKPOINTS are a run, folders of weight files, files or globs, here or at any
+    URL that fsspec knows.
 
     The same command again goes on where it ended and computes nothing twice.
     """
     from rich.console import Console
 
-    from lstm_edge.console import progress, show_sweep
+    from lstm_edge.cluster import dask_executor
+    from lstm_edge.console import print_json, progress, show_sweep
     from lstm_edge.sweep import analyze as sweep_over
 
     given = {"steps": steps, "transient": transient, "starts": starts, "seed": seed}
@@ -215,7 +222,11 @@ def analyze(
         "distance": _known({"samples": samples, "seed": seed}),
     }
     console = Console()
-    with progress(console, quiet or as_json) as advance:
+    with ExitStack() as stack:
+        if dask is not None:
+            options["executor"], threads = stack.enter_context(dask_executor(dask))
+            options["workers"] = options["workers"] or 2 * threads
+        advance = stack.enter_context(progress(console, quiet, as_json))
         sweep = sweep_over(
             checkpoints,
             inputs=None if zero else "probe",
@@ -224,7 +235,7 @@ def analyze(
             **options,
         )
     if as_json:
-        click.echo(json.dumps(sweep.summary()))
+        print_json("summary", **sweep.summary())
     else:
         show_sweep(console, sweep)
         click.echo(f"results: {sweep.path}")

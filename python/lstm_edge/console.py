@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from lstm_edge.results import Sweep
@@ -27,20 +32,40 @@ if TYPE_CHECKING:
 LOG_SECONDS = 60.0
 """Between two lines of progress where there is no terminal."""
 
-Advance = Callable[[str, int, int, str], None]
-"""``advance(stage, done, total, text)``"""
+Advance = Callable[[str, int, int | None, str], None]
+"""``advance(stage, done, total, text)``; the total is None where it is not known."""
+
+
+class _Rate(ProgressColumn):
+    """Checkpoints, or epochs, a second."""
+
+    def render(self, task: Task) -> Text:
+        """Give the speed of the last half minute."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g}/s", style="dim")
 
 
 @contextmanager
-def progress(console: Console, quiet: bool) -> Iterator[Advance]:
-    """Show bars on a terminal, a line a minute in a log, nothing when quiet."""
+def progress(console: Console, quiet: bool, as_json: bool = False) -> Iterator[Advance]:
+    """Show bars on a terminal, a line a minute in a log, nothing when quiet.
+
+    Parameters
+    ----------
+    console : Console
+    quiet : bool
+    as_json : bool
+        A line of JSON at every step instead.
+    """
     if quiet:
         yield lambda stage, done, total, text: None
+    elif as_json:
+        yield _json_lines()
     elif console.is_terminal:
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
+            _Rate(),
             TextColumn("{task.fields[text]}", style="dim", markup=False),
             TimeElapsedColumn(),
             TextColumn("left", style="dim"),
@@ -52,10 +77,25 @@ def progress(console: Console, quiet: bool) -> Iterator[Advance]:
         yield _line_a_minute(console)
 
 
+def _json_lines() -> Advance:
+    begin = time.monotonic()
+
+    def advance(stage: str, done: int, total: int | None, text: str) -> None:
+        seconds = round(time.monotonic() - begin, 3)
+        print_json("progress", stage=stage, done=done, total=total, seconds=seconds)
+
+    return advance
+
+
+def print_json(event: str, **values: object) -> None:
+    """Print one line for a machine: an object that names what it is about."""
+    click.echo(json.dumps({"event": event, **values}))
+
+
 def _bar_a_stage(bars: Progress) -> Advance:
     tasks: dict[str, TaskID] = {}
 
-    def advance(stage: str, done: int, total: int, text: str) -> None:
+    def advance(stage: str, done: int, total: int | None, text: str) -> None:
         if stage not in tasks:
             tasks[stage] = bars.add_task(stage, total=total, text=text)
         bars.update(tasks[stage], completed=done, total=total, text=text)
@@ -67,15 +107,18 @@ def _line_a_minute(console: Console) -> Advance:
     begun: dict[str, float] = {}
     printed: dict[str, float] = {}
 
-    def advance(stage: str, done: int, total: int, text: str) -> None:
+    def advance(stage: str, done: int, total: int | None, text: str) -> None:
         now = time.monotonic()
         begin = begun.setdefault(stage, now)
-        if done < total and now - printed.setdefault(stage, now) < LOG_SECONDS:
+        if done != total and now - printed.setdefault(stage, now) < LOG_SECONDS:
             return
         printed[stage] = now
-        left = (now - begin) * (total - done) / max(done, 1)
+        of_all, left = "", ""
+        if total is not None:
+            of_all = f"/{total}"
+            left = f", {(now - begin) * (total - done) / max(done, 1):.0f} s left"
         console.print(
-            f"{stage}: {done}/{total}, {now - begin:.0f} s, {left:.0f} s left  {text}",
+            f"{stage}: {done}{of_all}, {now - begin:.0f} s{left}  {text}",
             markup=False,
             highlight=False,
         )

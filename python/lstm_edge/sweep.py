@@ -34,13 +34,24 @@ ELSEWHERE = 64
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sweep is: numbers of checkpoints, and the seconds since it began."""
+    """How far a sweep is.
+
+    Attributes
+    ----------
+    done, failed : int
+        Checkpoints.
+    total : int or None
+        None where a sweep refines: it ends when nothing is in doubt any more.
+    name : str
+        The checkpoint just finished.
+    seconds : float
+        Since the sweep began.
+    """
 
     done: int
-    total: int
+    total: int | None
     failed: int
     name: str
-    """The checkpoint just finished."""
     seconds: float
 
 
@@ -141,6 +152,7 @@ def analyze(
         ahead = 0 if executor else workers
         begin = time.monotonic()
         errors: list[LstmEdgeError] = []
+        done = 0
         with closing(fill(store, job, present, visits, workers, ahead)) as outcomes:
             for done, outcome in enumerate(outcomes, 1):
                 phase[place[outcome.name]] = outcome.phase
@@ -149,11 +161,12 @@ def analyze(
                     if strict:
                         raise outcome.error
                 if progress is not None:
+                    total = None if refine else len(files)
                     seconds = time.monotonic() - begin
                     failed, name = len(errors), outcome.name
-                    progress(Progress(done, len(files), failed, name, seconds))
+                    progress(Progress(done, total, failed, name, seconds))
     wrong = [error for error in errors if isinstance(error, UsageError)]
-    if len(wrong) == len(files):  # what no checkpoint can take is no checkpoint's fault
+    if wrong and len(wrong) == done:  # what none can take is no checkpoint's fault
         raise wrong[0]
     return open_sweep(store.path)
 
