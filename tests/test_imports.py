@@ -18,7 +18,7 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "results"}
-    | {"sweep", "tanh_map", "transitions"},
+    | {"sweep", "tanh_map", "transitions", "watching"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
@@ -49,6 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sweep": {"numpy", "_core", "checkpoints", "measures", "metrics", "errors"}
     | {"places", "plan", "evaluation", "store", "results", "visiting"},
     "visiting": {"refinement"},
+    "watching": {"numpy", "checkpoints", "errors", "evaluation", "measures", "places"}
+    | {"plan", "refinement", "results", "store", "sweep", "transitions", "visiting"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},
@@ -64,14 +66,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"transitions"},
     # the command line
     "cluster": {"distributed", "errors"},
-    "console": {"click", "rich", "results", "tanh_map"},
+    "console": {"click", "rich", "display", "results", "tanh_map", "watching"},
     "bench": {"numpy", "_core", "errors", "weights", "checkpoints", "results"}
     | {"measures", "metrics", "sweep", "torch", "jax"},
     "demo": {"results", "sweep", "training"},
     "cli": {"click", "rich", "__version__", "bench", "cluster", "console", "demo"}
     | {"errors"}
     | {"export", "report"}
-    | {"results", "sweep", "tanh_map", "training"},
+    | {"results", "sweep", "tanh_map", "training", "watching"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")
 

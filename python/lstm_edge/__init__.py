@@ -21,6 +21,7 @@ from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.sweep import analyze
 from lstm_edge.tanh_map import analogy
 from lstm_edge.transitions import advise, find_transitions
+from lstm_edge.watching import watch
 
 __all__ = [
     "CheckpointError",
@@ -44,4 +45,5 @@ __all__ = [
     "open_sweep",
     "orbit",
     "read_checkpoint",
+    "watch",
 ]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.formats import (
@@ -20,7 +21,7 @@ from lstm_edge.formats import (
     suffixes,
     write_checkpoint,
 )
-from lstm_edge.places import as_place, identity, list_folder, matching
+from lstm_edge.places import as_place, identity, is_place, list_folder, matching
 from lstm_edge.weights import Layer, Weights, assemble
 
 __all__ = [
@@ -41,7 +42,7 @@ _READERS = 16
 _MOST = 2**63  # what a store can hold; a longer number is no update
 
 
-def as_weights(obj: object, *, module: str | None = None) -> Weights:
+def as_weights(obj: Any, *, module: str | None = None) -> Weights:
     """Take the weights from whatever holds them.
 
     Parameters
@@ -65,7 +66,7 @@ def as_weights(obj: object, *, module: str | None = None) -> Weights:
     """
     if isinstance(obj, Weights):
         return obj
-    if isinstance(obj, str | PathLike):
+    if is_place(obj):
         return read_checkpoint(obj, module=module)
     if isinstance(obj, Mapping):
         return assemble(flatten(obj), {}, "weights", module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -241,6 +242,44 @@ def analyze(
         click.echo(f"results: {sweep.path}")
         click.echo(f"next: lstm-edge report {shlex.quote(str(sweep.path))}")
     sys.exit(SOME_FAILED if sweep.failed else DONE)
+
+
+@main.command(epilog=_examples("lstm-edge watch runs/digits"))
+@click.argument("checkpoints", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The store (SQLite).")
+@click.option(
+    "--metrics", type=click.Path(path_type=Path), help="CSV with update, test_loss, ..."
+)
+@click.option("--zero", is_flag=True, help="Zero input, even where there is a probe.")
+@click.option("--samples", type=int, help="Samples of the asymptotic distance.")
+@click.option("--module", help="Which LSTM, where a file holds several.")
+@click.option("--workers", default=1, show_default=True, help="Checkpoints at a time.")
+@click.option("--poll", default=2.0, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--idle", type=float, help="End when nothing new came for so many seconds."
+)
+@_json
+@_quiet
+def watch(
+    zero: bool, samples: int | None, as_json: bool, quiet: bool, **options: Any
+) -> None:
+    """Measure checkpoints as training writes them.
+
+    Works at the lowest priority, so that training on the same machine keeps its speed.
+    Ctrl-C ends it; analyze goes on where it ended.
+    """
+    from lstm_edge.console import show_watched
+    from lstm_edge.watching import watch as watch_over
+
+    if hasattr(os, "nice"):
+        os.nice(19)
+    watched = watch_over(
+        inputs=None if zero else "probe",
+        settings={"distance": _known({"samples": samples})},
+        **options,
+    )
+    failed = show_watched(watched, quiet, as_json)
+    sys.exit(SOME_FAILED if failed else DONE)
 
 
 def _known(settings: dict[str, int | None]) -> dict[str, int]:

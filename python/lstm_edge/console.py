@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -25,12 +28,18 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from lstm_edge.display import plain_values
+
 if TYPE_CHECKING:
     from lstm_edge.results import Sweep
     from lstm_edge.tanh_map import Analogy
+    from lstm_edge.watching import Watched
 
 LOG_SECONDS = 60.0
 """Between two lines of progress where there is no terminal."""
+
+NEWEST = 15
+"""Rows of the live table."""
 
 Advance = Callable[[str, int, int | None, str], None]
 """``advance(stage, done, total, text)``; the total is None where it is not known."""
@@ -157,6 +166,67 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
         )
         console.print(f"worth checkpoints at every update: {listed}", highlight=False)
     _show_failures(console, sweep)
+
+
+def show_watched(
+    watched: Generator[Watched], quiet: bool, as_json: bool
+) -> dict[str, str]:
+    """Show checkpoints as they are measured: a live table, lines in a log, or JSON.
+
+    Returns
+    -------
+    dict of str to str
+        Names of those that could not be used, and why.
+    """
+    console = Console()
+    failed: dict[str, str] = {}
+    newest: deque[Watched] = deque(maxlen=NEWEST)
+    with closing(watched), ExitStack() as stack:
+        table = as_json or quiet or not console.is_terminal
+        live = None if table else stack.enter_context(Live(console=console))
+        for row in watched:
+            failed.pop(row.name, None)
+            if row.message:
+                failed[row.name] = row.message
+            newest.append(row)
+            if as_json:
+                print_json("checkpoint", **plain_values(asdict(row)))
+            elif live is not None:
+                live.update(_watch_table(newest, len(failed)))
+            elif not quiet:
+                console.print("  ".join(_cells(row)), markup=False, highlight=False)
+    return failed
+
+
+def _watch_table(rows: Iterable[Watched], failed: int) -> Group:
+    table = Table()
+    for column in ("update", "epoch", "phase", "exponent", "D~", "test loss", ""):
+        table.add_column(column, justify="left" if column == "phase" else "right")
+    advice = Text("waiting for checkpoints")
+    for row in rows:
+        style = {"order": "blue", "edge": "yellow", "chaos": "red"}.get(row.phase)
+        table.add_row(*map(Text, _cells(row)), style=style)
+        advice = Text(row.advice.reason)
+        if row.advice.update is not None:
+            advice = Text(f"advised so far: update {row.advice.update}: ") + advice
+    return Group(table, advice, Text(f"{failed} failed" if failed else "", style="red"))
+
+
+def _cells(row: Watched) -> list[str]:
+    """Update, epoch, phase, exponent with its error, D~, loss, and what is wrong."""
+
+    def number(value: float, form: str) -> str:
+        return "" if value != value else format(value, form)
+
+    return [
+        str(row.update),
+        number(row.epoch, "g"),
+        row.phase or "unknown",
+        f"{number(row.exponent, '+.4f')} ± {number(row.stderr, '.4f')}",
+        number(row.distance, ".2f"),
+        number(row.test_loss, ".4f"),
+        row.message,
+    ]
 
 
 def show_analogy(console: Console, found: Analogy) -> None:

@@ -55,6 +55,13 @@ def as_place(where: str | PathLike[str]) -> Path:
     return cast(Path, found)
 
 
+def is_place(obj: object) -> bool:
+    """Whether it is a path, a URL or a UPath, and so no list of them and no weights."""
+    return isinstance(obj, str | PathLike) or (
+        hasattr(obj, "fs") and hasattr(obj, "protocol")
+    )
+
+
 def is_remote(path: Path) -> bool:
     """Whether it is reached through fsspec rather than the file system."""
     return not isinstance(path, PathLike)
@@ -98,6 +105,15 @@ def read_start(path: Path, count: int) -> bytes:
             raise CheckpointError(f"{path}: no such file")
         with path.open("rb") as file:
             return file.read(count)
+
+
+def stamp(path: Path) -> tuple[int, ...]:
+    """Give what changes when a file on this machine is written; nothing elsewhere."""
+    try:
+        found = None if is_remote(path) else path.stat()
+    except OSError:
+        found = None
+    return () if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def list_folder(folder: Path) -> list[Path]:

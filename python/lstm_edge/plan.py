@@ -113,7 +113,7 @@ def choose_inputs(inputs: ArrayLike | str | None, run: Path) -> NDArray[Any] | N
 
 
 def merge_settings(
-    settings: Mapping[str, Mapping[str, Any]] | None, spectrum: bool
+    settings: Mapping[str, Mapping[str, Any]] | None, spectrum: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Add the user's settings to the defaults of the measures.
 

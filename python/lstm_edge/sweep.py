@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import takewhile
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
 from lstm_edge.evaluation import Job, fill
 from lstm_edge.measures.regime import count
 from lstm_edge.metrics import METRICS, Metrics, read_metrics, run_folder
-from lstm_edge.places import absolute, as_place, is_remote
+from lstm_edge.places import absolute, as_place, is_place, is_remote
 from lstm_edge.plan import Plan, choose_inputs, merge_settings
 from lstm_edge.results import Sweep, Where, open_sweep
 from lstm_edge.store import Store
@@ -217,31 +216,37 @@ class Found:
         )
 
 
-def look(checkpoints: Where | Iterable[Where], metrics: Where | None) -> Found:
+def look(
+    checkpoints: Where | Iterable[Where], metrics: Where | None, *, strict: bool = True
+) -> Found:
     """Find the checkpoints that there are now, and what training says of them.
 
     Parameters
     ----------
     checkpoints, metrics
         As in `analyze`.
+    strict : bool
+        Refuse metrics that do not exist, or tell nothing of any checkpoint.
 
     Raises
     ------
     CheckpointError, UsageError
         No checkpoints, or metrics that cannot be used.
     """
-    places = [checkpoints] if isinstance(checkpoints, str | PathLike) else checkpoints
+    places: Any = [checkpoints] if is_place(checkpoints) else checkpoints
     files = find_checkpoints(*places)
     if not files:
         raise CheckpointError("checkpoints: expected some files or folders, found none")
     folders = {run_folder(absolute(file.path)) for file in files}
     run = folders.pop() if len(folders) == 1 else Path()
-    table = read_metrics(None if metrics is None else as_place(metrics), run, files)
-    if metrics is not None and not any(table.get(file.update) for file in files):
+    path = None if metrics is None else as_place(metrics)
+    if path is not None and not strict and not path.exists():
+        return Found(files, run, _names(files), {})
+    table = read_metrics(path, run, files)
+    if path is not None and strict and not any(table.get(f.update) for f in files):
         raise UsageError(
-            f"{metrics}: expected rows for the checkpoints' updates "
-            f"({files[0].update} to {files[-1].update}) with some of "
-            f"{', '.join(METRICS)}; found none"
+            f"{path}: expected rows for the checkpoints' updates ({files[0].update} to "
+            f"{files[-1].update}) with some of {', '.join(METRICS)}; found none"
         )
     return Found(files, run, _names(files), table)
 

@@ -1,0 +1,240 @@
+"""Watching: a sweep beside the training that writes the checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from lstm_edge.checkpoints import CheckpointFile
+from lstm_edge.errors import CheckpointError, UsageError
+from lstm_edge.evaluation import GLANCE, Job, Outcome, fill
+from lstm_edge.measures.regime import count
+from lstm_edge.places import stamp
+from lstm_edge.plan import Plan, choose_inputs, merge_settings
+from lstm_edge.refinement import infer_phases
+from lstm_edge.results import Where
+from lstm_edge.store import Store
+from lstm_edge.sweep import Found, describe_sweep, look, open_store
+from lstm_edge.transitions import Advice, advise, find_transitions
+from lstm_edge.visiting import coarse_to_fine
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A checkpoint that was just measured.
+
+    Attributes
+    ----------
+    name : str
+    update : int
+    epoch : float
+        NaN where it is not known, as the losses.
+    phase : str
+        "order", "edge", "chaos"; "" where it cannot be told.
+    exponent, stderr : float
+        The largest exponent over the starts, nats per step, and its error.
+    distance : float
+        D~ of Wei et al. 2025.
+    test_loss : float
+    message : str
+        Why it could not be used; "" else.
+    advice : Advice
+        The checkpoint to take by what is known so far.
+    """
+
+    name: str
+    update: int
+    epoch: float
+    phase: str
+    exponent: float
+    stderr: float
+    distance: float
+    test_loss: float
+    message: str
+    advice: Advice
+
+
+def watch(
+    checkpoints: Where | Iterable[Where],
+    *,
+    out: Where | None = None,
+    metrics: Where | None = None,
+    inputs: ArrayLike | str | None = "probe",
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    module: str | None = None,
+    workers: int = 1,
+    poll: float = 2.0,
+    idle: float | None = None,
+) -> Generator[Watched]:
+    """Measure checkpoints as training writes them, the newest first.
+
+    What was there before is measured coarse to fine whenever nothing new waits. The
+    results go into the store of `analyze`, which goes on where this ends. A file that
+    could not be read is tried again once it has changed.
+
+    Parameters
+    ----------
+    checkpoints, out, metrics, inputs, settings, module
+        As in `analyze`; there need be no checkpoint yet.
+    workers : int
+        Checkpoints at a time, each on one core. Training on the same machine keeps the
+        others.
+    poll : float
+        Seconds between two looks for new checkpoints.
+    idle : float, optional
+        End when nothing new came for so many seconds. Default: go on until closed.
+
+    Yields
+    ------
+    Watched
+        Each checkpoint, once it is stored.
+
+    Raises
+    ------
+    CheckpointError
+        Nothing came within `idle` seconds.
+    StoreError, UsageError
+        As in `analyze`.
+    """
+    found = _wait_for_the_first(checkpoints, metrics, poll, idle)
+    plan = Plan(choose_inputs(inputs, found.run), merge_settings(settings), module)
+    plan.check_that_inputs_end()
+    workers = count("workers", workers)
+    with open_store(out, found) as store:
+        describe_sweep(store, found, plan)
+        present = store.done()
+        arrivals = _Arrivals(checkpoints, metrics, store, found, poll, idle)
+        job = Job(plan, arrivals.names, present, threads=1)
+        known = _Known()
+        with closing(fill(store, job, present, arrivals, workers, 0)) as outcomes:
+            for outcome in outcomes:
+                yield known.add(outcome, arrivals)
+
+
+def _wait_for_the_first(
+    checkpoints: Where | Iterable[Where],
+    metrics: Where | None,
+    poll: float,
+    idle: float | None,
+) -> Found:
+    begin = time.monotonic()
+    while True:
+        try:
+            return look(checkpoints, metrics, strict=False)
+        except CheckpointError:
+            if idle is not None and time.monotonic() - begin >= idle:
+                raise
+        time.sleep(min(poll, GLANCE))
+
+
+class _Arrivals:
+    """Checkpoints to be measured: what came last first; None while there are none."""
+
+    def __init__(
+        self,
+        checkpoints: Where | Iterable[Where],
+        metrics: Where | None,
+        store: Store,
+        found: Found,
+        poll: float,
+        idle: float | None,
+    ) -> None:
+        self._where, self._metrics = checkpoints, metrics
+        self._store, self._poll, self._idle = store, poll, idle
+        self._stamps = {file.path: stamp(file.path) for file in found.files}
+        order = coarse_to_fine(len(found.files), {})
+        self._waiting = [found.files[i] for i in order][::-1]
+        self._changed = time.monotonic()
+        self._next_look = self._changed + poll
+        self.names: dict[Path, str] = {}
+        self._take(found)
+
+    def _take(self, found: Found) -> None:
+        self.found = found
+        self.names.update(found.names)
+        self.updates = {found.names[file.path]: file.update for file in found.files}
+
+    def __iter__(self) -> Iterator[CheckpointFile | None]:
+        while True:
+            self._look()
+            quiet = time.monotonic() - self._changed
+            if not self._waiting and self._idle is not None and quiet >= self._idle:
+                return
+            yield self._waiting.pop() if self._waiting else None
+
+    def _look(self) -> None:
+        """Look for what is new, every now and then."""
+        begin = time.monotonic()
+        if begin < self._next_look:
+            return
+        try:
+            found = look(self._where, self._metrics, strict=False)
+        except (CheckpointError, UsageError):
+            return  # all are gone for the moment, or a row is half written
+        finally:
+            now = time.monotonic()
+            # a folder of many files is looked at less often
+            self._next_look = now + max(self._poll, 10 * (now - begin))
+        stamps = {file.path: stamp(file.path) for file in found.files}
+        new = [f for f in found.files if self._stamps.get(f.path) != stamps[f.path]]
+        if new or found.metrics != self.found.metrics:
+            found.describe(self._store)
+            self._take(found)
+        if new:
+            self._stamps = stamps
+            fresh = {file.path for file in new}
+            self._waiting = [f for f in self._waiting if f.path not in fresh] + new
+            self._changed = time.monotonic()
+
+
+@dataclass
+class _Known:
+    """What was measured so far, and what is advised by it."""
+
+    phase: dict[str, str] = field(default_factory=dict)
+    exponent: dict[str, float] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome, arrivals: _Arrivals) -> Watched:
+        name, update = outcome.name, arrivals.updates[outcome.name]
+        said = arrivals.found.metrics.get(update, {})
+        numbers = {k: v for s in outcome.scalars.values() for k, v in s.items()}
+        self.phase[name] = outcome.phase
+        self.exponent[name] = numbers.get("lambda_max", NAN)
+        return Watched(
+            name=name,
+            update=update,
+            epoch=said.get("epoch", NAN),
+            phase=outcome.phase,
+            exponent=self.exponent[name],
+            stderr=numbers.get("lambda_max_stderr", NAN),
+            distance=numbers.get("distance", NAN),
+            test_loss=said.get("test_loss", NAN),
+            message="" if outcome.error is None else str(outcome.error),
+            advice=self._advice(arrivals),
+        )
+
+    def _advice(self, arrivals: _Arrivals) -> Advice:
+        names = [arrivals.names[file.path] for file in arrivals.found.files]
+        updates = [file.update for file in arrivals.found.files]
+        inferred = infer_phases([self.phase.get(name) for name in names])
+        exponents = [self.exponent.get(name, NAN) for name in names]
+        transitions = find_transitions(updates, [p or "" for p in inferred], exponents)
+        metrics = arrivals.found.metrics
+        measured = [i for i, name in enumerate(names) if self.phase.get(name)]
+        return advise(
+            [updates[i] for i in measured],
+            [self.phase[names[i]] for i in measured],
+            transitions,
+            name=[names[i] for i in measured],
+            epoch=[metrics.get(updates[i], {}).get("epoch", NAN) for i in measured],
+            test_loss=[m.get("test_loss", NAN) for m in metrics.values()],
+            loss_update=list(metrics),
+        )
