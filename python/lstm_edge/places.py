@@ -40,7 +40,9 @@ def as_place(where: str | PathLike[str]) -> Path:
         from upath import UPath
 
         found: Any = UPath(where)
-        if isinstance(found, PathLike):  # file:// and local://
+        if isinstance(found, PathLike):
+            if not where.startswith(("file://", "local://")):
+                raise ValueError("no such kind of URL")
             return Path(found)
         found.fs  # noqa: B018, looks for the library of this kind of URL
     except ImportError as error:

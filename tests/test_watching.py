@@ -1,0 +1,170 @@
+"""Watching: what training writes is measured soon, once, and the newest first."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_edge.errors import CheckpointError, StoreError
+from lstm_edge.results import open_sweep
+from lstm_edge.store import Store
+from lstm_edge.sweep import analyze
+from lstm_edge.watching import Watched, watch
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "lyapunov": {"steps": 60, "transient": 20, "starts": 3},
+    "attractors": {"steps": 200, "transient": 20, "limit": 400, "starts": 3},
+    "distance": {"steps": 60, "samples": 5},
+}
+
+
+@pytest.fixture
+def run(make_run: Callable[..., Path]) -> Path:
+    return make_run(8)
+
+
+@pytest.fixture
+def hidden(run: Path) -> list[Path]:
+    """The last three checkpoints, not yet written."""
+    files = sorted((run / "checkpoints").iterdir())[-3:]
+    return [file.rename(file.with_name(f".{file.name}.tmp")) for file in files]
+
+
+def write(path: Path) -> None:
+    path.rename(path.with_name(path.name.removeprefix(".").removesuffix(".tmp")))
+
+
+def watching(run: Path, **options: Any) -> Iterator[Watched]:
+    return watch(run, settings=SETTINGS, poll=0.02, **options)
+
+
+def test_what_comes_is_measured_and_the_end_is_the_sweep(
+    run: Path, hidden: list[Path], tmp_path: Path
+) -> None:
+    rows = watching(run, idle=1.0)
+    seen = [next(rows)]
+    for path in hidden:
+        write(path)
+        seen.append(next(rows))
+    seen += rows
+    assert sorted(row.update for row in seen) == list(range(0, 80, 10))
+    watched = open_sweep(run)
+    whole = analyze(run, settings=SETTINGS, out=tmp_path / "whole.sqlite")
+    for name, column in whole.table.items():
+        np.testing.assert_array_equal(watched.table[name], column)
+    table = {row.update: row for row in seen}
+    for i, update in enumerate(whole.table["update"].tolist()):
+        row = table[update]
+        assert row.exponent == whole.table["lambda_max"][i]
+        assert row.stderr == whole.table["lambda_max_stderr"][i]
+        assert row.distance == whole.table["distance"][i]
+        assert row.phase == whole.table["phase"][i]
+        assert row.test_loss == whole.table["test_loss"][i]
+        assert row.message == ""
+    assert repr(seen[-1].advice) == repr(whole.advice)
+
+
+def test_the_newest_goes_before_the_rest(run: Path, hidden: list[Path]) -> None:
+    rows = watching(run)
+    first = next(rows)
+    for path in hidden:
+        write(path)
+    time.sleep(0.05)  # past the next look
+    soon = [row.update for row in islice(rows, 4)]
+    assert first.update == 0
+    # one may have been in flight
+    assert soon[-3:] == [70, 60, 50] or soon[:3] == [70, 60, 50]
+
+
+def test_what_is_there_is_not_measured_again(run: Path) -> None:
+    analyze(run, settings=SETTINGS)
+    before = {n: r.seconds for n, r in open_sweep(run).rows.items()}
+    rows = list(watching(run, idle=0.1))
+    assert len(rows) == 8
+    assert all(np.isfinite(row.exponent) for row in rows)
+    assert {n: r.seconds for n, r in open_sweep(run).rows.items()} == before
+
+
+def test_a_file_half_written_is_read_again_when_it_is_whole(
+    run: Path, hidden: list[Path]
+) -> None:
+    path, content = hidden[0], hidden[0].read_bytes()
+    path.write_bytes(content[:300])
+    write(path)
+    target = run / "checkpoints" / "update-00000050.safetensors"
+    rows = watching(run, idle=1.0)
+    seen = list(islice(rows, 6))
+    (bad,) = (row for row in seen if row.message)
+    assert bad.name == target.name
+    assert np.isnan(bad.exponent)
+    with (
+        pytest.raises(StoreError, match="another process"),
+        Store(run / "analysis.sqlite", write=True),
+    ):
+        pass
+    target.write_bytes(content)
+    again = list(rows)
+    assert [(row.name, row.message) for row in again] == [(target.name, "")]
+    assert open_sweep(run).failed == []
+
+
+def test_losses_that_come_later_are_told(run: Path, hidden: list[Path]) -> None:
+    metrics = (run / "metrics.csv").read_text().splitlines()
+    (run / "metrics.csv").write_text("\n".join(metrics[:4]) + "\n")
+    rows = watching(run, idle=0.5)
+    next(rows)
+    (run / "metrics.csv").write_text("\n".join(metrics) + "\n")
+    list(rows)
+    assert np.isfinite(open_sweep(run).table["test_loss"]).all()
+
+
+def test_it_waits_for_the_first_checkpoint(tmp_path: Path, run: Path) -> None:
+    later = tmp_path / "later"
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        list(watching(later, idle=0.1))
+    code = (
+        "import sys, lstm_edge\n"
+        "rows = lstm_edge.watch(sys.argv[1], idle=60.0, poll=0.05)\n"
+        "print('ready', flush=True)\n"
+        "print(next(rows).update, flush=True)\n"
+        "rows.close()\n"
+    )
+    command = [sys.executable, "-c", code, str(later)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        run.rename(later)
+        assert process.stdout.readline() == "0\n"
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_the_command_shows_rows_and_ends_with_ctrl_c(run: Path) -> None:
+    code = "from lstm_edge.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "watch", str(run), "--samples", "4"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        nice = os.getpriority(os.PRIO_PROCESS, process.pid)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert re.match(r"0  0  (order|edge|chaos)  [+-]\d", lines[0])
+    assert nice == 19
+    assert process.returncode == 130
+    assert "run the same command again to go on" in errors
+    assert len(open_sweep(run).names) >= 2
