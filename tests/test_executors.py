@@ -55,7 +55,7 @@ def local(run: Path, tmp_path: Path) -> Sweep:
 def cluster() -> Iterator[Any]:
     """Two worker processes, each restarted when it dies."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address=":0"
     ) as made:
         yield made
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from lstm_edge.errors import LstmEdgeError, UsageError
 
+WAIT = 30
+"""Seconds that a scheduler, and then its first worker, may take to appear."""
+
 
 @contextmanager
 def dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
@@ -20,7 +23,7 @@ def dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
     Parameters
     ----------
     address : str
-        As Dask names it, such as "tcp://10.0.0.1:8786".
+        As Dask names it, such as "tcp://10.0.0.1:8786", or its scheduler file.
 
     Yields
     ------
@@ -43,8 +46,9 @@ def dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
             "distributed is not installed; expected it for a Dask cluster: "
             "pip install 'lstm-edge[cluster]'"
         ) from None
+    where = {"scheduler_file" if address.endswith(".json") else "address": address}
     try:
-        client: Any = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+        client: Any = Client(**where, timeout=WAIT)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise LstmEdgeError(
@@ -52,10 +56,11 @@ def dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
             "that dask scheduler prints when it starts"
         ) from error
     with client:
-        threads = sum(client.nthreads().values())
-        if not threads:
+        try:
+            client.wait_for_workers(1, timeout=WAIT)
+        except TimeoutError:
             raise LstmEdgeError(
                 f"{address}: the scheduler has no workers; start some with "
                 f"dask worker {address}"
-            )
-        yield client.get_executor(pure=False), threads
+            ) from None
+        yield client.get_executor(pure=False), sum(client.nthreads().values())
