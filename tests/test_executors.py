@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -169,3 +170,22 @@ def test_no_scheduler_there(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(main, ["analyze", str(run), "--dask", "tcp://x:1"])
     assert result.exit_code == 1
     assert "tcp://x:1: no Dask scheduler answers (timed out)" in result.output
+
+
+def test_ctrl_c_does_not_wait_for_the_executor(run: Path) -> None:
+    begin: list[float] = []
+
+    def interrupt() -> None:
+        begin.append(time.monotonic())
+        signal.raise_signal(signal.SIGINT)
+
+    class Slow(Executor):
+        def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if not begin:
+                threading.Timer(0.3, interrupt).start()
+                begin.append(0.0)
+            return Future()
+
+    with pytest.raises(KeyboardInterrupt):
+        analyze(run, settings=SETTINGS, executor=Slow())
+    assert time.monotonic() - begin[1] < 1.0
