@@ -41,7 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
     },
     # the sweep reads checkpoints and writes the store
-    "store": {"numpy", "safetensors", "errors"},
+    "rows": {"numpy", "safetensors"},
+    "locking": {"errors"},
+    "store": {"numpy", "errors", "locking", "rows"},
     "sweep": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
     | {"metrics", "store", "results", "visiting"},
     "visiting": set(),

@@ -80,7 +80,7 @@ def test_a_row_comes_back_as_it_was(tmp_path: Path) -> None:
 @given(st.lists(st.floats(width=64), max_size=5))
 def test_every_float_survives(values: list[float]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stores, "_lock", lambda path: nullcontext())
+        patch.setattr(stores, "lock", lambda path: nullcontext())
         with Store(Path(":memory:"), write=True) as store:
             store.set_run(measures=MEASURES)
             store.put(row(scalars={"exponents": values}), "0")
@@ -251,7 +251,9 @@ def test_a_newer_schema(tmp_path: Path, write_again: bool) -> None:
     connection.execute("PRAGMA user_version = 9")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
-    assert "found 9; a newer one wrote it, upgrade" in refused(path, write=write_again)
+    assert "found 9; a newer lstm-edge wrote it, upgrade" in refused(
+        path, write=write_again
+    )
 
 
 def test_a_damaged_database(tmp_path: Path) -> None:
