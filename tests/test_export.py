@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,9 @@ def test_netcdf_holds_every_start_with_units(sweep: Sweep, tmp_path: Path) -> No
 
 
 def test_starts_that_differ_are_filled_up(sweep: Sweep) -> None:
-    first = sweep.rows[sweep.names[0], "lyapunov"]
-    first.arrays["per_start"] = first.arrays["per_start"][:2]
+    place = sweep.names[0], "lyapunov"
+    cut = {"per_start": sweep.rows[place].arrays["per_start"][:2]}
+    sweep.rows[place] = replace(sweep.rows[place], arrays=cut)
     found = sweep.to_xarray()["per_start"]
     assert np.isnan(found[0, 2]).all()
     assert not np.isnan(found[1:]).any()

@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rows": {"numpy", "safetensors"},
     "locking": {"errors"},
     "store": {"numpy", "errors", "locking", "rows"},
+    "stored_arrays": {"numpy", "store"},
     "sweep": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
     | {"metrics", "store", "results", "visiting"},
     "visiting": set(),
@@ -51,8 +52,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},
     "claims": {"numpy", "scipy", "transitions"},
+    "faults": {"numpy", "rows"},
     "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
-    | {"bifurcations", "claims", "export", "report", "xarray"},
+    | {"bifurcations", "claims", "errors", "export", "faults", "report", "rows"}
+    | {"stored_arrays", "xarray"},
     "export": {"numpy", "pandas", "xarray", "errors", "results"},
     "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"}
     | {"transitions", "tanh_map"},

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lstm_edge.errors import UsageError
-from lstm_edge.results import Sweep
+from lstm_edge.results import Sweep, stack_padded
 
 if TYPE_CHECKING:
     import pandas
@@ -70,11 +69,11 @@ def make_dataset(sweep: Sweep) -> xarray.Dataset:
         for name, column in table.items()
     }
     variables["exponents"] = (("checkpoint", "exponent"), sweep.exponents)
-    starts = _padded(sweep.per_start, 2)
+    starts = stack_padded(sweep.per_start, 2)
     variables["per_start"] = (("checkpoint", "start", "exponent"), starts)
     variables["observable"] = (
         ("checkpoint", "sample"),
-        _padded(sweep.observable, 1),
+        stack_padded(sweep.observable, 1),
     )
     coordinates["exponent"] = np.arange(1, sweep.exponents.shape[1] + 1)
     origin = _origin(sweep)
@@ -158,17 +157,6 @@ def _origin(sweep: Sweep) -> dict[str, str]:
         "inputs": str(run.get("inputs", "")),
         "settings": json.dumps(run.get("settings", {}), sort_keys=True),
     }
-
-
-def _padded(arrays: list[NDArray[np.float64]], axes: int) -> NDArray[np.float64]:
-    """Stack arrays of different lengths, NaN where one ends."""
-    shapes = [array.shape for array in arrays if array.ndim == axes]
-    shape = np.max(shapes, axis=0) if shapes else np.zeros(axes, int)
-    stacked = np.full((len(arrays), *shape), np.nan)
-    for row, array in zip(stacked, arrays, strict=True):
-        if array.ndim == axes:
-            row[tuple(slice(length) for length in array.shape)] = array
-    return stacked
 
 
 def _load(name: str) -> Any:

@@ -108,6 +108,11 @@ def parse(text: Any, expected: type = object) -> Any:
     return value
 
 
+def is_number(value: object) -> bool:
+    """Whether what JSON gave is a number that arrays can hold."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
+
+
 def checksum(columns: Sequence[Any]) -> int:
     """CRC-32 of columns: what a failing disk changed is told, never shown."""
     found = 0

@@ -25,6 +25,7 @@ from lstm_edge.rows import (
     canonical,
     checksum,
     from_columns,
+    is_number,
     parse,
     result_key,
     to_columns,
@@ -187,7 +188,7 @@ class Store:
     def run(self) -> dict[str, Any]:
         """Facts about the whole run."""
         rows = self._checked("SELECT name, value, checksum FROM run ORDER BY name")
-        return {name: self._parsed(name, value) for name, value in rows}
+        return {str(name): self._parsed(name, value) for name, value in rows}
 
     def set_checkpoints(
         self, checkpoints: Mapping[str, tuple[int, Mapping[str, float]]]
@@ -207,7 +208,7 @@ class Store:
             'ORDER BY "update", name'
         ):
             metrics = self._parsed(name, text, dict)
-            numbers = all(type(x) in (int, float) for x in metrics.values())
+            numbers = all(map(is_number, (update, *metrics.values())))
             if type(name) is not str or type(update) is not int or not numbers:
                 raise self._damaged(f"checkpoint {name}: expected numbers")
             found[name] = update, metrics
