@@ -1,6 +1,8 @@
-"""Peak memory of what reads a store of 10,000 checkpoints.
+"""Peak memory of a sweep of 10,000 checkpoints, and of what reads its store.
 
-Each piece of work runs in a process of its own; printed is its peak beyond that of a
+The sweep is one over small nets in few steps, with as many starts and samples as by
+default; the store has rows as large as those of a sweep with the default settings. Each
+piece of work runs in a process of its own; printed is its peak beyond that of a
 process that only imports Python's packages, torch included:
 
     python benches/memory.py
@@ -29,6 +31,11 @@ store, out = sys.argv[1:]
 PEAK = "\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
 WORKS = {
     "nothing": "",
+    "analyze": """
+short = {"steps": 200, "transient": 10}
+lstm_edge.analyze(out + "/checkpoints", out=out + "/analysis.sqlite", settings={
+    "lyapunov": short, "attractors": short | {"limit": 200}, "distance": {"steps": 9},
+}).summary()""",
     "open_sweep, summary": "lstm_edge.open_sweep(store).summary()",
     "report": "lstm_edge.open_sweep(store).report(out + '/report.html')",
     "figures": "lstm_edge.report.save_figures(lstm_edge.open_sweep(store), out)",
@@ -69,6 +76,16 @@ def fill(path: Path, checkpoints: int) -> None:
                     name, measure, key, 1, settings, scalars=scalars, arrays=arrays
                 )
                 store.put(row, "0")
+
+
+def write_checkpoints(folder: Path, checkpoints: int) -> None:
+    """Write nets of two units, named by their updates."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    shapes = {"weight_ih_l0": (8, 1), "weight_hh_l0": (8, 2)}
+    for i in range(checkpoints):
+        arrays = {name: random.normal(0, 2, shape) for name, shape in shapes.items()}
+        np.savez(folder / f"update-{10 * i:08}.npz", **arrays)
 
 
 def rows(random: np.random.Generator) -> dict[str, tuple[dict, dict]]:
@@ -142,6 +159,7 @@ def main() -> None:
         store = arguments.store or Path(folder) / "memory.sqlite"
         if not store.exists():
             fill(store, arguments.checkpoints)
+        write_checkpoints(Path(folder) / "checkpoints", arguments.checkpoints)
         print(f"store: {store.stat().st_size / 2**20:.0f} MB")
         base = peak("", store, folder)
         print(f"imports: {base:.0f} MB")

@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
     | {"bifurcations", "claims", "errors", "export", "faults", "report", "rows"}
     | {"stored_arrays", "xarray"},
-    "export": {"numpy", "pandas", "xarray", "errors", "results"},
+    "export": {"numpy", "pandas", "xarray", "errors", "results", "rows"},
     "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"}
     | {"transitions", "tanh_map"},
     # a map to compare training with
