@@ -17,8 +17,8 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # The modules of this package and the packages of others that each may import, beside
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "results"}
-    | {"sweep", "tanh_map", "transitions"},
+    "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "merging"}
+    | {"results", "sweep", "tanh_map", "transitions"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the sweep reads checkpoints and writes the store
     "rows": {"numpy", "safetensors"},
     "locking": {"errors"},
-    "store": {"numpy", "errors", "locking", "rows"},
+    "database": {"errors", "locking", "rows"},
+    "store": {"numpy", "database", "errors", "rows"},
     "stored_arrays": {"numpy", "store"},
     "sweep": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
     | {"metrics", "store", "results", "visiting"},
@@ -56,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
     | {"bifurcations", "claims", "errors", "export", "faults", "report", "rows"}
     | {"stored_arrays", "xarray"},
+    "merging": {"errors", "results", "rows", "store"},
     "export": {"numpy", "pandas", "xarray", "errors", "results", "rows"},
     "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"}
     | {"transitions", "tanh_map"},
@@ -69,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {"numpy", "checkpoints", "metrics", "claims", "results"}
     | {"sweep", "training"},
     "cli": {"click", "rich", "__version__", "bench", "console", "demo", "errors"}
-    | {"export", "report"}
+    | {"export", "merging", "report"}
     | {"results", "sweep", "tanh_map", "training"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")

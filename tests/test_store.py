@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_edge import store as stores
+from lstm_edge import database
 from lstm_edge.errors import StoreError
 from lstm_edge.store import Row, Store, result_key
 
@@ -80,7 +80,7 @@ def test_a_row_comes_back_as_it_was(tmp_path: Path) -> None:
 @given(st.lists(st.floats(width=64), max_size=5))
 def test_every_float_survives(values: list[float]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stores, "lock", lambda path: nullcontext())
+        patch.setattr(database, "lock", lambda path: nullcontext())
         with Store(Path(":memory:"), write=True) as store:
             store.set_run(measures=MEASURES)
             store.put(row(scalars={"exponents": values}), "0")

@@ -346,9 +346,7 @@ def open_sweep(path: Where) -> Sweep:
     StoreError
         No store there, or one that cannot be read.
     """
-    file = Path(path)
-    if file.is_dir():
-        file /= "analysis.sqlite"
+    file = store_file(path)
     with Store(file) as store:
         checkpoints = store.checkpoints()
         rows = {
@@ -357,6 +355,12 @@ def open_sweep(path: Where) -> Sweep:
             if row.name in checkpoints  # a store may hold other sweeps too
         }
         return Sweep(file, store.run(), checkpoints, rows)
+
+
+def store_file(path: Where) -> Path:
+    """Find the store: the file itself, or the one in its run folder."""
+    file = Path(path)
+    return file / "analysis.sqlite" if file.is_dir() else file
 
 
 def _light(row: Row, file: Path) -> Row:

@@ -3,22 +3,19 @@
 A row's key is a digest of (weights, measure, revision, settings, inputs): what is there
 need not be computed again. Rows are committed one by one, so a killed sweep loses only
 what was in flight. One process writes; any number read, at any time.
-Every row of every table ends with a checksum of its columns.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from typing import Any
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from lstm_edge.database import Database
 from lstm_edge.errors import StoreError
-from lstm_edge.locking import lock
 from lstm_edge.rows import (
     TYPES,
     Row,
@@ -33,149 +30,41 @@ from lstm_edge.rows import (
 
 __all__ = ["Row", "Store", "result_key"]
 
-SCHEMA = 2
-"""Version of the tables below, in SQLite's user_version."""
-
-_TABLES = """
-CREATE TABLE run (
-    name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL
-);
-CREATE TABLE checkpoints (
-    name TEXT PRIMARY KEY, "update" INTEGER NOT NULL, metrics TEXT NOT NULL,
-    checksum INTEGER NOT NULL
-);
-CREATE TABLE results (
-    name TEXT NOT NULL, measure TEXT NOT NULL, key TEXT NOT NULL,
-    revision INTEGER NOT NULL, settings TEXT NOT NULL, status TEXT NOT NULL,
-    message TEXT NOT NULL, scalars TEXT NOT NULL, arrays BLOB NOT NULL,
-    seconds REAL NOT NULL, version TEXT NOT NULL, checksum INTEGER NOT NULL,
-    created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    PRIMARY KEY (name, key)
-);
-"""
-
 _COLUMNS = f"{', '.join(TYPES)}, checksum"
 _INSERT = (
-    f"INSERT OR REPLACE INTO results ({_COLUMNS}) "
-    f"VALUES ({', '.join('?' * (len(TYPES) + 1))})"
+    f"INSERT OR REPLACE INTO results ({_COLUMNS}, created) VALUES "
+    f"({', '.join('?' * (len(TYPES) + 1))}, coalesce(?, CURRENT_TIMESTAMP))"
 )
 
-_AGAIN = "what was written before is kept; run the command again"
-_DAMAGED = (
-    "the file is damaged; rescue its rows with 'sqlite3 FILE .recover' or analyse into "
-    "another file"
-)
-_ADVICE = {
-    "not a database": "expected an SQLite file; name another file with --out",
-    "malformed": _DAMAGED,
-    "corrupt": _DAMAGED,
-    "no such column": _DAMAGED,
-    "unsupported file": _DAMAGED,
-    "full": "the disk is full; free some space and run the command again",
-    "readonly": "expected a folder and file that can be written; use --out",
-    "unable to open": "expected a folder and file that can be written; use --out",
-}
-"""What to do, by a part of SQLite's message."""
+Checkpoints = dict[str, tuple[int, dict[str, float]]]
+"""Name to (update, metrics)."""
 
 
-class Store:
-    """An open store.
+class Entry(NamedTuple):
+    """Where a row belongs and when it was made, without what it holds."""
 
-    Parameters
-    ----------
-    path : Path
-        The SQLite file.
-    write : bool
-        Open for writing, which makes the file where it is missing and keeps other
-        writers out until `close`, or until the process ends in whatever way.
+    name: str
+    measure: str
+    revision: int
+    settings: str
+    key: str
+    status: str
+    created: str
+    checksum: int
 
-    Raises
-    ------
-    StoreError
-        Saying what is wrong with the file and what to do; nothing is changed then.
-    """
+    @property
+    def group(self) -> tuple[str, str, int, str]:
+        """What a checkpoint has one newest row of."""
+        return self[:4]
 
-    def __init__(self, path: Path, *, write: bool = False) -> None:
-        self.path = path
-        with ExitStack() as stack, self._explained():
-            if write:
-                stack.enter_context(lock(path))
-            self._connection = stack.enter_context(closing(_open(path, write)))
-            self._prepare(write)
-            self._resources = stack.pop_all()
+    @property
+    def rank(self) -> tuple[bool, str, int]:
+        """Order of rows of one key: a result first, then the older one."""
+        return self.status != "done", self.created, self.checksum
 
-    def _prepare(self, write: bool) -> None:
-        """Make the tables in a new file, check those of another."""
-        names = self._connection.execute("SELECT name FROM sqlite_master")
-        tables = {name for (name,) in names}
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if write and not tables and version == 0:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.executescript(
-                f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;"
-            )
-        else:
-            self._check(tables, version)
-            if write:
-                self._check_pages()
-        # a commit survives a killed process; WAL needs no more for that
-        self._connection.execute("PRAGMA synchronous = NORMAL")
 
-    def _check(self, tables: set[str], version: int) -> None:
-        if not {"run", "checkpoints", "results"} <= tables:
-            raise StoreError(
-                f"{self.path}: expected a store, found a database that was not written "
-                "by lstm-edge; name another file"
-            )
-        if version != SCHEMA:
-            advice = (
-                "a newer lstm-edge wrote it, upgrade to read it"
-                if version > SCHEMA
-                else "an older lstm-edge wrote it, analyse into another file"
-            )
-            raise StoreError(
-                f"{self.path}: expected a store of schema {SCHEMA}, found {version}; "
-                f"{advice}"
-            )
-
-    def _check_pages(self) -> None:
-        """Refuse a file whose structure is damaged: rows could be missing from it."""
-        found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if found != "ok":
-            raise self._damaged(str(found))
-
-    def _damaged(self, what: object) -> StoreError:
-        return StoreError(f"{self.path}: {_line(what)}; {_DAMAGED}")
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn SQLite's errors into ones that say what to do."""
-        try:
-            yield
-        except (sqlite3.Error, UnicodeError, OverflowError) as error:
-            text = _line(error)
-            advice = next((a for part, a in _ADVICE.items() if part in text), _AGAIN)
-            raise StoreError(f"{self.path}: {text}; {advice}") from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of what is written inside, or nothing."""
-        with self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:  # commits, or rolls back
-                yield self._connection
-
-    def close(self) -> None:
-        """Close the file and let other writers in."""
-        self._resources.close()
-
-    def __enter__(self) -> Store:
-        """Return the store; leaving closes it."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the store."""
-        self.close()
+class Store(Database):
+    """An open store; see `Database` for how it is opened."""
 
     def set_run(self, **values: Any) -> None:
         """Keep facts about the whole run: settings, versions, source.
@@ -200,9 +89,9 @@ class Store:
         with self._transaction() as connection:
             _insert_checkpoints(connection, checkpoints)
 
-    def checkpoints(self) -> dict[str, tuple[int, dict[str, float]]]:
+    def checkpoints(self) -> Checkpoints:
         """Name to (update, metrics), in ascending order of update."""
-        found = {}
+        found: Checkpoints = {}
         for name, update, text in self._checked(
             'SELECT name, "update", metrics, checksum FROM checkpoints '
             'ORDER BY "update", name'
@@ -213,14 +102,6 @@ class Store:
                 raise self._damaged(f"checkpoint {name}: expected numbers")
             found[name] = update, metrics
         return found
-
-    def _checked(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
-        """Give rows without the checksum that ends them, once it is found right."""
-        with self._explained():
-            for *columns, expected in self._connection.execute(query, values):
-                if checksum(columns) != expected:
-                    raise self._damaged(f"row of {columns[0]}: wrong checksum")
-                yield tuple(columns)
 
     def _parsed(self, name: object, text: Any, expected: type = object) -> Any:
         try:
@@ -247,6 +128,7 @@ class Store:
     def put(self, row: Row, version: str) -> None:
         """Commit a row; a failure of the same checkpoint's measure is forgotten."""
         with self._transaction():
+            self._forget_failures(row.name, row.measure)
             self._insert(to_columns(row, version))
 
     def copy(self, key: str, name: str) -> None:
@@ -257,11 +139,11 @@ class Store:
                 "LIMIT 1",
                 key,
             ):
+                self._forget_failures(name, columns[1])
                 self._insert((name, *columns[1:]))
 
-    def _insert(self, columns: tuple[Any, ...]) -> None:
-        self._forget_failures(*columns[:2])
-        self._connection.execute(_INSERT, (*columns, checksum(columns)))
+    def _insert(self, columns: tuple[Any, ...], created: str | None = None) -> None:
+        self._connection.execute(_INSERT, (*columns, checksum(columns), created))
 
     def forget_failure(self, name: str) -> None:
         """Drop the row that says that a file could not be read: it can now."""
@@ -310,13 +192,63 @@ class Store:
         StoreError
             The row is not there any more.
         """
+        return self._row(self.columns(name, key)).arrays
+
+    def columns(self, name: str, key: str) -> tuple[Any, ...]:
+        """Columns of one row, as they are stored."""
         query = f"SELECT {_COLUMNS} FROM results WHERE name = ? AND key = ?"
         for columns in self._checked(query, name, key):
-            return self._row(columns).arrays
+            return columns
         raise StoreError(
             f"{self.path}: expected a row of {name} that was there before, found none; "
             "read the store again"
         )
+
+    def entries(self) -> Iterator[Entry]:
+        """Give all rows, of whatever settings, oldest first."""
+        with self._explained():
+            self._check_pages()
+            created = {
+                (name, key): str(when)
+                for name, key, when in self._connection.execute(
+                    "SELECT name, key, created FROM results"
+                )
+            }
+        for columns in self._checked(f"SELECT {_COLUMNS} FROM results ORDER BY rowid"):
+            row = self._row(columns)
+            yield Entry(
+                row.name,
+                row.measure,
+                row.revision,
+                sys.intern(columns[4]),
+                row.key,
+                row.status,
+                created[row.name, row.key],
+                checksum(columns),
+            )
+
+    def rewrite(
+        self,
+        run: Mapping[str, Any],
+        checkpoints: Checkpoints,
+        records: Iterable[tuple[tuple[Any, ...], str]],
+    ) -> None:
+        """Replace all that is there, or nothing.
+
+        Parameters
+        ----------
+        run, checkpoints
+            As given by those methods.
+        records : iterable of (columns, created)
+            Of the rows, oldest first.
+        """
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM run")
+            connection.execute("DELETE FROM results")
+            _insert_run(connection, run)
+            _insert_checkpoints(connection, checkpoints)
+            for columns, created in records:
+                self._insert(columns, created)
 
     def _row(self, columns: tuple[Any, ...]) -> Row:
         try:
@@ -338,7 +270,7 @@ def _insert_checkpoints(
     checkpoints: Mapping[str, tuple[int, Mapping[str, float]]],
 ) -> None:
     rows = [
-        (name, update, json.dumps(dict(metrics)))
+        (name, update, canonical(dict(metrics)))
         for name, (update, metrics) in checkpoints.items()
     ]
     connection.execute("DELETE FROM checkpoints")
@@ -346,32 +278,3 @@ def _insert_checkpoints(
         "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
         [(*row, checksum(row)) for row in rows],
     )
-
-
-def _line(text: object) -> str:
-    """Bring a message to one line of bounded length."""
-    return " ".join(str(text).split())[:300]
-
-
-def _open(path: Path, write: bool) -> sqlite3.Connection:
-    """Connect; a reader also where nothing can be written, as on an archive's disk."""
-    if not write and not path.is_file():
-        raise StoreError(
-            f"{path}: no such store; expected the SQLite file that 'lstm-edge analyze' "
-            "writes"
-        )
-    connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError as error:
-        connection.close()
-        # a store at rest is one file, and complete; beside a journal it may not be
-        at_rest = not path.with_name(path.name + "-wal").exists()
-        if write or "readonly" not in str(error) or not at_rest:
-            raise
-        uri = f"{path.absolute().as_uri()}?immutable=1"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
