@@ -193,7 +193,9 @@ def _open(path: Path, write: bool) -> sqlite3.Connection:
         connection.close()
         # a store at rest is one file, and complete; beside a journal it may not be
         at_rest = not path.with_name(path.name + "-wal").exists()
-        if write or "readonly" not in str(error) or not at_rest:
+        # no word of a read-only disk where a reader's own index could not be made
+        barred = any(part in str(error) for part in ("readonly", "unable to open"))
+        if write or not barred or not at_rest:
             raise
         uri = f"{path.absolute().as_uri()}?immutable=1"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None)
