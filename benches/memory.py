@@ -44,6 +44,7 @@ lstm_edge.analyze(out + "/checkpoints", out=out + "/analysis.sqlite", settings={
         f"lstm_edge.open_sweep(store), out + '/results.{suffix}')"
         for suffix in ("csv", "parquet", "nc")
     },
+    "merge": "lstm_edge.merge_stores([store], out + '/merged.sqlite')",
     "_repr_html_": "lstm_edge.open_sweep(store)._repr_html_()",
 }
 STARTS, SAMPLES, SKETCH = 8, 500, 1024

@@ -237,7 +237,7 @@ def test_an_array_of_another_shape_costs_its_row(
         {"arrays": (2**60).to_bytes(8, "little") + b"{}"},
         {"arrays": safetensors.numpy.save({"x": np.zeros(9)})[:-8]},
         {"seconds": "long"},
-        {"status": 7},
+        {"status": b"done"},
         {"version": b"0"},
     ],
 )

@@ -89,6 +89,37 @@ def test_every_float_survives(values: list[float]) -> None:
     np.testing.assert_array_equal(back, np.array(values, float))
 
 
+def test_a_row_tells_the_version_that_made_it(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        store.set_run(measures=MEASURES)
+        store.put(row("a"), "0.1.0")
+        store.copy(row().key, "b")
+        store.put(row("c", weights="other"), "0.2.0")
+        versions = {r.name: r.version for r in store.rows()}
+    assert versions == {"a": "0.1.0", "b": "0.1.0", "c": "0.2.0"}
+
+
+def test_a_copy_replaces_a_failure_of_its_measure(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        store.set_run(measures=MEASURES)
+        store.put(row("a"), "0")
+        store.put(row("b", weights="v", status="failed", message="no"), "0")
+        store.copy(row().key, "b")
+        assert [(r.name, r.status) for r in store.rows()] == [
+            ("a", "done"),
+            ("b", "done"),
+        ]
+
+
+def test_a_name_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        store.set_run(measures=MEASURES)
+        with pytest.raises(StoreError, match="surrogates not allowed"):
+            store.put(row("update-\udcff"), "0")
+        store.put(row(np.str_("b")), "0")
+        assert [r.name for r in store.rows()] == ["b"]
+
+
 def test_keys_tell_apart_what_determines_a_result() -> None:
     settings = {"steps": 10, "k": 2}
     key = result_key("w", "lyapunov", 1, settings, "zero")

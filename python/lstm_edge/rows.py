@@ -117,7 +117,7 @@ def checksum(columns: Sequence[Any]) -> int:
     """CRC-32 of columns: what a failing disk changed is told, never shown."""
     found = 0
     for value in columns:
-        data = value if isinstance(value, bytes) else repr(value).encode()
+        data = value if isinstance(value, bytes) else str(value).encode()
         found = zlib.crc32(data, found)
     return found
 
