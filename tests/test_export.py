@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -16,7 +18,7 @@ from click.testing import CliRunner
 import lstm_edge
 from lstm_edge import Sweep, UsageError
 from lstm_edge.cli import main
-from lstm_edge.export import write_export
+from lstm_edge.export import origins, write_export
 
 QUICK = {
     "lyapunov": {"steps": 60, "transient": 20, "starts": 3},
@@ -43,8 +45,8 @@ def test_a_table_comes_back_as_it_was(
     np.testing.assert_allclose(
         found[["exponent_1", "exponent_2"]], sweep.exponents, rtol=1e-15
     )
-    assert set(found["source"]) == {f"lstm-edge {lstm_edge.__version__}"}
-    assert json.loads(found["settings"][0])["lyapunov"]["steps"] == 60
+    assert set(found["lyapunov_version"]) == {lstm_edge.__version__}
+    assert json.loads(found["lyapunov_settings"][0])["steps"] == 60
     assert [p.name for p in tmp_path.glob(f"*results.{suffix}*")] == [path.name]
 
 
@@ -60,13 +62,53 @@ def test_netcdf_holds_every_start_with_units(sweep: Sweep, tmp_path: Path) -> No
         np.testing.assert_array_equal(found["per_start"], sweep.per_start)
         np.testing.assert_array_equal(found["update"], sweep.table["update"])
         assert found["phase"].values.tolist() == list(sweep.table["phase"])
-        assert found["per_start"].attrs["units"] == "nats per step"
-        assert json.loads(found.attrs["settings"])["distance"]["samples"] == 4
+        assert "nats per step" in found["per_start"].attrs["long_name"]
+        assert json.loads(found["distance_settings"].values[0])["samples"] == 4
+
+
+def test_netcdf_follows_the_cf_conventions(sweep: Sweep, tmp_path: Path) -> None:
+    path = write_export(sweep, tmp_path / "results.nc")
+    with xarray.open_dataset(path, engine="h5netcdf", decode_coords=False) as found:
+        assert found.attrs["Conventions"].startswith("CF-1.")
+        assert found.attrs["source"] == f"lstm-edge {lstm_edge.__version__}"
+        for name, variable in found.variables.items():
+            assert variable.attrs["long_name"], name
+            # dimensionless all of them, or of a unit that only the task knows
+            assert variable.attrs.get("units", "1") == "1", name
+        error = found["lambda_max"].attrs["ancillary_variables"]
+        assert error in found
+        assert {*found["per_start"].attrs["coordinates"].split()} == {
+            "name",
+            "update",
+            "epoch",
+        }
+
+
+def test_every_checkpoint_tells_what_made_its_own_numbers(sweep: Sweep) -> None:
+    first, second, third, _ = sweep.names
+    change(sweep, first, "lyapunov", version="0.0.1", settings={"steps": 9})
+    change(sweep, second, "lyapunov", revision=7)
+    change(sweep, third, "distance", status="failed")
+    found = origins(sweep)
+    now = lstm_edge.__version__
+    assert found["lyapunov_version"].tolist() == ["0.0.1", now, now, now]
+    assert found["distance_version"].tolist() == [now, now, "", now]
+    settings = [json.loads(text) for text in found["lyapunov_settings"]]
+    assert settings[0] == {"revision": 1, "steps": 9}
+    assert [s["revision"] for s in settings] == [1, 7, 1, 1]
+    assert settings[1]["inputs"] == settings[2]["inputs"]
+    assert found["distance_settings"][2] == ""
+    assert sweep.to_xarray().attrs["source"] == f"lstm-edge 0.0.1, lstm-edge {now}"
+
+
+def change(sweep: Sweep, name: str, measure: str, **changes: Any) -> None:
+    sweep.rows[name, measure] = replace(sweep.rows[name, measure], **changes)
 
 
 def test_starts_that_differ_are_filled_up(sweep: Sweep) -> None:
-    first = sweep.rows[sweep.names[0], "lyapunov"]
-    first.arrays["per_start"] = first.arrays["per_start"][:2]
+    name = sweep.names[0]
+    cut = sweep.rows[name, "lyapunov"].arrays["per_start"][:2]
+    change(sweep, name, "lyapunov", arrays={"per_start": cut})
     found = sweep.to_xarray()["per_start"]
     assert np.isnan(found[0, 2]).all()
     assert not np.isnan(found[1:]).any()

@@ -17,63 +17,72 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # The modules of this package and the packages of others that each may import, beside
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "results"}
-    | {"sweep", "tanh_map", "transitions", "watching"},
+    "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "merging"}
+    | {"results", "sweep", "tanh_map", "transitions", "watching"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
-    "weights": {"numpy", "errors"},
-    "places": {"upath", "errors"},
-    "formats": {"numpy", "safetensors", "torch", "places", "errors"},
-    "checkpoints": {"formats", "weights", "places", "errors"},
-    "metrics": {"numpy", "checkpoints", "formats", "places", "errors"},
+    "weights": {"errors", "numpy"},
+    "places": {"errors", "upath"},
+    "formats": {"errors", "numpy", "places", "safetensors", "torch"},
+    "checkpoints": {"errors", "formats", "places", "weights"},
+    "metrics": {"checkpoints", "errors", "formats", "numpy", "places"},
     # training writes them
-    "tasks": {"numpy", "torch", "sklearn", "errors"},
-    "runs": {"numpy", "torch", "checkpoints", "errors", "metrics"},
-    "training": {"numpy", "torch", "checkpoints", "errors", "runs", "tasks"},
+    "tasks": {"errors", "numpy", "sklearn", "torch"},
+    "runs": {"checkpoints", "errors", "metrics", "numpy", "torch"},
+    "training": {"checkpoints", "errors", "numpy", "runs", "tasks", "torch"},
     # measures know weights, not files
-    "measures": {
-        "numpy",
-        "scipy",
-        "_core",
-        "checkpoints",
-        "weights",
-        "display",
-        "errors",
-    },
+    "measures": {"_core", "checkpoints", "display", "errors", "numpy", "scipy"}
+    | {"weights"},
     # the sweep reads checkpoints and writes the store
-    "store": {"numpy", "safetensors", "errors"},
-    "plan": {"numpy", "measures", "metrics", "errors"},
-    "evaluation": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
-    | {"plan", "store"},
-    "sweep": {"numpy", "_core", "checkpoints", "measures", "metrics", "errors"}
-    | {"places", "plan", "evaluation", "store", "results", "visiting"},
+    "rows": {"numpy", "safetensors"},
+    "locking": {"errors"},
+    "database": {"errors", "locking", "rows"},
+    # the sweep reads checkpoints and writes the store
+    "store": {"database", "errors", "numpy", "rows"},
+    "stored_arrays": {"numpy", "store"},
+    "plan": {"errors", "measures", "metrics", "numpy"},
+    "evaluation": {
+        "_core",
+        "rows",
+        "checkpoints",
+        "errors",
+        "measures",
+        "numpy",
+        "plan",
+    }
+    | {"store", "weights"},
+    "sweep": {"_core", "checkpoints", "errors", "evaluation", "measures", "metrics"}
+    | {"numpy", "places", "plan", "results", "store", "visiting"},
     "visiting": {"refinement"},
-    "watching": {"numpy", "checkpoints", "errors", "evaluation", "measures", "places"}
+    "watching": {"checkpoints", "errors", "evaluation", "measures", "numpy", "places"}
     | {"plan", "refinement", "results", "store", "sweep", "transitions", "visiting"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},
     "refinement": {"numpy", "transitions"},
     "claims": {"numpy", "scipy", "transitions"},
-    "results": {"numpy", "pandas", "display", "metrics", "store", "transitions"}
-    | {"bifurcations", "claims", "export", "refinement", "report", "xarray"},
-    "export": {"numpy", "pandas", "xarray", "errors", "results"},
-    "report": {"numpy", "plotly", "matplotlib", "results", "formats", "errors"}
-    | {"transitions", "tanh_map"},
+    "faults": {"numpy", "rows"},
+    "results": {"bifurcations", "claims", "display", "errors", "export", "faults"}
+    | {"metrics", "numpy", "pandas", "refinement", "report", "rows", "store"}
+    | {"stored_arrays", "transitions", "xarray"},
+    "merging": {"errors", "results", "rows", "store"},
+    "export": {"errors", "numpy", "pandas", "results", "rows", "xarray"},
+    "report": {"errors", "formats", "matplotlib", "numpy", "plotly", "results"}
+    | {"tanh_map", "transitions"},
     # a map to compare training with
-    "tanh_map": {"numpy", "_core", "display", "errors", "measures", "report"}
+    "tanh_map": {"_core", "display", "errors", "measures", "numpy", "report"}
     | {"transitions"},
     # the command line
     "cluster": {"distributed", "errors"},
-    "console": {"click", "rich", "display", "results", "tanh_map", "watching"},
-    "bench": {"numpy", "_core", "errors", "weights", "checkpoints", "results"}
-    | {"measures", "metrics", "sweep", "torch", "jax"},
+    # the command line
+    "console": {"click", "display", "results", "rich", "tanh_map", "watching"},
+    "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
+    | {"results", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},
-    "cli": {"click", "rich", "__version__", "bench", "cluster", "console", "demo"}
-    | {"errors"}
-    | {"export", "report"}
-    | {"results", "sweep", "tanh_map", "training", "watching"},
+    "cli": {"__version__", "bench", "click", "cluster", "console", "demo", "errors"}
+    | {"export", "merging", "report", "results", "rich", "sweep", "tanh_map"}
+    | {"training", "watching"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")
 

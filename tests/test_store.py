@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_edge import store as stores
+from lstm_edge import database
 from lstm_edge.errors import StoreError
 from lstm_edge.store import Row, Store, result_key
 
@@ -80,13 +80,44 @@ def test_a_row_comes_back_as_it_was(tmp_path: Path) -> None:
 @given(st.lists(st.floats(width=64), max_size=5))
 def test_every_float_survives(values: list[float]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stores, "_lock", lambda path: nullcontext())
+        patch.setattr(database, "lock", lambda path: nullcontext())
         with Store(Path(":memory:"), write=True) as store:
             store.set_run(measures=MEASURES)
             store.put(row(scalars={"exponents": values}), "0")
             (found,) = store.rows()
     back = np.array(found.scalars["exponents"], float)
     np.testing.assert_array_equal(back, np.array(values, float))
+
+
+def test_a_row_tells_the_version_that_made_it(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        store.set_run(measures=MEASURES)
+        store.put(row("a"), "0.1.0")
+        store.copy(row().key, "b")
+        store.put(row("c", weights="other"), "0.2.0")
+        versions = {r.name: r.version for r in store.rows()}
+    assert versions == {"a": "0.1.0", "b": "0.1.0", "c": "0.2.0"}
+
+
+def test_a_copy_replaces_a_failure_of_its_measure(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        store.set_run(measures=MEASURES)
+        store.put(row("a"), "0")
+        store.put(row("b", weights="v", status="failed", message="no"), "0")
+        store.copy(row().key, "b")
+        assert [(r.name, r.status) for r in store.rows()] == [
+            ("a", "done"),
+            ("b", "done"),
+        ]
+
+
+def test_a_name_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        store.set_run(measures=MEASURES)
+        with pytest.raises(StoreError, match="surrogates not allowed"):
+            store.put(row("update-\udcff"), "0")
+        store.put(row(np.str_("b")), "0")
+        assert [r.name for r in store.rows()] == ["b"]
 
 
 def test_keys_tell_apart_what_determines_a_result() -> None:
@@ -251,7 +282,9 @@ def test_a_newer_schema(tmp_path: Path, write_again: bool) -> None:
     connection.execute("PRAGMA user_version = 9")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
-    assert "found 9; a newer one wrote it, upgrade" in refused(path, write=write_again)
+    assert "found 9; a newer lstm-edge wrote it, upgrade" in refused(
+        path, write=write_again
+    )
 
 
 def test_a_damaged_database(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from lstm_edge.measures import (
     lyapunov,
     orbit,
 )
+from lstm_edge.merging import merge_stores
 from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.sweep import analyze
 from lstm_edge.tanh_map import analogy
@@ -42,6 +43,7 @@ __all__ = [
     "find_transitions",
     "fixed_points",
     "lyapunov",
+    "merge_stores",
     "open_sweep",
     "orbit",
     "read_checkpoint",

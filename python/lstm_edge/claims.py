@@ -230,7 +230,7 @@ def rank_correlation(
     Parameters
     ----------
     time, a, b : array_like of shape (n,)
-        Points with NaN are left out.
+        By ascending time; points with NaN are left out.
     shifts : int
         Random shifts, where there are more than points on the grid.
     seed : int
@@ -250,7 +250,7 @@ def rank_correlation(
         return float("nan"), float("nan")
     rho = float(np.corrcoef([rankdata(x) for x in values])[0, 1])
     grid = np.linspace(t[0], t[-1], min(4 * len(t), shifts))
-    nearest = np.abs(t[None, :] - grid[:, None]).argmin(axis=1)
+    nearest = np.searchsorted((t[1:] + t[:-1]) / 2, grid)
     x, y = (rankdata(v[nearest]) for v in values)
     x, y = x - x.mean(), y - y.mean()
     # the correlation at every shift of the grid at once
@@ -438,8 +438,8 @@ def _with_correlation(
     """Add the rank correlation of D~ with the test loss to the evidence."""
     if len(loss) < 3:
         return claim
-    at = np.abs(updates[None, :] - analysed[:, None]).argmin(axis=1)
-    there = np.where(updates[at] == analysed, loss[at], np.nan)
+    known = dict(zip(updates, loss, strict=True))
+    there = [known.get(update, np.nan) for update in analysed]
     rho, p = rank_correlation(analysed, np.asarray(distance, float), there)
     if np.isnan(rho):
         return claim

@@ -353,6 +353,34 @@ def export(store: Path, out: Path) -> None:
     click.echo(write_export(open_sweep(store), out))
 
 
+@main.command(
+    epilog=_examples("lstm-edge merge first.sqlite second.sqlite -o whole.sqlite")
+)
+@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The store to make, or to add to.",
+)
+@_json
+def merge(stores: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Put the results of STORES, parts of one sweep, into one store.
+
+    They may have been made on different machines, and are not changed. Nothing is
+    computed, and nothing is there twice.
+    """
+    from lstm_edge.merging import merge_stores
+
+    sweep = merge_stores(stores, out)
+    if as_json:
+        click.echo(json.dumps(sweep.summary()))
+    else:
+        click.echo(f"results: {sweep.path} ({len(sweep.names)} checkpoints)")
+        click.echo(f"next: lstm-edge report {shlex.quote(str(sweep.path))}")
+
+
 @main.command(epilog=_examples("lstm-edge analogy --out analogy.png"))
 @click.option(
     "--from", "first", default=1.0, show_default=True, help="Smallest value of r."

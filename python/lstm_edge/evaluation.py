@@ -24,7 +24,8 @@ from lstm_edge.checkpoints import CheckpointFile, read_checkpoint
 from lstm_edge.errors import LstmEdgeError
 from lstm_edge.measures import MEASURES
 from lstm_edge.plan import Plan
-from lstm_edge.store import Row, Store, result_key
+from lstm_edge.rows import Row, result_key
+from lstm_edge.store import Store
 from lstm_edge.weights import Weights
 
 GLANCE = 0.2
@@ -69,7 +70,7 @@ class Outcome:
         if self.readable:
             store.forget_failure(self.name)
         for row in self.rows:
-            store.put(row, _core.__version__)
+            store.put(row, row.version)
             if row.status == "done":
                 present.setdefault(row.key, set()).add(self.name)
                 self.scalars[row.measure] = row.scalars
@@ -116,17 +117,18 @@ def evaluate(
     rows: list[Row] = []
     first: LstmEdgeError | None = None
     for task in tasks:
+        row = replace(task.row, version=_core.__version__)
         begin = time.perf_counter()
         try:
-            scalars, arrays = MEASURES[task.row.measure].compute(
+            scalars, arrays = MEASURES[row.measure].compute(
                 weights, inputs, task.settings, cancel=cancel, threads=threads
             )
         except LstmEdgeError as error:
             first = first or error
-            rows.append(replace(task.row, status="failed", message=str(error)))
+            rows.append(replace(row, status="failed", message=str(error)))
             continue
         seconds = time.perf_counter() - begin
-        rows.append(replace(task.row, scalars=scalars, arrays=arrays, seconds=seconds))
+        rows.append(replace(row, scalars=scalars, arrays=arrays, seconds=seconds))
     return rows, first
 
 
@@ -220,7 +222,14 @@ class Job:
 
 
 def _unreadable(name: str, error: LstmEdgeError) -> Outcome:
-    row = Row(name, "checkpoint", "", status="failed", message=str(error))
+    row = Row(
+        name,
+        "checkpoint",
+        "",
+        status="failed",
+        message=str(error),
+        version=_core.__version__,
+    )
     return Outcome(name, [row], readable=False, error=error)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from os import PathLike
@@ -14,9 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge.bifurcations import bifurcation_kind
 from lstm_edge.display import plain_values
+from lstm_edge.errors import StoreError
+from lstm_edge.faults import find_fault
 from lstm_edge.metrics import METRICS
 from lstm_edge.refinement import infer_phases
-from lstm_edge.store import Row, Store
+from lstm_edge.rows import Row
+from lstm_edge.store import Store
+from lstm_edge.stored_arrays import StoredArrays, load_each
 from lstm_edge.transitions import Advice, Transition, advise, find_transitions
 
 if TYPE_CHECKING:
@@ -29,11 +35,18 @@ Where = str | PathLike[str]
 
 _LYAPUNOV = ("lambda_max", "lambda_max_stderr", "lambda_mean")
 _DISTANCE = ("distance", "distance_stderr")
+_EMPTY = np.zeros(0)
+
+MOST_SHOWN = 50
+"""Checkpoints of the table in a notebook."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
     """The results of a store.
+
+    Arrays stay in the store until they are asked for, so that a sweep of any length
+    fits in memory; a pickle holds them all, and needs the store no more.
 
     Attributes
     ----------
@@ -94,25 +107,33 @@ class Sweep:
         by_exponents = self._scalar(name, "lyapunov", key, default)
         return self._scalar(name, "attractors", key, by_exponents)
 
-    def _arrays(self, measure: str, key: str) -> list[NDArray[np.float64]]:
-        found = [self.rows.get((name, measure)) for name in self.names]
-        empty = np.zeros(0)
-        return [empty if row is None else row.arrays.get(key, empty) for row in found]
+    def each(self, measure: str, array: str) -> Iterator[NDArray[Any]]:
+        """Give an array of every one of `names` in turn; empty where it is unknown.
+
+        Parameters
+        ----------
+        measure, array : str
+            Such as "distance" and "per_sample".
+
+        Raises
+        ------
+        StoreError
+            The store is not there any more.
+        """
+        rows = (self.rows.get((name, measure)) for name in self.names)
+        for arrays in load_each({} if row is None else row.arrays for row in rows):
+            yield arrays.get(array, _EMPTY)
 
     @cached_property
     def exponents(self) -> NDArray[np.float64]:
         """Mean exponents over the starts, (checkpoints, k), padded with NaN."""
         found = [self._scalar(name, "lyapunov", "exponents", []) for name in self.names]
-        width = max(map(len, found), default=0)
-        padded = np.full((len(found), width), np.nan)
-        for row, values in zip(padded, found, strict=True):
-            row[: len(values)] = values
-        return padded
+        return stack_padded([np.asarray(x, float) for x in found], 1)
 
     @property
     def per_start(self) -> list[NDArray[np.float64]]:
         """Exponents of every start, (starts, k) for each checkpoint."""
-        return self._arrays("lyapunov", "per_start")
+        return list(self.each("lyapunov", "per_start"))
 
     @cached_property
     def attractor_shares(self) -> dict[str, NDArray[np.float64]]:
@@ -127,7 +148,7 @@ class Sweep:
     @property
     def observable(self) -> list[NDArray[np.float64]]:
         """The orbit diagram: sum of h_T of every sample, for each checkpoint."""
-        return self._arrays("distance", "observable")
+        return list(self.each("distance", "observable"))
 
     @cached_property
     def weight_path(self) -> NDArray[np.float64]:
@@ -136,13 +157,13 @@ class Sweep:
         Chords between the checkpoints analysed: more of them make it longer. NaN from
         the first checkpoint on whose sketch is not known, or that has other weights.
         """
-        points = self._arrays("sketch", "sketch")
+        points = self.each("sketch", "sketch")
         sizes = [self._scalar(name, "sketch", "parameters") for name in self.names]
         chords = [
             float(np.linalg.norm(b - a)) if m == n and len(a) == len(b) else np.nan
             for (a, b), (m, n) in zip(pairwise(points), pairwise(sizes), strict=True)
         ]
-        return np.cumsum([0.0, *chords][: len(points)])
+        return np.cumsum([0.0, *chords][: len(sizes)])
 
     @cached_property
     def loss_history(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -291,7 +312,40 @@ class Sweep:
     def _repr_html_(self) -> str:
         import html
 
-        return f"<b>{html.escape(repr(self))}</b>{self.to_pandas()._repr_html_()}"
+        frame = self.to_pandas()
+        return f"<b>{html.escape(repr(self))}</b>{frame.to_html(max_rows=MOST_SHOWN)}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all of it, arrays included."""
+        arrays = load_each(row.arrays for row in self.rows.values())
+        rows = {
+            place: replace(row, arrays=dict(found))
+            for (place, row), found in zip(self.rows.items(), arrays, strict=True)
+        }
+        return {**self.__dict__, "rows": rows}
+
+
+def stack_padded(arrays: Sequence[NDArray[Any]], axes: int) -> NDArray[np.float64]:
+    """Stack arrays of different lengths, NaN where one ends or has other axes.
+
+    Raises
+    ------
+    StoreError
+        One is so much longer than the others that the padding would fill the memory.
+    """
+    fitting = [array for array in arrays if array.ndim == axes]
+    shape = np.max([x.shape for x in fitting], axis=0) if fitting else [0] * axes
+    numbers = len(arrays) * math.prod(map(int, shape))
+    if numbers > 10**7 + 100 * sum(array.size for array in fitting):
+        raise StoreError(
+            f"expected results of similar size for all checkpoints, found one of shape "
+            f"{tuple(map(int, shape))}; another program changed the store"
+        )
+    stacked = np.full((len(arrays), *shape), np.nan)
+    for row, array in zip(stacked, arrays, strict=True):
+        if array.ndim == axes:
+            row[tuple(map(slice, array.shape))] = array
+    return stacked
 
 
 def open_sweep(path: Where) -> Sweep:
@@ -307,13 +361,27 @@ def open_sweep(path: Where) -> Sweep:
     StoreError
         No store there, or one that cannot be read.
     """
-    file = Path(path)
-    if file.is_dir():
-        file /= "analysis.sqlite"
+    file = store_file(path)
     with Store(file) as store:
         checkpoints = store.checkpoints()
-        rows: dict[tuple[str, str], Row] = {}
-        for row in store.rows():
-            if row.name in checkpoints:  # a store may hold other sweeps too
-                rows[row.name, row.measure] = row  # the newest settings win
+        rows = {
+            (row.name, row.measure): _light(row, file)  # the newest wins
+            for row in store.rows()
+            if row.name in checkpoints  # a store may hold other sweeps too
+        }
         return Sweep(file, store.run(), checkpoints, rows)
+
+
+def store_file(path: Where) -> Path:
+    """Find the store: the file itself, or the one in its run folder."""
+    file = Path(path)
+    return file / "analysis.sqlite" if file.is_dir() else file
+
+
+def _light(row: Row, file: Path) -> Row:
+    """Leave the arrays of a row in the store; take nothing from one with a fault."""
+    fault = find_fault(row)
+    if not fault:
+        return replace(row, arrays=StoredArrays(file.absolute(), row.name, row.key))
+    message = f"{row.measure}: {fault}; another program changed {file}"
+    return replace(row, status="failed", message=message, scalars={}, arrays={})

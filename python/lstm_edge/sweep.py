@@ -255,7 +255,12 @@ def _names(files: list[CheckpointFile]) -> dict[Path, str]:
     parts = {file.path: absolute(file.path).as_posix().split("/") for file in files}
     levels = zip(*(names[:-1] for names in parts.values()), strict=False)
     common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
-    return {path: "/".join(names[common:]) for path, names in parts.items()}
+    return {path: _printable("/".join(names[common:])) for path, names in parts.items()}
+
+
+def _printable(name: str) -> str:
+    """Spell out what is no text in the name of a file."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def open_store(out: Where | None, found: Found) -> Store:

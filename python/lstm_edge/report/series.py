@@ -72,7 +72,7 @@ class Series:
         """Of the largest exponent over the starts, 10 % and 90 %, per checkpoint."""
         rows = [
             np.quantile(found[:, 0], (0.1, 0.9)) if found.size else (np.nan, np.nan)
-            for found in self.sweep.per_start
+            for found in self.sweep.each("lyapunov", "per_start")
         ]
         low, high = np.array(rows, float).reshape(-1, 2).T
         return low, high
@@ -98,7 +98,7 @@ def make_series(sweep: Sweep, *, most_dots: int) -> Series:
     epochs = np.asarray(table["epoch"], float)
     unit = "epoch" if len(epochs) and np.isfinite(epochs).all() else "update"
     time = epochs if unit == "epoch" else np.asarray(table["update"], float)
-    dots, left_out = _orbit_diagram(time, sweep.observable, most_dots)
+    dots, left_out = _orbit_diagram(sweep, time, most_dots)
     evaluations = [
         (metrics.get("epoch", np.nan) if unit == "epoch" else float(update), metrics)
         for update, metrics in sweep.checkpoints.values()
@@ -187,11 +187,14 @@ def phase_bands(time: Floats, phase: list[str]) -> dict[str, list[tuple[float, f
 
 
 def _orbit_diagram(
-    time: Floats, observable: list[Floats], most: int
+    sweep: Sweep, time: Floats, most: int
 ) -> tuple[tuple[Floats, Floats], int]:
-    total = sum(map(len, observable))
+    total = sum(map(len, sweep.each("distance", "observable")))
     keep = max(1, -(-total // most))
-    values = [x[::keep] - x.mean() if len(x) else x for x in observable]
+    values = [
+        x[::keep] - x.mean() if len(x) else x
+        for x in sweep.each("distance", "observable")
+    ]
     times = np.repeat(time, [len(x) for x in values])
     joined = np.concatenate(values) if values else np.zeros(0)
     return (times, joined), total - len(joined)

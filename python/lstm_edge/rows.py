@@ -1,0 +1,162 @@
+"""A row of the store: one measure of one checkpoint, in memory and as columns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of one checkpoint.
+
+    Attributes
+    ----------
+    name : str
+        The checkpoint.
+    measure : str
+        The measure; "checkpoint" in the row of a file that could not be read.
+    key : str
+        Digest of all that determines the result.
+    revision : int
+    settings : dict
+    status : {"done", "failed"}
+    message : str
+        Why it failed.
+    scalars : dict
+        Numbers, strings and lists of numbers; -inf and NaN survive.
+    arrays : mapping of str to ndarray
+    seconds : float
+        What it took.
+    version : str
+        Of the lstm-edge that computed it; "" before it is stored.
+    """
+
+    name: str
+    measure: str
+    key: str
+    revision: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    status: str = "done"
+    message: str = ""
+    scalars: dict[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+    version: str = ""
+
+
+TYPES: dict[str, type] = {
+    "name": str,
+    "measure": str,
+    "key": str,
+    "revision": int,
+    "settings": str,
+    "status": str,
+    "message": str,
+    "scalars": str,
+    "arrays": bytes,
+    "seconds": float,
+    "version": str,
+}
+"""The columns, and the type of each on disk."""
+
+
+def result_key(
+    weights: str, measure: str, revision: int, settings: Mapping[str, Any], inputs: str
+) -> str:
+    """Digest of everything that determines a result.
+
+    Parameters
+    ----------
+    weights, inputs : str
+        Digests of the weights and of the inputs.
+    measure, revision, settings
+        What is computed from them.
+    """
+    text = canonical([weights, measure, revision, dict(settings), inputs])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """JSON by which equal settings are equal texts; numpy's numbers are numbers."""
+    return json.dumps(value, sort_keys=True, default=lambda v: v.tolist())
+
+
+def parse(text: Any, expected: type = object) -> Any:
+    """Read JSON that may be damaged or made up.
+
+    Raises
+    ------
+    ValueError
+        No JSON, nested too deep, or not of the type expected.
+    """
+    try:
+        value = json.loads(text)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"expected JSON, found {type(text).__name__}") from error
+    if not isinstance(value, expected):
+        raise ValueError(f"expected {expected.__name__}, found {text[:40]!r}")
+    return value
+
+
+def is_number(value: object) -> bool:
+    """Whether what JSON gave is a number that arrays can hold."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
+
+
+def checksum(columns: Sequence[Any]) -> int:
+    """CRC-32 of columns: what a failing disk changed is told, never shown."""
+    found = 0
+    for value in columns:
+        data = value if isinstance(value, bytes) else str(value).encode()
+        found = zlib.crc32(data, found)
+    return found
+
+
+def to_columns(row: Row, version: str) -> tuple[Any, ...]:
+    """Give a row as it is stored, in the order of `TYPES`."""
+    return (
+        row.name,
+        row.measure,
+        row.key,
+        row.revision,
+        canonical(row.settings),
+        row.status,
+        row.message,
+        json.dumps(row.scalars),
+        safetensors.numpy.save(
+            {name: np.ascontiguousarray(array) for name, array in row.arrays.items()}
+        ),
+        float(row.seconds),
+        version,
+    )
+
+
+def from_columns(columns: Sequence[Any]) -> Row:
+    """Read a row back.
+
+    Raises
+    ------
+    ValueError
+        Columns that `to_columns` did not write.
+    """
+    found = dict(zip(TYPES, columns, strict=True))
+    for name, expected in TYPES.items():
+        if type(found[name]) is not expected:
+            raise ValueError(f"{name}: expected {expected.__name__}, found another")
+    found["settings"] = parse(found["settings"], dict)
+    found["scalars"] = parse(found["scalars"], dict)
+    try:
+        found["arrays"] = safetensors.numpy.load(found["arrays"])
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(f"arrays: {error}") from error
+    return Row(**found)
