@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import lstm_edge
+from conftest import make_arrays
 from lstm_edge.checkpoints import write_checkpoint
 from lstm_edge.errors import CheckpointError, StoreError, UsageError
 from lstm_edge.measures import MEASURES, Measure
@@ -284,6 +285,25 @@ def test_a_bad_checkpoint_costs_its_own_row(run: Path, fake: Fake) -> None:
     again = analyze(run)
     assert len(again.names) == 8
     assert [name for name, _ in again.failed] == ["text-99.pt"]
+
+
+def test_another_net_in_the_run_costs_its_row(make_run: MakeRun) -> None:
+    run = make_run(6)
+    small: dict[str, dict[str, Any]] = {
+        "lyapunov": {"steps": 40, "transient": 20, "starts": 2},
+        "distance": {"steps": 40, "samples": 3},
+    }
+    files = sorted((run / "checkpoints").iterdir())
+    write_checkpoint(files[2], make_arrays((7,), 4), {"update": "20"})
+    sweep = analyze(run, settings=small)
+    ((name, message),) = sweep.failed
+    assert name == files[2].name
+    assert "expected lstm 4 -> 5, as 5 of 6 checkpoints hold, found lstm 4 -> 7" in (
+        message
+    )
+    assert sweep.table["update"].tolist() == [0, 10, 30, 40, 50]
+    with pytest.raises(CheckpointError, match=r"found lstm 4 -> (5|7)$"):
+        analyze(run, settings=small, strict=True)
 
 
 def test_strict_raises_at_the_first_and_keeps_what_is_done(

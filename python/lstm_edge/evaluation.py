@@ -60,6 +60,11 @@ class Outcome:
     scalars: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
+    def architecture(self) -> str:
+        """Of the net, such as "lstm 8 -> 60"; "" where it is not known."""
+        return str(self.scalars.get("sketch", {}).get("architecture", ""))
+
+    @property
     def phase(self) -> str:
         """What the last of its measures says; "" where none does."""
         told = [numbers.get("phase", "") for numbers in self.scalars.values()]

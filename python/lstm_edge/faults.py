@@ -56,6 +56,7 @@ _SCALARS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "shares": (f"shares of {', '.join(KINDS)}", _shares),
     "multipliers": ("pairs of numbers", _pairs),
     "period": ("a number of steps", _period),
+    "architecture": ("a text", lambda value: isinstance(value, str)),
     **dict.fromkeys(_NUMBERS, ("a number", is_number)),
 }
 """What is read of rows, what is expected, and how it is told."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -67,12 +68,35 @@ class Sweep:
 
     @cached_property
     def names(self) -> list[str]:
-        """Checkpoints with exponents, by ascending update."""
+        """Checkpoints with exponents, by ascending update; no strangers."""
         return [
             name
             for name in self.checkpoints
-            if (row := self.rows.get((name, "lyapunov"))) and row.status == "done"
+            if (row := self.rows.get((name, "lyapunov")))
+            and row.status == "done"
+            and name not in self.strangers
         ]
+
+    @cached_property
+    def strangers(self) -> dict[str, str]:
+        """Checkpoints that hold another net than most do, and a sentence that says so.
+
+        No row knows the others, so this is found here rather than by the sweep.
+        """
+        found = {
+            name: str(row.scalars["architecture"])
+            for name in self.checkpoints
+            if (row := self.rows.get((name, "sketch")))
+            and "architecture" in row.scalars
+        }
+        counts = Counter(found.values())
+        usual = max(counts, key=counts.__getitem__, default="")
+        return {
+            name: f"expected {usual}, as {counts[usual]} of {len(found)} "
+            f"checkpoints hold, found {other}; analyse it on its own"
+            for name, other in found.items()
+            if other != usual
+        }
 
     @cached_property
     def table(self) -> dict[str, NDArray[Any]]:
@@ -179,11 +203,8 @@ class Sweep:
     @property
     def failed(self) -> list[tuple[str, str]]:
         """(name, message) of what could not be used."""
-        return [
-            (row.name, row.message)
-            for row in self.rows.values()
-            if row.status == "failed"
-        ]
+        rows = (row for row in self.rows.values() if row.status == "failed")
+        return [*((row.name, row.message) for row in rows), *self.strangers.items()]
 
     @cached_property
     def transitions(self) -> list[Transition]:

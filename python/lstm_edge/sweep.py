@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from lstm_edge import _core
 from lstm_edge.checkpoints import CheckpointFile, find_checkpoints
 from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
-from lstm_edge.evaluation import Job, fill
+from lstm_edge.evaluation import Job, Outcome, fill
 from lstm_edge.measures.regime import count
 from lstm_edge.metrics import METRICS, Metrics, read_metrics, run_folder
 from lstm_edge.places import absolute, as_place, is_place, is_remote
@@ -151,14 +151,15 @@ def analyze(
         ahead = 0 if executor else workers
         begin = time.monotonic()
         errors: list[LstmEdgeError] = []
+        nets: set[str] = set()
         done = 0
         with closing(fill(store, job, present, visits, workers, ahead)) as outcomes:
             for done, outcome in enumerate(outcomes, 1):
                 phase[place[outcome.name]] = outcome.phase
                 if outcome.error is not None:
                     errors.append(outcome.error)
-                    if strict:
-                        raise outcome.error
+                if strict:
+                    _refuse(outcome, nets)
                 if progress is not None:
                     total = None if refine else len(files)
                     seconds = time.monotonic() - begin
@@ -168,6 +169,19 @@ def analyze(
     if wrong and len(wrong) == done:  # what none can take is no checkpoint's fault
         raise wrong[0]
     return open_sweep(store.path)
+
+
+def _refuse(outcome: Outcome, nets: set[str]) -> None:
+    """Raise the first error, also that of a net unlike those before."""
+    if outcome.error is not None:
+        raise outcome.error
+    nets |= {outcome.architecture} - {""}
+    if len(nets) > 1:
+        others = ", ".join(nets - {outcome.architecture})
+        raise CheckpointError(
+            f"{outcome.name}: expected {others}, as in the checkpoints before, found "
+            f"{outcome.architecture}"
+        )
 
 
 def _selected(

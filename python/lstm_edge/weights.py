@@ -98,6 +98,12 @@ class Weights:
         return 2 * sum(self.hidden_sizes)
 
     @property
+    def architecture(self) -> str:
+        """The cell and the sizes from the input upwards, such as "lstm 8 -> 60"."""
+        sizes = map(str, (self.input_size, *self.hidden_sizes))
+        return f"{self.cell} {' -> '.join(sizes)}"
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Float type of all arrays."""
         return self.layers[0].weight_ih.dtype

@@ -145,7 +145,8 @@ def _sketch(
     weights: Weights, inputs: Any, settings: Mapping[str, Any], **run: Any
 ) -> Outcome:
     parameters = sum(array.size for array in weights.arrays())
-    return {"parameters": parameters}, {"sketch": sketch(weights, **settings)}
+    scalars = {"parameters": parameters, "architecture": weights.architecture}
+    return scalars, {"sketch": sketch(weights, **settings)}
 
 
 def _refuse_overflow(values: NDArray[np.float64], weights: Weights) -> None:
