@@ -2,7 +2,7 @@
 
 `lyapunov`, `attractors`, `asymptotic_distance` and `orbit` measure one net; `analyze`
 sweeps over the checkpoints of a training run, finds the order-chaos transitions and
-advises one.
+advises one. `EdgeMonitor` measures a net while it trains.
 """
 
 from lstm_edge._core import __version__
@@ -18,7 +18,9 @@ from lstm_edge.measures import (
     orbit,
 )
 from lstm_edge.merging import merge_stores
+from lstm_edge.monitor import EdgeMonitor, MonitorResult
 from lstm_edge.results import Sweep, open_sweep
+from lstm_edge.stopping import EdgeStopping
 from lstm_edge.sweep import analyze
 from lstm_edge.tanh_map import analogy
 from lstm_edge.transitions import advise, find_transitions
@@ -26,7 +28,10 @@ from lstm_edge.watching import watch
 
 __all__ = [
     "CheckpointError",
+    "EdgeMonitor",
+    "EdgeStopping",
     "LstmEdgeError",
+    "MonitorResult",
     "StoreError",
     "Sweep",
     "UsageError",

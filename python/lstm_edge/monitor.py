@@ -1,0 +1,472 @@
+"""A net measured while it trains, beside the training and without waiting for it.
+
+The training thread copies the weights and goes on. One thread of low priority measures
+them, one set at a time; while it is behind, newer weights take the place of those that
+wait. What it finds is handed to the user on the training thread, at the next call.
+"""
+
+from __future__ import annotations
+
+import atexit
+import html
+import inspect
+import os
+import sys
+import threading
+import time
+import warnings
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_edge import _core
+from lstm_edge.checkpoints import as_weights
+from lstm_edge.errors import UsageError
+from lstm_edge.measures import MEASURES, lyapunov
+from lstm_edge.measures.regime import count
+from lstm_edge.transitions import Advice, Transition, advise, find_transitions
+from lstm_edge.weights import Weights
+
+if TYPE_CHECKING:
+    import pandas
+
+NICENESS = 19
+"""Of the analysing thread, on Linux: it takes what the others leave."""
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class MonitorResult:
+    """One measurement of a net in training.
+
+    Attributes
+    ----------
+    update : int
+        Optimiser updates done when the weights were copied.
+    exponent : float
+        Largest Lyapunov exponent, nats per step, of the start where it is largest: the
+        ``lambda_max`` of a sweep. NaN where the measurement failed.
+    stderr : float
+        Its standard error.
+    zero_margin : float
+        How far it must lie from 0 to have a sign.
+    phase : {"order", "edge", "chaos", "unknown"}
+        Of all starts together, as `lstm_edge.lyapunov` tells it.
+    seconds : float
+        What the measurement took; no part of a comparison.
+    metrics : dict of str to float
+        What training said at that moment.
+    error : str
+        Why the measurement failed; "" where it did not.
+    """
+
+    update: int
+    exponent: float = NAN
+    stderr: float = NAN
+    zero_margin: float = NAN
+    phase: str = "unknown"
+    seconds: float = field(default=0.0, compare=False)
+    metrics: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Weights that wait for their measurement, or why there are none."""
+
+    update: int
+    weights: Weights | Exception
+    metrics: dict[str, float]
+
+
+class EdgeMonitor:
+    """The largest exponent of a net while it trains, off the training thread.
+
+    Parameters
+    ----------
+    inputs : array_like of shape (I,), (T, I) or (B, T, I), optional
+        What drives the net, as in `lstm_edge.lyapunov`. Default: zero input.
+    every : int
+        Updates between two measurements: weights are taken at the first call of
+        `update`, and then wherever a multiple of `every` is reached or passed.
+    waiting : int or None
+        Most sets of weights that wait while another is measured; a new one takes the
+        place of the oldest, which is counted in `skipped`. None: all wait, none is
+        skipped, and memory grows while the analysis is behind.
+    module : str, optional
+        Which recurrent module, where there are several.
+    on_result : callable, optional
+        Called with every `MonitorResult` that did not fail, in ascending order of
+        update and on the thread that calls `update`, `flush` or `close`: loggers bound
+        to a thread work.
+    writer : object, optional
+        A TensorBoard ``SummaryWriter``, or what has its ``add_scalar(tag, value,
+        step)``; it is given the exponent, its error and its margin.
+    **settings
+        Those of `lstm_edge.lyapunov` that differ from a sweep's:
+        ``MEASURES["lyapunov"].defaults``.
+
+    Attributes
+    ----------
+    history : list of MonitorResult
+        All measurements that ended, in ascending order of update.
+    skipped : int
+        Sets of weights that newer ones replaced before they were measured.
+
+    Raises
+    ------
+    UsageError
+        An argument out of range, or unknown.
+
+    Notes
+    -----
+    The same weights and settings give the same bits as `lstm_edge.lyapunov`. Which
+    weights are measured depends on the clock, unless `waiting` is None.
+
+    Nothing that goes wrong in a measurement ends training: the result says why it
+    failed, and a warning is given once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstm_edge
+    >>> weights = {
+    ...     "weight_ih_l0": np.zeros((4, 1)),
+    ...     "weight_hh_l0": np.zeros((4, 1)),
+    ... }
+    >>> with lstm_edge.EdgeMonitor(steps=100) as monitor:
+    ...     monitor.update(weights, test_loss=0.7)
+    True
+    >>> monitor.result.phase
+    'order'
+    """
+
+    def __init__(
+        self,
+        inputs: ArrayLike | None = None,
+        *,
+        every: int = 1,
+        waiting: int | None = 1,
+        module: str | None = None,
+        on_result: Callable[[MonitorResult], object] | None = None,
+        writer: Any = None,
+        **settings: Any,
+    ) -> None:
+        allowed = set(inspect.signature(lyapunov).parameters)
+        allowed -= {"weights", "inputs", "module", "threads", "cancel"}
+        if unknown := sorted({*settings} - allowed):
+            raise UsageError(
+                f"settings: expected some of {', '.join(sorted(allowed))}, found "
+                f"{', '.join(unknown)}"
+            )
+        self.inputs = None if inputs is None else np.array(inputs)  # a copy
+        self.every = count("every", every)
+        self.module = module
+        self.on_result = on_result
+        self.writer = writer
+        self.settings = {**MEASURES["lyapunov"].defaults, **settings}
+        self.history: list[MonitorResult] = []
+        self.skipped = 0
+        self._last: int | None = None  # update of the last call
+        self._told = 0  # results that were handed to the user
+        self._warned: set[str] = set()
+        self._closed = False
+        self._cancel = _core.Cancel()
+        most = None if waiting is None else count("waiting", waiting)
+        self._waiting: deque[_Job] = deque(maxlen=most)
+        self._thread: threading.Thread | None = None  # while there is something to do
+        self._state = threading.Condition()
+        _OPEN.add(self)
+
+    def update(self, model: Any, update: int | None = None, **metrics: float) -> bool:
+        """Take a copy of the weights, if a measurement is due.
+
+        Parameters
+        ----------
+        model : Module, state_dict, dict of arrays or Weights
+            As `lstm_edge.as_weights` takes it.
+        update : int, optional
+            Optimiser updates done. Default: one more than at the last call.
+        **metrics : float
+            What to keep beside the measurement. ``test_loss`` gives the advice its
+            regret, ``epoch`` the transitions their epochs.
+
+        Returns
+        -------
+        bool
+            Whether the weights were taken.
+
+        Raises
+        ------
+        UsageError
+            An update before the last one, a metric that is no number, or a monitor that
+            is closed.
+        """
+        if self._closed:
+            raise UsageError("update: expected an open monitor, found a closed one")
+        last = self._last
+        now = (last or 0) + 1 if update is None else count("update", update, 0)
+        if last is not None and now < last:
+            raise UsageError(
+                f"update: expected at least {last}, that of the last call, found {now};"
+                " to go back in training, load the monitor's state of that time"
+            )
+        self._tell()
+        self._last = now
+        if last is not None and now // self.every <= last // self.every:
+            return False
+        numbers = {name: _number(name, value) for name, value in metrics.items()}
+        weights: Weights | Exception
+        try:
+            weights = as_weights(model, module=self.module)
+        except Exception as error:  # told in its turn, with the results
+            weights = error
+        self._submit(_Job(now, weights, numbers))
+        return True
+
+    def _submit(self, job: _Job) -> None:
+        with self._state:
+            self.skipped += len(self._waiting) == self._waiting.maxlen
+            self._waiting.append(job)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="lstm-edge-monitor", daemon=True
+                )
+                self._thread.start()
+
+    def _work(self) -> None:
+        """Measure what waits until nothing does."""
+        give_way()
+        while (job := self._next()) is not None:
+            result = self._measure(job)
+            if not self._closed:
+                self.history.append(result)
+
+    def _next(self) -> _Job | None:
+        with self._state:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._thread = None
+            self._state.notify_all()
+            return None
+
+    def _measure(self, job: _Job) -> MonitorResult:
+        begin = time.perf_counter()
+        try:
+            if isinstance(job.weights, Exception):
+                raise job.weights
+            spectrum = lyapunov(
+                job.weights,
+                self.inputs,
+                threads=1,
+                cancel=self._cancel,
+                **self.settings,
+            )
+        except BaseException as error:  # also what closing raises: nobody waits for it
+            why = str(error) or type(error).__name__
+            return MonitorResult(job.update, metrics=job.metrics, error=why)
+        worst = int(np.argmax(spectrum.per_start[:, 0]))
+        return MonitorResult(
+            update=job.update,
+            exponent=float(spectrum.per_start[worst, 0]),
+            stderr=float(spectrum.per_start_stderr[worst, 0]),
+            zero_margin=float(spectrum.zero_margin[worst]),
+            phase=spectrum.phase,
+            seconds=time.perf_counter() - begin,
+            metrics=job.metrics,
+        )
+
+    def _tell(self) -> None:
+        """Hand new results to the user, on the user's thread."""
+        while self._told < len(self.history):
+            result = self.history[self._told]
+            self._told += 1
+            if result.error:
+                self._warn("measurement", f"update {result.update}: {result.error}")
+                continue
+            try:
+                if self.on_result is not None:
+                    self.on_result(result)
+                if self.writer is not None:
+                    for name in ("exponent", "stderr", "zero_margin"):
+                        value = getattr(result, name)
+                        self.writer.add_scalar(f"edge/{name}", value, result.update)
+            except Exception as error:
+                self._warn("logging", f"{type(error).__name__}: {error}")
+
+    def _warn(self, what: str, why: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            message = f"EdgeMonitor: a {what} failed, training goes on ({why})"
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all weights that were taken are measured.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Returns
+        -------
+        bool
+            Whether all are.
+        """
+        with self._state:
+            done = self._state.wait_for(lambda: self._thread is None, timeout)
+        self._tell()
+        return done
+
+    def close(self) -> None:
+        """Give up what is not measured yet, and take no more weights."""
+        self._give_up()
+        self.flush()
+
+    def _give_up(self) -> None:
+        with self._state:
+            self._closed = True
+            self._waiting.clear()
+        self._cancel.cancel()
+
+    def __enter__(self) -> EdgeMonitor:
+        """Return the monitor."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Measure what waits, unless there was an error, and close."""
+        if kind is None:
+            self.flush()
+        self.close()
+
+    @property
+    def result(self) -> MonitorResult | None:
+        """The newest measurement; None before the first has ended."""
+        return self.history[-1] if self.history else None
+
+    @property
+    def transitions(self) -> list[Transition]:
+        """Transitions between order and chaos so far, by `find_transitions`."""
+        return transitions_of(self.history)
+
+    @property
+    def advice(self) -> Advice:
+        """The measured update at the first transition, by `advise`."""
+        return advice_of(self.history, self.transitions)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the history as a DataFrame, the metrics in columns of their own."""
+        import pandas
+
+        names = [f.name for f in fields(MonitorResult) if f.name != "metrics"]
+        rows = [
+            result.metrics | {name: getattr(result, name) for name in names}
+            for result in self.history
+        ]
+        metrics = {name: None for row in rows for name in row if name not in names}
+        return pandas.DataFrame(rows, columns=[*names, *metrics])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the history and where training stands, in plain Python values.
+
+        A measurement that has not ended is no part of it; `flush` first where it must
+        be.
+        """
+        return {
+            "update": self._last,
+            "skipped": self.skipped,
+            "history": [asdict(result) for result in list(self.history)],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; weights that wait are dropped.
+
+        Raises
+        ------
+        UsageError
+            Something else.
+        """
+        try:
+            history = [MonitorResult(**row) for row in state["history"]]
+            last, skipped = state["update"], int(state["skipped"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"state: expected what EdgeMonitor.state_dict gave, found another "
+                f"object ({type(error).__name__}: {error})"
+            ) from error
+        with self._state:
+            self._waiting.clear()
+        self.flush()
+        self.history = history
+        self._last, self.skipped, self._told = last, skipped, len(history)
+
+    def __repr__(self) -> str:
+        """Return what was measured, and the newest result."""
+        text = f"{len(self.history)} measured, {self.skipped} skipped"
+        if (newest := self.result) is not None:
+            text += (
+                f"; update {newest.update}: {newest.exponent:.4g} ± {newest.stderr:.2g}"
+                f" nats per step, {newest.phase}"
+            )
+        return f"EdgeMonitor({text})"
+
+    def _repr_html_(self) -> str:
+        return f"<b>{html.escape(repr(self))}</b>{self.to_pandas()._repr_html_()}"
+
+
+def transitions_of(history: Sequence[MonitorResult], **rule: Any) -> list[Transition]:
+    """Transitions among measurements; `rule` as `find_transitions` takes it."""
+    return find_transitions(
+        [result.update for result in history],
+        [result.phase for result in history],
+        [result.exponent for result in history],
+        epoch=[result.metrics.get("epoch", NAN) for result in history],
+        **rule,
+    )
+
+
+def advice_of(
+    history: Sequence[MonitorResult], transitions: Sequence[Transition]
+) -> Advice:
+    """Which measured update to take, by `advise`."""
+    known = [result for result in history if result.phase != "unknown"]
+    return advise(
+        [result.update for result in known],
+        [result.phase for result in known],
+        transitions,
+        epoch=[result.metrics.get("epoch", NAN) for result in known],
+        test_loss=[result.metrics.get("test_loss", NAN) for result in known],
+    )
+
+
+def give_way() -> None:
+    """Lower the priority of this thread, and of the threads it starts, on Linux."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # a sandbox may forbid it; the numbers are the same
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name}: expected a number, found {value!r}") from None
+
+
+_OPEN: weakref.WeakSet[EdgeMonitor] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """End measurements before the interpreter does; nobody will read them."""
+    for monitor in list(_OPEN):
+        monitor._give_up()
+        if (thread := monitor._thread) is not None:
+            thread.join()
