@@ -75,6 +75,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "monitor": {"numpy", "pandas", "_core", "checkpoints", "weights", "errors"}
     | {"measures", "transitions"},
     "stopping": {"errors", "measures", "monitor", "transitions"},
+    "extras": {"errors"},
+    "integrations": {"numpy", "checkpoints", "errors", "extras", "monitor"}
+    | {"stopping"},
     # a map to compare training with
     "tanh_map": {"_core", "display", "errors", "measures", "numpy", "report"}
     | {"transitions"},

@@ -315,6 +315,28 @@ def test_a_state_goes_with_the_trainers_checkpoint(
     assert told == [30, 40], "those of the state were told before"
 
 
+def test_a_measurement_under_way_is_made_again_by_training_that_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with EdgeMonitor(**FEW) as found:
+        found.update(cycle(), 10)
+        found.flush()
+        with held(monkeypatch):
+            found.update(chaotic(), 20)
+            state = found.state_dict()  # of the checkpoint that holds these weights
+    with EdgeMonitor(**FEW) as again:
+        again.load_state_dict(state)
+        assert again.update(chaotic(), 20)
+    assert again.history == found.history
+
+
+def test_where_all_weights_wait_a_state_has_them_all() -> None:
+    with EdgeMonitor(waiting=None, **FEW) as found:
+        for _ in range(5):
+            found.update(chaotic())
+        assert len(found.state_dict()["history"]) == 5
+
+
 def test_loading_a_state_drops_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     state = follow("oo").state_dict()
     found = EdgeMonitor(**FEW)
@@ -329,7 +351,7 @@ def test_loading_a_state_drops_what_waits(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    "state", [{}, {"update": 1, "skipped": 0, "history": [{"loss": 1}]}, []]
+    "state", [{}, {"update": 1, "taken": 1, "skipped": 0, "history": [{"loss": 1}]}, []]
 )
 def test_another_state_is_refused(state: Any) -> None:
     with pytest.raises(

@@ -39,6 +39,15 @@ if TYPE_CHECKING:
 NICENESS = 19
 """Of the analysing thread, on Linux: it takes what the others leave."""
 
+SETTINGS = {*inspect.signature(lyapunov).parameters} - {
+    "weights",
+    "inputs",
+    "module",
+    "threads",
+    "cancel",
+}
+"""Names that a monitor hands on to `lyapunov`."""
+
 NAN = float("nan")
 
 
@@ -98,8 +107,8 @@ class EdgeMonitor:
         `update`, and then wherever a multiple of `every` is reached or passed.
     waiting : int or None
         Most sets of weights that wait while another is measured; a new one takes the
-        place of the oldest, which is counted in `skipped`. None: all wait, none is
-        skipped, and memory grows while the analysis is behind.
+        place of the oldest, which is counted in `skipped`. None: all wait and none is
+        lost, and memory grows while the analysis is behind.
     module : str, optional
         Which recurrent module, where there are several.
     on_result : callable, optional
@@ -159,11 +168,9 @@ class EdgeMonitor:
         writer: Any = None,
         **settings: Any,
     ) -> None:
-        allowed = set(inspect.signature(lyapunov).parameters)
-        allowed -= {"weights", "inputs", "module", "threads", "cancel"}
-        if unknown := sorted({*settings} - allowed):
+        if unknown := sorted({*settings} - SETTINGS):
             raise UsageError(
-                f"settings: expected some of {', '.join(sorted(allowed))}, found "
+                f"settings: expected some of {', '.join(sorted(SETTINGS))}, found "
                 f"{', '.join(unknown)}"
             )
         self.inputs = None if inputs is None else np.array(inputs)  # a copy
@@ -175,6 +182,7 @@ class EdgeMonitor:
         self.history: list[MonitorResult] = []
         self.skipped = 0
         self._last: int | None = None  # update of the last call
+        self._taken: int | None = None  # of the last weights taken
         self._told = 0  # results that were handed to the user
         self._warned: set[str] = set()
         self._closed = False
@@ -220,7 +228,7 @@ class EdgeMonitor:
             )
         self._tell()
         self._last = now
-        if last is not None and now // self.every <= last // self.every:
+        if self._taken is not None and now // self.every <= self._taken // self.every:
             return False
         numbers = {name: _number(name, value) for name, value in metrics.items()}
         weights: Weights | Exception
@@ -228,6 +236,7 @@ class EdgeMonitor:
             weights = as_weights(model, module=self.module)
         except Exception as error:  # told in its turn, with the results
             weights = error
+        self._taken = now
         self._submit(_Job(now, weights, numbers))
         return True
 
@@ -246,8 +255,9 @@ class EdgeMonitor:
         give_way()
         while (job := self._next()) is not None:
             result = self._measure(job)
-            if not self._closed:
-                self.history.append(result)
+            with self._state:
+                if not self._closed:
+                    self.history.append(result)
 
     def _next(self) -> _Job | None:
         with self._state:
@@ -376,14 +386,20 @@ class EdgeMonitor:
     def state_dict(self) -> dict[str, Any]:
         """Give the history and where training stands, in plain Python values.
 
-        A measurement that has not ended is no part of it; `flush` first where it must
-        be.
+        A measurement that has not ended is no part of it. Training that goes on from
+        the same weights makes it again, if it calls `update` before it goes on. With
+        ``waiting=None``, where none may be lost, this waits for all of them first.
         """
-        return {
-            "update": self._last,
-            "skipped": self.skipped,
-            "history": [asdict(result) for result in list(self.history)],
-        }
+        if self._waiting.maxlen is None:
+            self.flush()
+        with self._state:
+            newest = self.history[-1].update if self.history else None
+            return {
+                "update": self._last,
+                "taken": self._taken if self._thread is None else newest,
+                "skipped": self.skipped,
+                "history": [asdict(result) for result in self.history],
+            }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; weights that wait are dropped.
@@ -395,7 +411,8 @@ class EdgeMonitor:
         """
         try:
             history = [MonitorResult(**row) for row in state["history"]]
-            last, skipped = state["update"], int(state["skipped"])
+            last, taken = state["update"], state["taken"]
+            skipped = int(state["skipped"])
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
                 f"state: expected what EdgeMonitor.state_dict gave, found another "
@@ -405,7 +422,8 @@ class EdgeMonitor:
             self._waiting.clear()
         self.flush()
         self.history = history
-        self._last, self.skipped, self._told = last, skipped, len(history)
+        self._last, self._taken = last, taken
+        self.skipped, self._told = skipped, len(history)
 
     def __repr__(self) -> str:
         """Return what was measured, and the newest result."""
