@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import runpy
@@ -64,10 +63,6 @@ def test_a_closed_loop_has_the_exponents_of_its_system() -> None:
     assert spectrum.exponents[2] < -1
 
 
-@pytest.mark.skipif(
-    "executor" not in inspect.signature(lstm_edge.analyze).parameters,
-    reason="analyze has no executor in this version",
-)
 def test_a_cluster(make_run: Callable[..., Path]) -> None:
     run = make_run(3)
     sweep = example("on_a_cluster")(str(run))

@@ -19,7 +19,7 @@ PACKAGE = Path(lstm_edge.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "merging"}
     | {"results", "sweep", "tanh_map", "transitions", "watching"}
-    | {"monitor", "stopping"},
+    | {"history", "monitor", "stopping"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
@@ -72,9 +72,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"errors", "formats", "matplotlib", "numpy", "plotly", "results"}
     | {"tanh_map", "transitions"},
     # a net in training, measured beside it
+    "background": set(),
+    "history": {"pandas", "transitions"},
     "monitor": {"numpy", "pandas", "_core", "checkpoints", "weights", "errors"}
-    | {"measures", "transitions"},
-    "stopping": {"errors", "measures", "monitor", "transitions"},
+    | {"background", "history", "measures", "transitions"},
+    "stopping": {"errors", "history", "measures", "monitor", "transitions"},
     "extras": {"errors"},
     "integrations": {"numpy", "checkpoints", "errors", "extras", "monitor"}
     | {"stopping"},

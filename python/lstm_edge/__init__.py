@@ -9,6 +9,7 @@ from lstm_edge._core import __version__
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
 from lstm_edge.claims import check_claims
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
+from lstm_edge.history import MonitorResult
 from lstm_edge.measures import (
     asymptotic_distance,
     attractors,
@@ -18,7 +19,7 @@ from lstm_edge.measures import (
     orbit,
 )
 from lstm_edge.merging import merge_stores
-from lstm_edge.monitor import EdgeMonitor, MonitorResult
+from lstm_edge.monitor import EdgeMonitor
 from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.stopping import EdgeStopping
 from lstm_edge.sweep import analyze

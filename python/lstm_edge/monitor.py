@@ -7,37 +7,29 @@ wait. What it finds is handed to the user on the training thread, at the next ca
 
 from __future__ import annotations
 
-import atexit
 import html
 import inspect
-import os
-import sys
-import threading
 import time
 import warnings
-import weakref
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_edge import _core
+from lstm_edge.background import Background
 from lstm_edge.checkpoints import as_weights
 from lstm_edge.errors import UsageError
+from lstm_edge.history import MonitorResult, advice_of, table_of, transitions_of
 from lstm_edge.measures import MEASURES, lyapunov
 from lstm_edge.measures.regime import count
-from lstm_edge.transitions import Advice, Transition, advise, find_transitions
+from lstm_edge.transitions import Advice, Transition
 from lstm_edge.weights import Weights
 
 if TYPE_CHECKING:
     import pandas
-
-NICENESS = 19
-"""Of the analysing thread, on Linux: it takes what the others leave."""
 
 SETTINGS = {*inspect.signature(lyapunov).parameters} - {
     "weights",
@@ -47,43 +39,6 @@ SETTINGS = {*inspect.signature(lyapunov).parameters} - {
     "cancel",
 }
 """Names that a monitor hands on to `lyapunov`."""
-
-NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class MonitorResult:
-    """One measurement of a net in training.
-
-    Attributes
-    ----------
-    update : int
-        Optimiser updates done when the weights were copied.
-    exponent : float
-        Largest Lyapunov exponent, nats per step, of the start where it is largest: the
-        ``lambda_max`` of a sweep. NaN where the measurement failed.
-    stderr : float
-        Its standard error.
-    zero_margin : float
-        How far it must lie from 0 to have a sign.
-    phase : {"order", "edge", "chaos", "unknown"}
-        Of all starts together, as `lstm_edge.lyapunov` tells it.
-    seconds : float
-        What the measurement took; no part of a comparison.
-    metrics : dict of str to float
-        What training said at that moment.
-    error : str
-        Why the measurement failed; "" where it did not.
-    """
-
-    update: int
-    exponent: float = NAN
-    stderr: float = NAN
-    zero_margin: float = NAN
-    phase: str = "unknown"
-    seconds: float = field(default=0.0, compare=False)
-    metrics: dict[str, float] = field(default_factory=dict)
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,11 +142,8 @@ class EdgeMonitor:
         self._warned: set[str] = set()
         self._closed = False
         self._cancel = _core.Cancel()
-        most = None if waiting is None else count("waiting", waiting)
-        self._waiting: deque[_Job] = deque(maxlen=most)
-        self._thread: threading.Thread | None = None  # while there is something to do
-        self._state = threading.Condition()
-        _OPEN.add(self)
+        self._waiting = None if waiting is None else count("waiting", waiting)
+        self._background = Background(self._do, self._cancel.cancel, self._waiting)
 
     def update(self, model: Any, update: int | None = None, **metrics: float) -> bool:
         """Take a copy of the weights, if a measurement is due.
@@ -237,35 +189,13 @@ class EdgeMonitor:
         except Exception as error:  # told in its turn, with the results
             weights = error
         self._taken = now
-        self._submit(_Job(now, weights, numbers))
+        self.skipped += self._background.submit(_Job(now, weights, numbers))
         return True
 
-    def _submit(self, job: _Job) -> None:
-        with self._state:
-            self.skipped += len(self._waiting) == self._waiting.maxlen
-            self._waiting.append(job)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="lstm-edge-monitor", daemon=True
-                )
-                self._thread.start()
-
-    def _work(self) -> None:
-        """Measure what waits until nothing does."""
-        give_way()
-        while (job := self._next()) is not None:
-            result = self._measure(job)
-            with self._state:
-                if not self._closed:
-                    self.history.append(result)
-
-    def _next(self) -> _Job | None:
-        with self._state:
-            if self._waiting:
-                return self._waiting.popleft()
-            self._thread = None
-            self._state.notify_all()
-            return None
+    def _do(self, job: _Job) -> None:
+        result = self._measure(job)
+        if not self._closed:
+            self.history.append(result)
 
     def _measure(self, job: _Job) -> MonitorResult:
         begin = time.perf_counter()
@@ -330,21 +260,16 @@ class EdgeMonitor:
         bool
             Whether all are.
         """
-        with self._state:
-            done = self._state.wait_for(lambda: self._thread is None, timeout)
+        done = self._background.wait(timeout)
         self._tell()
         return done
 
     def close(self) -> None:
         """Give up what is not measured yet, and take no more weights."""
-        self._give_up()
-        self.flush()
-
-    def _give_up(self) -> None:
-        with self._state:
-            self._closed = True
-            self._waiting.clear()
+        self._closed = True
+        self._background.drop()
         self._cancel.cancel()
+        self.flush()
 
     def __enter__(self) -> EdgeMonitor:
         """Return the monitor."""
@@ -373,15 +298,7 @@ class EdgeMonitor:
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the history as a DataFrame, the metrics in columns of their own."""
-        import pandas
-
-        names = [f.name for f in fields(MonitorResult) if f.name != "metrics"]
-        rows = [
-            result.metrics | {name: getattr(result, name) for name in names}
-            for result in self.history
-        ]
-        metrics = {name: None for row in rows for name in row if name not in names}
-        return pandas.DataFrame(rows, columns=[*names, *metrics])
+        return table_of(self.history)
 
     def state_dict(self) -> dict[str, Any]:
         """Give the history and where training stands, in plain Python values.
@@ -390,16 +307,16 @@ class EdgeMonitor:
         the same weights makes it again, if it calls `update` before it goes on. With
         ``waiting=None``, where none may be lost, this waits for all of them first.
         """
-        if self._waiting.maxlen is None:
+        if self._waiting is None:
             self.flush()
-        with self._state:
-            newest = self.history[-1].update if self.history else None
-            return {
-                "update": self._last,
-                "taken": self._taken if self._thread is None else newest,
-                "skipped": self.skipped,
-                "history": [asdict(result) for result in self.history],
-            }
+        busy, history = self._background.busy, list(self.history)  # in this order
+        newest = history[-1].update if history else None
+        return {
+            "update": self._last,
+            "taken": newest if busy else self._taken,
+            "skipped": self.skipped,
+            "history": [asdict(result) for result in history],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; weights that wait are dropped.
@@ -418,8 +335,7 @@ class EdgeMonitor:
                 f"state: expected what EdgeMonitor.state_dict gave, found another "
                 f"object ({type(error).__name__}: {error})"
             ) from error
-        with self._state:
-            self._waiting.clear()
+        self._background.drop()
         self.flush()
         self.history = history
         self._last, self._taken = last, taken
@@ -439,52 +355,8 @@ class EdgeMonitor:
         return f"<b>{html.escape(repr(self))}</b>{self.to_pandas()._repr_html_()}"
 
 
-def transitions_of(history: Sequence[MonitorResult], **rule: Any) -> list[Transition]:
-    """Transitions among measurements; `rule` as `find_transitions` takes it."""
-    return find_transitions(
-        [result.update for result in history],
-        [result.phase for result in history],
-        [result.exponent for result in history],
-        epoch=[result.metrics.get("epoch", NAN) for result in history],
-        **rule,
-    )
-
-
-def advice_of(
-    history: Sequence[MonitorResult], transitions: Sequence[Transition]
-) -> Advice:
-    """Which measured update to take, by `advise`."""
-    known = [result for result in history if result.phase != "unknown"]
-    return advise(
-        [result.update for result in known],
-        [result.phase for result in known],
-        transitions,
-        epoch=[result.metrics.get("epoch", NAN) for result in known],
-        test_loss=[result.metrics.get("test_loss", NAN) for result in known],
-    )
-
-
-def give_way() -> None:
-    """Lower the priority of this thread, and of the threads it starts, on Linux."""
-    if sys.platform == "linux":
-        with suppress(OSError):  # a sandbox may forbid it; the numbers are the same
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
 def _number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
         raise UsageError(f"{name}: expected a number, found {value!r}") from None
-
-
-_OPEN: weakref.WeakSet[EdgeMonitor] = weakref.WeakSet()
-
-
-@atexit.register
-def _end_all() -> None:
-    """End measurements before the interpreter does; nobody will read them."""
-    for monitor in list(_OPEN):
-        monitor._give_up()
-        if (thread := monitor._thread) is not None:
-            thread.join()

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lstm_edge.errors import UsageError
+from lstm_edge.history import MonitorResult, advice_of, transitions_of
 from lstm_edge.measures.regime import count, positive
-from lstm_edge.monitor import EdgeMonitor, MonitorResult, advice_of, transitions_of
+from lstm_edge.monitor import EdgeMonitor
 from lstm_edge.transitions import SUSTAIN, Advice, Transition, first_transition
 
 
