@@ -97,15 +97,16 @@ def test_float32_agrees_with_float64_in_order() -> None:
     np.testing.assert_allclose(single.exponents, double.exponents, atol=2e-3)
 
 
-def test_a_caller_that_flushes_subnormal_numbers_changes_no_bit() -> None:
+@pytest.mark.parametrize("threads", [1, 6])  # on threads that no other call started
+def test_a_caller_that_flushes_subnormal_numbers_changes_no_bit(threads: int) -> None:
     zero = {name: np.zeros_like(a) for name, a in make_arrays((3,), 1).items()}
     run: dict[str, Any] = {"transient": 130, "steps": 10, "starts": 7}
     expected = lstm_edge.orbit(zero, dtype="float32", **run).cell  # c halves each step
     assert 0 < np.abs(expected).max() < np.finfo(np.float32).tiny
     if not torch.set_flush_denormal(True):
         pytest.skip("this CPU cannot flush them")
-    try:  # on threads that no other call has started
-        found = lstm_edge.orbit(zero, dtype="float32", threads=6, **run).cell
+    try:
+        found = lstm_edge.orbit(zero, dtype="float32", threads=threads, **run).cell
     finally:
         torch.set_flush_denormal(False)
     assert np.array_equal(found, expected)

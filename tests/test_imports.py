@@ -18,7 +18,8 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "merging"}
-    | {"results", "sweep", "tanh_map", "transitions", "watching"},
+    | {"results", "sweep", "tanh_map", "transitions", "watching"}
+    | {"history", "monitor", "stopping"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
@@ -70,6 +71,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"errors", "numpy", "pandas", "results", "rows", "xarray"},
     "report": {"errors", "formats", "matplotlib", "numpy", "plotly", "results"}
     | {"tanh_map", "transitions"},
+    # a net in training, measured beside it
+    "background": set(),
+    "history": {"pandas", "transitions"},
+    "monitor": {"numpy", "pandas", "_core", "checkpoints", "weights", "errors"}
+    | {"background", "history", "measures", "transitions"},
+    "stopping": {"errors", "history", "measures", "monitor", "transitions"},
+    "extras": {"errors"},
+    "integrations": {"numpy", "checkpoints", "errors", "extras", "monitor"}
+    | {"stopping"},
     # a map to compare training with
     "tanh_map": {"_core", "display", "errors", "measures", "numpy", "report"}
     | {"transitions"},
@@ -130,6 +140,10 @@ def test_the_table_has_no_row_without_a_module() -> None:
 LIGHT = {
     "import": "",
     "measure": "lstm_edge.lyapunov(find_checkpoints(folder)[0].path, steps=9)",
+    "monitor": (
+        "with lstm_edge.EdgeMonitor(steps=9) as monitor:\n"
+        "    monitor.update(lstm_edge.as_weights(find_checkpoints(folder)[0].path))"
+    ),
     "analyze": "lstm_edge.analyze(folder, settings={'distance': {'steps': 50}})",
 }
 

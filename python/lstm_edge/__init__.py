@@ -2,13 +2,14 @@
 
 `lyapunov`, `attractors`, `asymptotic_distance` and `orbit` measure one net; `analyze`
 sweeps over the checkpoints of a training run, finds the order-chaos transitions and
-advises one.
+advises one. `EdgeMonitor` measures a net while it trains.
 """
 
 from lstm_edge._core import __version__
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
 from lstm_edge.claims import check_claims
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
+from lstm_edge.history import MonitorResult
 from lstm_edge.measures import (
     asymptotic_distance,
     attractors,
@@ -18,7 +19,9 @@ from lstm_edge.measures import (
     orbit,
 )
 from lstm_edge.merging import merge_stores
+from lstm_edge.monitor import EdgeMonitor
 from lstm_edge.results import Sweep, open_sweep
+from lstm_edge.stopping import EdgeStopping
 from lstm_edge.sweep import analyze
 from lstm_edge.tanh_map import analogy
 from lstm_edge.transitions import advise, find_transitions
@@ -26,7 +29,10 @@ from lstm_edge.watching import watch
 
 __all__ = [
     "CheckpointError",
+    "EdgeMonitor",
+    "EdgeStopping",
     "LstmEdgeError",
+    "MonitorResult",
     "StoreError",
     "Sweep",
     "UsageError",

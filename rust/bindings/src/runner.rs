@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lstm_edge_core::Error;
 use lstm_edge_core::ensemble::Execution;
-use lstm_edge_core::lanes::Isa;
+use lstm_edge_core::lanes::{Isa, default_float_mode};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
 
@@ -99,7 +99,10 @@ impl Runner {
         py.detach(|| {
             std::thread::scope(|scope| {
                 let (sender, receiver) = channel();
-                scope.spawn(move || sender.send(call(execution)));
+                scope.spawn(move || {
+                    default_float_mode();
+                    sender.send(call(execution))
+                });
                 loop {
                     match receiver.recv_timeout(SIGNALS) {
                         Ok(result) => return result.map_err(raise),

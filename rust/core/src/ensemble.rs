@@ -20,7 +20,8 @@ use crate::map::StateMap;
 /// How a measure runs; no part of it changes a bit of the result.
 #[derive(Clone, Copy)]
 pub struct Execution<'a> {
-    /// Threads of the call's own; `None` for one a core, shared by all such calls.
+    /// Threads of the call's own; `None` for one a core, shared by all such calls. One thread is
+    /// the caller's, with the priority that it has.
     pub threads: Option<usize>,
     /// The vector unit.
     pub isa: Isa,
@@ -69,6 +70,9 @@ impl Execution<'_> {
         count: usize,
         job: impl Fn(usize) -> Result<R, Error> + Send + Sync,
     ) -> Result<Vec<R>, Error> {
+        if self.threads == Some(1) {
+            return (0..count).map(job).collect();
+        }
         let pool = pool(self.width(), self.threads.is_none())?;
         pool.install(|| (0..count).into_par_iter().map(job).collect())
     }
