@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "results"}
     | {"sweep", "tanh_map", "transitions"},
     "errors": set(),
+    "locks": set(),
     "display": {"numpy"},
     # checkpoint files
     "weights": {"numpy", "errors"},
@@ -27,9 +28,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": {"formats", "weights", "errors"},
     "metrics": {"numpy", "checkpoints", "formats", "errors"},
     # training writes them
-    "tasks": {"numpy", "torch", "sklearn", "errors"},
-    "runs": {"numpy", "torch", "checkpoints", "errors", "metrics"},
-    "training": {"numpy", "torch", "checkpoints", "errors", "runs", "tasks"},
+    "tasks": {"numpy", "torch", "pandas", "scipy", "sklearn", "errors", "formats"},
+    "schedules": {"errors"},
+    "runs": {"numpy", "torch", "checkpoints", "errors", "locks", "metrics"},
+    "trainer": {"numpy", "torch", "runs", "tasks"},
+    "recording": {"torch", "checkpoints", "errors", "runs", "schedules", "trainer"},
+    "space": {"errors", "recording", "schedules", "trainer"},
+    "training": {"numpy", "torch", "errors", "recording", "runs", "schedules"}
+    | {"space", "tasks", "trainer"},
     # measures know weights, not files
     "measures": {
         "numpy",
@@ -41,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
     },
     # the sweep reads checkpoints and writes the store
-    "store": {"numpy", "safetensors", "errors"},
+    "store": {"numpy", "safetensors", "errors", "locks"},
     "sweep": {"numpy", "_core", "checkpoints", "weights", "measures", "errors"}
     | {"metrics", "store", "results", "visiting"},
     "visiting": set(),

@@ -12,6 +12,7 @@ from pathlib import Path
 from lstm_edge.errors import CheckpointError
 from lstm_edge.formats import (
     FORMATS,
+    Tensors,
     flatten,
     read_metadata,
     read_tensors,
@@ -76,6 +77,9 @@ def as_weights(obj: object, *, module: str | None = None) -> Weights:
 def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> Weights:
     """Read the weights in a ``.safetensors``, ``.npz``, ``.pt`` or ``.pth`` file.
 
+    Where training kept the embedding apart, the one that belongs to the checkpoint is
+    read with it; the metadata says of which update it is.
+
     Parameters
     ----------
     path : path
@@ -94,7 +98,25 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
         If the file is missing, damaged, unsafe or holds no usable LSTM.
     """
     tensors, metadata = read_tensors(Path(path))
+    if "embedding_update" in metadata:
+        tensors |= _embeddings(Path(path), metadata["embedding_update"])
     return assemble(tensors, metadata, str(path), module)
+
+
+def _embeddings(path: Path, update: str) -> Tensors:
+    """Read the embeddings that a run keeps in a folder beside its checkpoints."""
+    if not re.fullmatch(r"\d{1,19}", update):
+        raise CheckpointError(
+            f"{path}: embedding_update: expected a whole number, found {update!r}"
+        )
+    beside = path.absolute().parent.parent / "embeddings"
+    file = beside / f"update-{int(update):08}.safetensors"
+    if not file.is_file():
+        raise CheckpointError(
+            f"{path}: its embedding is kept apart, expected {file}, found no such "
+            "file; copy the folder 'embeddings' too"
+        )
+    return read_tensors(file)[0]
 
 
 @dataclass(frozen=True)

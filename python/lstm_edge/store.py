@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from lstm_edge.errors import StoreError
+from lstm_edge.locks import take
 
 SCHEMA = 1
 """Version of the tables below, in SQLite's user_version."""
@@ -376,7 +376,7 @@ def _lock(path: Path) -> IO[bytes]:
             "can be written, name another one with --out"
         ) from error
     try:
-        _take(file)
+        take(file)
     except (BlockingIOError, PermissionError) as error:
         file.close()
         raise StoreError(
@@ -390,14 +390,3 @@ def _lock(path: Path) -> IO[bytes]:
             "supports locks, name another one with --out"
         ) from error
     return file
-
-
-def _take(file: IO[bytes]) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        return
-    import fcntl
-
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
