@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"sweep", "training"},
     "cli": {"click", "rich", "__version__", "bench", "console", "demo", "errors"}
     | {"export", "report"}
-    | {"results", "sweep", "tanh_map", "training"},
+    | {"measures", "results", "sweep", "tanh_map", "training"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")
 

@@ -8,12 +8,14 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 
 from lstm_edge.checkpoints import as_weights
 from lstm_edge.errors import UsageError
 from lstm_edge.tasks import (
     BINARY,
     CLASSES,
+    FORECAST,
     TASKS,
     Classifier,
     find_preset,
@@ -21,6 +23,8 @@ from lstm_edge.tasks import (
 )
 from lstm_edge.tasks.digits import make_digits
 from lstm_edge.tasks.imdb import make_imdb
+from lstm_edge.tasks.lorenz import make_lorenz, trajectory
+from lstm_edge.tasks.sequence import make_sequence
 from lstm_edge.tasks.text import make_text, number_words, tokenized, words_of
 
 
@@ -127,9 +131,17 @@ def table(path: Path, labels: Sequence[Any] = ("x", "y", "z")) -> Path:
     return path
 
 
+def arrays(path: Path, **more: Any) -> Path:
+    inputs = np.random.default_rng(0).standard_normal((20, 6, 3))
+    np.savez(path, **{"inputs": inputs, **more})
+    return path
+
+
 MADE: dict[str, Callable[[Path], tuple[Path | None, dict[str, Any]]]] = {
     "digits": lambda folder: (None, {}),
     "imdb": lambda folder: (reviews(folder, "aclImdb"), {"length": 6}),
+    "lorenz": lambda folder: (None, {"sequences": 10, "length": 5}),
+    "sequence": lambda folder: (arrays(folder / "x.npz"), {}),
     "text": lambda folder: (
         table(folder / "table.csv"),
         {"text_column": "said", "label_column": "kind", "length": 4},
@@ -230,6 +242,109 @@ def test_data_that_cannot_be_used(
     with pytest.raises(UsageError, match=said) as caught:
         make(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+# ---- numbers
+
+
+def test_sequences_without_targets_are_forecast(tmp_path: Path) -> None:
+    task = make_sequence(arrays(tmp_path / "x.npz"), dt=0.5)
+    assert task.objective is FORECAST
+    assert task.closed_loop
+    assert task.dt == 0.5
+    assert task.train_inputs.shape == task.train_targets.shape == (14, 5, 3)
+    assert torch.equal(task.train_inputs[:, 1:], task.train_targets[:, :-1])
+    assert task.make_model(4, 1)(task.test_inputs).shape == task.test_targets.shape
+
+
+def test_sequences_with_targets_are_predicted(tmp_path: Path) -> None:
+    targets = np.zeros((20, 6, 2), np.float32)
+    task = make_sequence(arrays(tmp_path / "x.npz", targets=targets))
+    assert task.objective is FORECAST
+    assert not task.closed_loop  # two outputs are no next input of three
+    assert task.make_model(4, 1)(task.test_inputs).shape == (6, 6, 2)
+    targets = np.zeros((20, 6, 3), np.float32)
+    assert make_sequence(arrays(tmp_path / "x.npz", targets=targets)).closed_loop
+
+
+def test_sequences_with_labels_are_classified(tmp_path: Path) -> None:
+    task = make_sequence(arrays(tmp_path / "x.npz", labels=np.arange(20) % 4))
+    assert task.objective is CLASSES
+    assert task.make_model(4, 1)(task.test_inputs).shape == (6, 4)
+
+
+HOLED = np.full((20, 6, 3), np.nan)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"inputs": np.zeros((4, 5))}, "'inputs': expected numbers .N, T, I., found"),
+        ({"inputs": np.zeros((4, 1, 2))}, "expected T >= 2"),
+        ({"inputs": HOLED}, "'inputs': expected finite numbers"),
+        ({"inputs": np.full((20, 6, 3), 1e300)}, "'inputs': expected finite numbers"),
+        ({"inputs": np.array([["a"]])}, "'inputs': expected numbers"),
+        ({"labels": np.zeros(3, int)}, "'labels': expected 20 integers"),
+        ({"labels": np.zeros(20)}, "'labels': expected 20 integers"),
+        ({"labels": np.full(20, -1)}, "'labels': expected 20 integers >= 0"),
+        ({"targets": np.zeros((20, 5, 3))}, "'targets': expected shape"),
+        ({"targets": HOLED}, "'targets': expected finite"),
+    ],
+)
+def test_arrays_that_cannot_be_used(
+    tmp_path: Path, wrong: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        make_sequence(arrays(tmp_path / "x.npz", **wrong))
+    assert "\n" not in str(caught.value)
+
+
+def test_sequences_need_a_sound_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs a"):
+        make_sequence(None)
+    with pytest.raises(UsageError, match="no such file"):
+        make_sequence(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", other=np.zeros(3))
+    with pytest.raises(UsageError, match=r"'inputs': expected numbers .*, found none"):
+        make_sequence(tmp_path / "x.npz")
+
+
+def test_the_lorenz_trajectory_solves_the_system() -> None:
+    states = trajectory(30, 0.05, seed=3)
+
+    def flow(_: float, state: Any) -> list[float]:
+        x, y, z = state
+        return [10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z]
+
+    times = 0.05 * np.arange(30)
+    found = solve_ivp(flow, (0, 2), states[0], "LSODA", times, rtol=1e-8, atol=1e-9)
+    # atol: errors of 1e-8 grow by exp(0.9 * 1.45), and more where the flow is fast
+    np.testing.assert_allclose(found.y.T, states, atol=1e-4)
+
+
+def test_the_lorenz_task_is_one_trajectory_in_pieces() -> None:
+    task = make_lorenz(seed=1, sequences=100, length=30)
+    assert task.closed_loop
+    assert task.dt == 0.05
+    both = torch.cat([task.train_inputs, task.test_inputs])
+    assert both.shape == (100, 30, 3)
+    # every variable at mean 0 and variance 1, but for the last step of each piece
+    assert torch.allclose(both.mean((0, 1)), torch.zeros(3), atol=0.05)
+    assert torch.allclose(both.std((0, 1)), torch.ones(3), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"data": "x"}, "data: expected none"),
+        ({"dt": 0.0}, "dt: expected a number > 0"),
+        ({"length": -1}, "length"),
+        ({"sequences": 0}, "sequences"),
+    ],
+)
+def test_lorenz_options_that_cannot_be(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        make_lorenz(**options)
 
 
 def test_presets_are_those_of_the_paper() -> None:

@@ -280,7 +280,7 @@ def test_other_settings_on_a_run_are_named(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"task": "cats"}, "task: expected one of digits, imdb, text, found 'cats'"),
+        ({"task": "cats"}, "task: expected one of digits, .*, found 'cats'"),
         ({"hidden_size": 0}, "hidden_size: expected an integer >= 1"),
         ({"epochs": 2.5}, "epochs: expected an integer >= 1"),
         ({"batch_size": -1}, "batch_size"),

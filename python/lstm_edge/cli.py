@@ -104,12 +104,13 @@ def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> N
 
 
 def _training_line(advance: Advance) -> Callable[[Any], None]:
-    return lambda p: advance(
-        "training",
-        int(p.epoch),
-        p.epochs,
-        f"test loss {p.test_loss:.3f}, accuracy {p.test_accuracy:.1%}",
-    )
+    def line(p: Any) -> None:
+        right = p.test_accuracy
+        accuracy = f", accuracy {right:.1%}" if right == right else ""
+        text = f"test loss {p.test_loss:.3g}{accuracy}"
+        advance("training", int(p.epoch), p.epochs, text)
+
+    return line
 
 
 def _analysis_line(advance: Advance) -> Callable[[Any], None]:
@@ -151,12 +152,16 @@ _evaluate = click.option(
 @click.option("--device", default="cpu", show_default=True, help="As PyTorch names it.")
 @click.option("--text-column", help="Of the table: text.")
 @click.option("--label-column", help="Of the table: text.")
-@click.option("--length", type=int, help="Steps of a sequence: imdb, text.")
+@click.option("--length", type=int, help="Steps of a sequence: imdb, text, lorenz.")
 @click.option("--vocabulary", type=int, help="Tokens: imdb, text.")
 @click.option("--embedding-size", type=int, help="Numbers a token: imdb, text.")
 @click.option("--reviews", type=int, help="How many to take: imdb.")
+@click.option("--sequences", type=int, help="How many to make: lorenz.")
+@click.option("--dt", type=float, help="Time of a step: lorenz, sequence.")
 @_quiet
-def train(task: str, quiet: bool, evaluate: str | None, **given: Any) -> None:
+def train(
+    task: str, quiet: bool, every: str, evaluate: str | None, **given: Any
+) -> None:
     """Train an LSTM and keep dense checkpoints.
 
     \b
@@ -164,6 +169,9 @@ def train(task: str, quiet: bool, evaluate: str | None, **given: Any) -> None:
       digits    scikit-learn's 8 x 8 images read as 8 rows of 8
       imdb      film reviews, from the folder aclImdb or Hugging Face's Parquet files
       text      texts and their labels in a .csv, .jsonl or .parquet file
+      sequence  a .npz with inputs (N, T, I), and labels (N,), or targets (N, T, O), or
+                neither to forecast the next input
+      lorenz    a forecaster of the Lorenz system
 
     What is not given comes from the preset, and that from the task. A killed run goes
     on with the same bits when the command is given again.
@@ -171,6 +179,7 @@ def train(task: str, quiet: bool, evaluate: str | None, **given: Any) -> None:
     from rich.console import Console
 
     from lstm_edge.console import progress
+    from lstm_edge.measures import at_edge
     from lstm_edge.training import train as train_task
 
     options = {name: given.pop(name) for name in _TASK_OPTIONS}
@@ -181,6 +190,8 @@ def train(task: str, quiet: bool, evaluate: str | None, **given: Any) -> None:
             **given,
             evaluate=evaluate or "1epoch",
             options=options,
+            at_edge=at_edge,
+            every=every,
             on_plan=lambda space: click.echo(f"to write: {space}"),
             progress=_training_line(advance),
         )
@@ -195,6 +206,8 @@ _TASK_OPTIONS = (
     "vocabulary",
     "embedding_size",
     "reviews",
+    "sequences",
+    "dt",
 )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lstm_edge.checkpoints import write_checkpoint
 from lstm_edge.errors import LstmEdgeError
@@ -37,7 +37,8 @@ EMBEDDING_SHARE = 2
 """Space of embeddings kept apart, over that of all other weights."""
 
 Row = dict[str, Any]
-AtEdge = Callable[[Mapping[str, Tensor]], bool]
+AtEdge = Callable[..., bool]
+"""``at_edge(state_dict, inputs, closed_loop=...)``, as `lstm_edge.measures.at_edge`."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Plan:
     embedding_every : int
         Checkpoints between two of them.
     at_edge : callable or None
-        ``at_edge(state_dict)``, whether the edge is near, for a schedule that looks.
+        Tells whether the edge is near, for a schedule that looks.
     """
 
     schedule: Schedule
@@ -122,7 +123,7 @@ def snapshots(
             trainer.advance(min(update, plan.last))
         update, final = trainer.update, trainer.update == plan.last
         if plan.at_edge is not None and plan.schedule.looks(update):
-            position.dense = plan.at_edge(trainer.model.state_dict())
+            position.dense = _look(trainer, plan.at_edge)
         if position.count % plan.embedding_every == 0:
             position.embedding_update = update
         position.count += 1
@@ -138,6 +139,14 @@ def snapshots(
             embedding_update=position.embedding_update if plan.embeddings else None,
         )
         previous = update
+
+
+def _look(trainer: Trainer, at_edge: AtEdge) -> bool:
+    """Whether the edge is near, in the regime in which the run will be analysed."""
+    task = trainer.task
+    inputs = None if task.closed_loop else task.probe
+    weights = trainer.model.state_dict()
+    return at_edge(weights, inputs, closed_loop=task.closed_loop)
 
 
 def _crosses(previous: int, update: int, interval: int) -> bool:

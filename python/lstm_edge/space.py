@@ -12,7 +12,10 @@ from lstm_edge.schedules import count_checkpoints
 from lstm_edge.trainer import Trainer
 
 HEADER = 2048
-"""Bytes of a file beside its tensors, and of a row of metrics, at most."""
+"""Bytes of a checkpoint beside its tensors, and of its row of metrics, at most."""
+
+STATE_HEADER = 32_768
+"""The same of a state, which PyTorch writes."""
 
 STATE = 3
 """Numbers in a state for each weight: itself and Adam's two moments."""
@@ -68,7 +71,7 @@ def space_needed(trainer: Trainer, plan: Plan, folder: Path) -> Space:
     needed = (
         count * (everything - apart + HEADER)
         + -(-count // plan.embedding_every) * apart
-        + states * (STATE * everything + HEADER)
+        + states * (STATE * everything + STATE_HEADER)
     )
     return Space(count, needed, shutil.disk_usage(folder).free)
 

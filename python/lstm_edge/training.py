@@ -133,8 +133,8 @@ def train(
     device : str, default "cpu"
         Where PyTorch computes.
     at_edge : callable, optional
-        ``at_edge(state_dict)``, whether the edge of chaos is near: asked once an epoch
-        by the schedule ``"edge"``, which training waits for.
+        Tells whether the edge of chaos is near, as `lstm_edge.measures.at_edge` does:
+        asked once an epoch by the schedule ``"edge"``, and training waits for it.
     on_plan : callable, optional
         Called before training with the `Space` that the run will need.
     progress : callable, optional

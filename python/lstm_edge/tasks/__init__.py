@@ -11,6 +11,8 @@ from typing import Any
 from lstm_edge.errors import UsageError
 from lstm_edge.tasks.digits import make_digits
 from lstm_edge.tasks.imdb import make_imdb
+from lstm_edge.tasks.lorenz import make_lorenz
+from lstm_edge.tasks.sequence import make_sequence
 from lstm_edge.tasks.task import (
     BINARY,
     CLASSES,
@@ -40,6 +42,8 @@ __all__ = [
 TASKS: dict[str, Callable[..., Task]] = {
     "digits": make_digits,
     "imdb": make_imdb,
+    "lorenz": make_lorenz,
+    "sequence": make_sequence,
     "text": make_text,
 }
 """Name to a function of ``(data, *, seed, **options)`` that makes the task."""
@@ -83,8 +87,20 @@ WEI_2025_SMALL = Preset(
     options=WEI_2025.options | {"length": 60, "reviews": 2_000},
 )
 
+LORENZ = Preset(
+    task="lorenz",
+    settings={
+        "hidden_size": 64,
+        "learning_rate": 5e-3,
+        "decay": 0.01,
+        "batch_size": 32,
+        "epochs": 100,
+    },
+)
+
 PRESETS: dict[str, Preset] = {
     "imdb": WEI_2025,
+    "lorenz": LORENZ,
     "wei2025": WEI_2025,
     "wei2025-small": WEI_2025_SMALL,
 }
