@@ -36,6 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "space": {"errors", "recording", "schedules", "trainer"},
     "training": {"numpy", "torch", "errors", "recording", "runs", "schedules"}
     | {"space", "tasks", "trainer"},
+    "zoom": {"numpy", "safetensors", "checkpoints", "errors", "recording", "runs"}
+    | {"space", "tasks", "trainer", "training"},
     # measures know weights, not files
     "measures": {
         "numpy",
@@ -71,7 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"sweep", "training"},
     "cli": {"click", "rich", "__version__", "bench", "console", "demo", "errors"}
     | {"export", "report"}
-    | {"measures", "results", "sweep", "tanh_map", "training"},
+    | {"measures", "results", "sweep", "tanh_map", "training", "zoom"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")
 

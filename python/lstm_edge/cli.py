@@ -192,7 +192,7 @@ def train(
             options=options,
             at_edge=at_edge,
             every=every,
-            on_plan=lambda space: click.echo(f"to write: {space}"),
+            on_plan=lambda space: None if quiet else click.echo(f"to write: {space}"),
             progress=_training_line(advance),
         )
     click.echo(f"run: {run}")
@@ -209,6 +209,53 @@ _TASK_OPTIONS = (
     "sequences",
     "dt",
 )
+
+
+@main.command(epilog=_examples("lstm-edge zoom runs/digits --from 400 --to 440"))
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--from", "first", type=int, required=True, help="Update to begin at.")
+@click.option("--to", "last", type=int, required=True, help="Update to end at.")
+@click.option("--data", type=click.Path(path_type=Path), help="If it has moved.")
+@_evaluate
+@_json
+@_quiet
+def zoom(
+    run: Path,
+    first: int,
+    last: int,
+    data: Path | None,
+    evaluate: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Replay training between two checkpoints of RUN, analyse every update.
+
+    The replay must arrive at each checkpoint of the run with the same bytes.
+    """
+    from rich.console import Console
+
+    from lstm_edge.console import progress, show_sweep
+    from lstm_edge.sweep import analyze as sweep_over
+    from lstm_edge.zoom import zoom as replay
+
+    console = Console()
+    with progress(console, quiet or as_json) as advance:
+        part = replay(
+            run,
+            first,
+            last,
+            data=data,
+            evaluate=evaluate or "1update",
+            progress=lambda done, total: advance("replaying", done, total, ""),
+        )
+        sweep = sweep_over(part, progress=_analysis_line(advance))
+    if as_json:
+        click.echo(json.dumps(sweep.summary()))
+    else:
+        click.echo(f"the replay arrived at update {last} with the same bytes: {part}")
+        show_sweep(console, sweep)
+        click.echo(f"next: lstm-edge report {shlex.quote(str(part))}")
+    sys.exit(SOME_FAILED if sweep.failed else DONE)
 
 
 @main.command(

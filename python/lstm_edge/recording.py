@@ -20,7 +20,7 @@ from torch import nn
 
 from lstm_edge.checkpoints import write_checkpoint
 from lstm_edge.errors import LstmEdgeError
-from lstm_edge.runs import record, save_state, to_arrays
+from lstm_edge.runs import embeddings_path, record, save_state, to_arrays
 from lstm_edge.schedules import Schedule
 from lstm_edge.trainer import Evaluator, Snapshot, Trainer
 
@@ -212,7 +212,7 @@ class Writer:
         return row
 
     def _write_embeddings(self, update: int, arrays: Mapping[str, Any]) -> None:
-        path = self.folder / "embeddings" / f"update-{update:08}.safetensors"
+        path = embeddings_path(self.folder, update)
         path.parent.mkdir(exist_ok=True)
         write_checkpoint(path, arrays, {"update": str(update)})
 

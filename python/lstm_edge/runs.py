@@ -91,8 +91,7 @@ def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) 
     """
     path = folder / "run.json"
     try:
-        for name in ("checkpoints", "resume"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         if not path.exists():
             write_checkpoint(folder / "probe.safetensors", {"inputs": probe}, {})
             replace_file(path, json.dumps(description, indent=2).encode())
@@ -128,6 +127,16 @@ def _flat(description: Mapping[str, Any]) -> dict[str, Any]:
 def checkpoint_path(folder: Path, update: int) -> Path:
     """Where the checkpoint of an update lies."""
     return folder / "checkpoints" / f"update-{update:08}.safetensors"
+
+
+def embeddings_path(folder: Path, update: int) -> Path:
+    """Where the embeddings of an update lie, if they are kept apart at it."""
+    return folder / "embeddings" / f"update-{update:08}.safetensors"
+
+
+def begin_metrics(folder: Path) -> None:
+    """Write the header of ``metrics.csv``."""
+    replace_file(folder / "metrics.csv", (",".join(COLUMNS) + "\n").encode())
 
 
 def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
@@ -210,7 +219,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     kept = list(kept_states(folder).values())
     path = newest if newest.exists() else kept[-1] if kept else None
     if path is None:
-        replace_file(metrics, (",".join(COLUMNS) + "\n").encode())
+        begin_metrics(folder)
         return None
     state, rows = read_state(path)
     try:

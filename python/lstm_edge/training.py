@@ -206,7 +206,7 @@ def train(
 
 
 def make_plan(
-    trainer: Trainer, every: str, evaluate: str, at_edge: AtEdge | None
+    trainer: Trainer, every: str, evaluate: str, at_edge: AtEdge | None = None
 ) -> Plan:
     """Read the schedules of a run.
 
