@@ -175,26 +175,24 @@ def train(
     chosen_options = found.options | _given(options or {})
     _check_settings(settings, seed)
     chosen = own or make_task(name, data, seed=seed, **chosen_options)
-    description = {
-        "task": name,
-        "data": None if data is None else str(data),
-        "options": chosen_options,
-        "settings": settings,
-        "seed": seed,
-        "versions": versions(),
-        "schedule": every,
-        "evaluate": evaluate,
-        "updates_per_epoch": math.ceil(
-            len(chosen.train_targets) / settings["batch_size"]
-        ),
-        "closed_loop": chosen.closed_loop,
-        "dt": chosen.dt,
-        "data_digest": chosen.digest,
-    }
     folder = Path("runs") / name if out is None else Path(out)
     with reproducible(seed, device):
         trainer = Trainer(chosen, settings, seed)
         plan = make_plan(trainer, every, evaluate, at_edge)
+        description = {
+            "task": name,
+            "data": None if data is None else str(data),
+            "options": chosen_options,
+            "settings": settings,
+            "seed": seed,
+            "versions": versions(),
+            "schedule": every,
+            "evaluate": evaluate,
+            "updates_per_epoch": trainer.updates_per_epoch,
+            "closed_loop": chosen.closed_loop,
+            "dt": chosen.dt,
+            "data_digest": chosen.digest,
+        }
         with locked(folder):
             open_run(folder, description, chosen.probe)
             rows = _rows(folder, trainer, plan, metadata_of(description), on_plan)
