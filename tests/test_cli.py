@@ -83,6 +83,32 @@ def test_json_is_a_line_a_checkpoint_then_the_summary(
     assert json.loads(quiet.output) == lines[-1]
 
 
+def test_zoom_replays_and_analyses(tmp_path: Path) -> None:
+    out = tmp_path / "digits"
+    run("train", "digits", "--hidden-size", 4, "--epochs", 2, "--out", out, "-q")
+    zoomed = run("zoom", out, "--from", 10, "--to", 12)
+    assert zoomed.exit_code == 2, zoomed.output
+    assert "found 12; near it are 0, 10, 20" in zoomed.output
+    zoomed = run("zoom", out, "--from", 10, "--to", 20, "--json")
+    assert zoomed.exit_code == 0, zoomed.output
+    last = json.loads(zoomed.output.splitlines()[-1])
+    assert (last["event"], last["checkpoints"]) == ("summary", 11)
+
+
+def test_train_takes_options_of_the_task_and_the_edge(tmp_path: Path) -> None:
+    out = tmp_path / "lorenz"
+    trained = run(
+        *("train", "lorenz", "--sequences", 20, "--length", 5, "--out", out),
+        *("--hidden-size", 4, "--epochs", 2, "--every", "edge", "--batch-size", 7),
+    )
+    assert trained.exit_code == 0, trained.output
+    assert "to write: 5 checkpoints" in trained.output
+    assert "accuracy" not in trained.output  # a forecast is not right or wrong
+    refused = run("train", "digits", "--length", 5, "--out", tmp_path / "no")
+    assert refused.exit_code == 2
+    assert "length: no option of the task 'digits'" in refused.output
+
+
 def test_names_of_files_are_no_markup(make_run: Callable[..., Path]) -> None:
     result = run("analyze", make_run(2, name="[/red]"), *FAST)
     assert result.exit_code == 0, result.output

@@ -17,9 +17,9 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # The modules of this package and the packages of others that each may import, beside
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"_core", "checkpoints", "claims", "errors", "measures", "merging"}
-    | {"results", "sweep", "tanh_map", "transitions", "watching"}
-    | {"history", "monitor", "stopping"},
+    "__init__": {"_core", "checkpoints", "claims", "errors", "history", "measures"}
+    | {"merging", "monitor", "results", "stopping", "sweep", "tanh_map", "transitions"}
+    | {"watching"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
@@ -29,9 +29,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": {"errors", "formats", "places", "weights"},
     "metrics": {"checkpoints", "errors", "formats", "numpy", "places"},
     # training writes them
-    "tasks": {"errors", "numpy", "sklearn", "torch"},
-    "runs": {"checkpoints", "errors", "metrics", "numpy", "torch"},
-    "training": {"checkpoints", "errors", "numpy", "runs", "tasks", "torch"},
+    "tasks": {"errors", "formats", "numpy", "pandas", "scipy", "sklearn", "torch"},
+    "schedules": {"errors"},
+    "runs": {"checkpoints", "errors", "locking", "metrics", "numpy", "torch"},
+    "trainer": {"numpy", "runs", "tasks", "torch"},
+    "recording": {"checkpoints", "errors", "runs", "schedules", "torch", "trainer"},
+    "space": {"errors", "recording", "schedules", "trainer"},
+    "training": {"errors", "numpy", "recording", "runs", "schedules", "space", "tasks"}
+    | {"torch", "trainer"},
+    "zoom": {"checkpoints", "errors", "numpy", "recording", "runs", "safetensors"}
+    | {"space", "tasks", "trainer", "training"},
     # measures know weights, not files
     "measures": {"_core", "checkpoints", "display", "errors", "numpy", "scipy"}
     | {"weights"},
@@ -39,20 +46,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rows": {"numpy", "safetensors"},
     "locking": {"errors"},
     "database": {"errors", "locking", "rows"},
-    # the sweep reads checkpoints and writes the store
     "store": {"database", "errors", "numpy", "rows"},
     "stored_arrays": {"numpy", "store"},
     "plan": {"errors", "measures", "metrics", "numpy"},
-    "evaluation": {
-        "_core",
-        "rows",
-        "checkpoints",
-        "errors",
-        "measures",
-        "numpy",
-        "plan",
-    }
-    | {"store", "weights"},
+    "evaluation": {"_core", "checkpoints", "errors", "measures", "numpy", "plan"}
+    | {"rows", "store", "weights"},
     "sweep": {"_core", "checkpoints", "errors", "evaluation", "measures", "metrics"}
     | {"numpy", "places", "plan", "results", "store", "visiting"},
     "visiting": {"refinement"},
@@ -74,12 +72,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     # a net in training, measured beside it
     "background": set(),
     "history": {"pandas", "transitions"},
-    "monitor": {"numpy", "pandas", "_core", "checkpoints", "weights", "errors"}
-    | {"background", "history", "measures", "transitions"},
+    "monitor": {"_core", "background", "checkpoints", "errors", "history", "measures"}
+    | {"numpy", "pandas", "transitions", "weights"},
     "stopping": {"errors", "history", "measures", "monitor", "transitions"},
     "extras": {"errors"},
-    "integrations": {"numpy", "checkpoints", "errors", "extras", "monitor"}
-    | {"stopping"},
+    "integrations": {"checkpoints", "errors", "extras", "monitor", "numpy", "stopping"},
     # a map to compare training with
     "tanh_map": {"_core", "display", "errors", "measures", "numpy", "report"}
     | {"transitions"},
@@ -91,8 +88,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"results", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},
     "cli": {"__version__", "bench", "click", "cluster", "console", "demo", "errors"}
-    | {"export", "merging", "report", "results", "rich", "sweep", "tanh_map"}
-    | {"training", "watching"},
+    | {"export", "measures", "merging", "report", "results", "rich", "sweep"}
+    | {"tanh_map", "training", "watching", "zoom"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")
 

@@ -14,6 +14,7 @@ from typing import Any
 from lstm_edge.errors import CheckpointError
 from lstm_edge.formats import (
     FORMATS,
+    Tensors,
     flatten,
     read_metadata,
     read_tensors,
@@ -21,7 +22,14 @@ from lstm_edge.formats import (
     suffixes,
     write_checkpoint,
 )
-from lstm_edge.places import as_place, identity, is_place, list_folder, matching
+from lstm_edge.places import (
+    absolute,
+    as_place,
+    identity,
+    is_place,
+    list_folder,
+    matching,
+)
 from lstm_edge.weights import Layer, Weights, assemble
 
 __all__ = [
@@ -82,6 +90,9 @@ def as_weights(obj: Any, *, module: str | None = None) -> Weights:
 def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> Weights:
     """Read the weights in a ``.safetensors``, ``.npz``, ``.pt`` or ``.pth`` file.
 
+    Where training kept the embedding apart, the one that belongs to the checkpoint is
+    read with it; the metadata says of which update it is.
+
     Parameters
     ----------
     path : path
@@ -100,8 +111,27 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
     CheckpointError
         If the file is missing, damaged, unsafe or holds no usable LSTM.
     """
-    tensors, metadata = read_tensors(as_place(path))
+    place = as_place(path)
+    tensors, metadata = read_tensors(place)
+    if "embedding_update" in metadata:
+        tensors |= _embeddings(place, metadata["embedding_update"])
     return assemble(tensors, metadata, str(path), module)
+
+
+def _embeddings(path: Path, update: str) -> Tensors:
+    """Read the embeddings that a run keeps in a folder beside its checkpoints."""
+    if not re.fullmatch(r"\d{1,19}", update):
+        raise CheckpointError(
+            f"{path}: embedding_update: expected a whole number, found {update!r}"
+        )
+    beside = absolute(path).parent.parent / "embeddings"
+    file = beside / f"update-{int(update):08}.safetensors"
+    if not file.is_file():
+        raise CheckpointError(
+            f"{path}: its embedding is kept apart, expected {file}, found no such "
+            "file; copy the folder 'embeddings' too"
+        )
+    return read_tensors(file)[0]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock beside the file, freed by the system at our end."""
+"""One writer at a time: locks that the system frees when their holder ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def lock(path: Path) -> IO[bytes]:
             "can be written, name another one with --out"
         ) from error
     try:
-        _take(file)
+        take(file)
     except (BlockingIOError, PermissionError) as error:
         file.close()
         raise StoreError(
@@ -43,7 +43,16 @@ def lock(path: Path) -> IO[bytes]:
     return file
 
 
-def _take(file: IO[bytes]) -> None:
+def take(file: IO[bytes]) -> None:
+    """Lock an open file until it is closed.
+
+    Raises
+    ------
+    BlockingIOError, PermissionError
+        If another process holds it.
+    OSError
+        If the disk supports no locks.
+    """
     if os.name == "nt":
         import msvcrt
 

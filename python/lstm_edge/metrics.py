@@ -39,7 +39,11 @@ def run_folder(checkpoint: Path) -> Path:
 
 
 def read_probe(run: Path) -> NDArray[Any] | None:
-    """Read the inputs (B, T, I) that drive the analysis; None where there are none.
+    """Read the inputs that drive the analysis; None where there are none.
+
+    Returns
+    -------
+    ndarray of shape (B, T, I), or of integers (B, T), which are tokens
 
     Raises
     ------
@@ -51,12 +55,14 @@ def read_probe(run: Path) -> NDArray[Any] | None:
         return None
     tensors, _ = read_tensors(path)
     probe = tensors.get("inputs")
-    if probe is None or np.ndim(probe) != 3:
-        found = {name: tuple(t.shape) for name, t in tensors.items()}
+    array = np.asarray(0 if probe is None else probe)
+    if array.ndim != 3 and not (array.ndim == 2 and array.dtype.kind in "iu"):
+        found = {name: f"{t.dtype} {tuple(t.shape)}" for name, t in tensors.items()}
         raise CheckpointError(
-            f"{path}: expected a tensor 'inputs' of shape (B, T, I), found {found}"
+            f"{path}: expected a tensor 'inputs' of shape (B, T, I), or integers "
+            f"(B, T), found {found}"
         )
-    return np.asarray(probe)
+    return array
 
 
 def read_metrics(

@@ -10,7 +10,9 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,16 @@ from torch import Tensor
 
 from lstm_edge.checkpoints import replace_file, write_checkpoint
 from lstm_edge.errors import LstmEdgeError, UsageError
+from lstm_edge.locking import take
 from lstm_edge.metrics import METRICS
 
 COLUMNS = ("update", *METRICS)
 """Columns of ``metrics.csv``."""
 
 LOGGED = ("update", "epoch", "train_loss", "test_loss")  # in each checkpoint too
+
+NOT_COMPARED = ("versions", "data")
+"""What may differ when a run goes on; the data has a digest, and may have moved."""
 
 _DAMAGE = (
     EOFError,
@@ -39,9 +45,34 @@ _DAMAGE = (
 )
 
 
-def open_run(
-    folder: Path, description: Mapping[str, Any], probe: NDArray[np.float32]
-) -> None:
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder of a run, and keep other trainers out of it.
+
+    Raises
+    ------
+    UsageError
+        If another one is there, or the folder cannot hold a run.
+    """
+    try:
+        (folder / "resume").mkdir(parents=True, exist_ok=True)
+        file = (folder / "resume" / "lock").open("ab")
+    except OSError as error:
+        raise _no_place(folder, error) from error
+    with file:
+        try:
+            take(file)
+        except (BlockingIOError, PermissionError) as error:
+            raise UsageError(
+                f"{folder}: another process is training into this folder; wait for "
+                "it, or train in another folder"
+            ) from error
+        except OSError as error:
+            raise _no_place(folder, error) from error
+        yield
+
+
+def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) -> None:
     """Begin a run, or check that the one in the folder has the same settings.
 
     Parameters
@@ -50,7 +81,7 @@ def open_run(
         Made where it is missing.
     description : mapping
         What ``run.json`` holds: task, settings, seed, versions, schedule, ...
-    probe : ndarray of shape (B, T, I)
+    probe : ndarray of shape (B, T, I), or of integers (B, T)
         Inputs that drive the analysis.
 
     Raises
@@ -60,16 +91,14 @@ def open_run(
     """
     path = folder / "run.json"
     try:
-        for name in ("checkpoints", "resume"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         if not path.exists():
             write_checkpoint(folder / "probe.safetensors", {"inputs": probe}, {})
             replace_file(path, json.dumps(description, indent=2).encode())
             return
-        found = json.loads(path.read_text())
-        there, wanted = _flat(found), _flat(description)
+        there, wanted = _flat(read_description(folder)), _flat(description)
     except (OSError, ValueError, AttributeError) as error:
-        raise UsageError(f"{folder}: cannot hold a run ({error})") from error
+        raise _no_place(folder, error) from error
     for name, value in wanted.items():
         if there.get(name) != value:
             raise UsageError(
@@ -78,35 +107,104 @@ def open_run(
             )
 
 
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read ``run.json``."""
+    found: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return found
+
+
+def _no_place(folder: Path, error: Exception) -> UsageError:
+    return UsageError(f"{folder}: cannot hold a run ({error})")
+
+
 def _flat(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Give all that must agree: versions may differ."""
-    rest = {k: v for k, v in description.items() if k not in ("settings", "versions")}
-    return {**rest, **description["settings"]}
+    """Give all that must agree."""
+    rest = {k: v for k, v in description.items() if k not in NOT_COMPARED}
+    settings = rest.pop("settings")
+    return {**rest, **settings}
+
+
+def checkpoint_path(folder: Path, update: int) -> Path:
+    """Where the checkpoint of an update lies."""
+    return folder / "checkpoints" / f"update-{update:08}.safetensors"
+
+
+def embeddings_path(folder: Path, update: int) -> Path:
+    """Where the embeddings of an update lie, if they are kept apart at it."""
+    return folder / "embeddings" / f"update-{update:08}.safetensors"
+
+
+def begin_metrics(folder: Path) -> None:
+    """Write the header of ``metrics.csv``."""
+    replace_file(folder / "metrics.csv", (",".join(COLUMNS) + "\n").encode())
+
+
+def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    """Give the arrays that a checkpoint holds, float32."""
+    return {name: tensor.float().cpu().numpy() for name, tensor in state_dict.items()}
 
 
 def record(
     folder: Path,
-    state_dict: Mapping[str, Tensor],
+    arrays: Mapping[str, NDArray[np.float32]],
     row: Mapping[str, Any],
     metadata: Mapping[str, str],
 ) -> None:
     """Write a checkpoint, and append its row of `COLUMNS`."""
     shown = {name: repr(row[name]) for name in COLUMNS}
     write_checkpoint(
-        folder / "checkpoints" / f"update-{row['update']:08}.safetensors",
-        {name: tensor.float().cpu().numpy() for name, tensor in state_dict.items()},
+        checkpoint_path(folder, row["update"]),
+        arrays,
         {**metadata, **{k: shown[k] for k in LOGGED}},
     )
     with (folder / "metrics.csv").open("a", newline="") as file:
         file.write(",".join(shown.values()) + "\n")
 
 
-def save_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Keep the state that belongs to the last row of metrics."""
+def save_state(folder: Path, state: Mapping[str, Any], *, keep: bool) -> None:
+    """Keep the state that belongs to the last row of metrics.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's.
+    state : mapping
+        Tensors and numbers, with the ``"update"``.
+    keep : bool
+        For good, or only until the next state.
+    """
     rows = (folder / "metrics.csv").stat().st_size
     buffer = io.BytesIO()
-    torch.save({"state": state, "metrics_bytes": rows}, buffer)
-    replace_file(folder / "resume" / "state.pt", buffer.getvalue())
+    torch.save({"state": dict(state), "metrics_bytes": rows}, buffer)
+    newest = folder / "resume" / "newest.pt"
+    if keep:
+        kept = folder / "resume" / f"update-{state['update']:08}.pt"
+        replace_file(kept, buffer.getvalue())
+        newest.unlink(missing_ok=True)
+    else:
+        replace_file(newest, buffer.getvalue())
+
+
+def kept_states(folder: Path) -> dict[int, Path]:
+    """Find the states that are kept for good, by update in ascending order."""
+    names = sorted((folder / "resume").glob("update-*.pt"))
+    found = {re.fullmatch(r"update-(\d+)", path.stem): path for path in names}
+    return {int(match[1]): path for match, path in found.items() if match}
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], int]:
+    """Read a state, and the size of ``metrics.csv`` that belongs to it.
+
+    Raises
+    ------
+    LstmEdgeError
+        If it was changed by others.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(saved["state"]), int(saved["metrics_bytes"])
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
@@ -117,18 +215,24 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     LstmEdgeError
         If the state or the metrics were changed by others.
     """
-    path, metrics = folder / "resume" / "state.pt", folder / "metrics.csv"
-    if not path.exists():
-        replace_file(metrics, (",".join(COLUMNS) + "\n").encode())
+    newest, metrics = folder / "resume" / "newest.pt", folder / "metrics.csv"
+    kept = list(kept_states(folder).values())
+    path = newest if newest.exists() else kept[-1] if kept else None
+    if path is None:
+        begin_metrics(folder)
         return None
+    state, rows = read_state(path)
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        state, rows = saved["state"], saved["metrics_bytes"]
         if metrics.stat().st_size < rows:
             raise ValueError(f"{metrics.name} lost rows")
         os.truncate(metrics, rows)
-    except _DAMAGE as error:
-        raise LstmEdgeError(
-            f"{path}: cannot go on from here ({error}); train in another folder"
-        ) from error
-    return dict(state)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return state
+
+
+def _damaged(path: Path, error: Exception) -> LstmEdgeError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return LstmEdgeError(
+        f"{path}: cannot go on from here ({reason}); train in another folder"
+    )

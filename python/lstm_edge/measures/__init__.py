@@ -15,6 +15,7 @@ from lstm_edge.measures.covariant import CovariantVectors, covariant_vectors
 from lstm_edge.measures.distance import AsymptoticDistance, asymptotic_distance
 from lstm_edge.measures.exponents import LyapunovSpectrum, lyapunov
 from lstm_edge.measures.fixed_points import FixedPoints, fixed_points, multipliers
+from lstm_edge.measures.near_edge import at_edge
 from lstm_edge.measures.orbits import Orbit, orbit
 from lstm_edge.measures.regime import make_regime
 from lstm_edge.measures.sketch import sketch
@@ -32,6 +33,7 @@ __all__ = [
     "Orbit",
     "Outcome",
     "asymptotic_distance",
+    "at_edge",
     "attractors",
     "covariant_vectors",
     "fixed_points",
