@@ -22,9 +22,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
-    "weights": {"numpy", "errors"},
+    "weights": {"numpy"},
+    "modules": {"weights", "errors"},
+    "finding": {"numpy", "modules", "weights", "errors"},
     "formats": {"numpy", "safetensors", "torch", "errors"},
-    "checkpoints": {"formats", "weights", "errors"},
+    "checkpoints": {"finding", "formats", "weights", "errors"},
     "metrics": {"numpy", "checkpoints", "formats", "errors"},
     # training writes them
     "tasks": {"numpy", "torch", "sklearn", "errors"},
