@@ -23,10 +23,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
-    "weights": {"errors", "numpy"},
+    "weights": {"numpy"},
+    "modules": {"errors", "weights"},
+    "finding": {"errors", "modules", "numpy", "weights"},
     "places": {"errors", "upath"},
     "formats": {"errors", "numpy", "places", "safetensors", "torch"},
-    "checkpoints": {"errors", "formats", "places", "weights"},
+    "checkpoints": {"errors", "finding", "formats", "places", "weights"},
     "metrics": {"checkpoints", "errors", "formats", "numpy", "places"},
     # training writes them
     "tasks": {"errors", "formats", "numpy", "pandas", "scipy", "sklearn", "torch"},
@@ -55,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"numpy", "places", "plan", "results", "store", "visiting"},
     "visiting": {"refinement"},
     "watching": {"checkpoints", "errors", "evaluation", "measures", "numpy", "places"}
-    | {"plan", "refinement", "results", "store", "sweep", "transitions", "visiting"},
+    | {"refinement", "results", "store", "sweep", "transitions", "visiting"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},

@@ -141,6 +141,30 @@ def test_real_measures_give_finite_numbers(make_run: MakeRun) -> None:
     np.testing.assert_array_equal(direct.per_start, sweep.per_start[1])
 
 
+def test_a_forecaster_is_measured_in_a_closed_loop(make_run: MakeRun) -> None:
+    run = make_run(3)
+    small: dict[str, dict[str, Any]] = {
+        "lyapunov": {"steps": 40, "transient": 20, "starts": 2},
+        "distance": {"steps": 40, "samples": 3},
+    }
+    by_hand = analyze(run, settings=small, inputs="closed loop").table
+    for file in (run / "checkpoints").iterdir():
+        metadata = lstm_edge.read_checkpoint(file).metadata
+        write_checkpoint(
+            file, dict(_tensors(file)), {**metadata, "closed_loop": "true"}
+        )
+    sweep = analyze(run, settings=small)
+    assert sweep.run["inputs"] == "closed loop"
+    for name, column in by_hand.items():
+        np.testing.assert_array_equal(sweep.table[name], column)
+    path = run / "checkpoints" / "update-00000010.safetensors"
+    spectrum = lstm_edge.lyapunov(path, closed_loop=True, k=2, **small["lyapunov"])
+    np.testing.assert_array_equal(spectrum.per_start, sweep.per_start[1])
+    free = analyze(run, settings=small, inputs=None).table
+    assert (free["lambda_max"] != by_hand["lambda_max"]).all()
+    assert (free["distance"] != by_hand["distance"]).all()
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_workers_and_threads_change_no_bit(
     make_run: MakeRun, tmp_path: Path, workers: int

@@ -281,7 +281,7 @@ def zoom(
 )
 @click.option("--samples", type=int, help="Samples of the asymptotic distance.")
 @click.option("--seed", type=int, help="Of starts, frames and perturbations.")
-@click.option("--module", help="Which LSTM, where a file holds several.")
+@click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'.")
 @click.option("--refine", is_flag=True, help="Only what the transitions hang on.")
 @click.option("--workers", type=int, help="Checkpoints at a time; default: the cores.")
 @click.option("--dask", metavar="ADDRESS", help="Measure on a Dask cluster.")
@@ -350,7 +350,7 @@ def analyze(
 )
 @click.option("--zero", is_flag=True, help="Zero input, even where there is a probe.")
 @click.option("--samples", type=int, help="Samples of the asymptotic distance.")
-@click.option("--module", help="Which LSTM, where a file holds several.")
+@click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'.")
 @click.option("--workers", default=1, show_default=True, help="Checkpoints at a time.")
 @click.option("--poll", default=2.0, show_default=True, help="Seconds between looks.")
 @click.option(

@@ -16,6 +16,9 @@ from lstm_edge.errors import UsageError
 from lstm_edge.measures import MEASURES
 from lstm_edge.metrics import read_probe
 
+DYNAMIC = {"lyapunov", "attractors", "distance"}
+"""The measures that follow the net in time."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -38,6 +41,8 @@ class Plan:
     @property
     def regime(self) -> str:
         """The input regime in words."""
+        if any(chosen.get("closed_loop") for chosen in self.settings.values()):
+            return "closed loop"
         if self.inputs is None:
             return "zero"
         if self.inputs.dtype.kind in "iu":
@@ -96,9 +101,12 @@ def choose_inputs(inputs: ArrayLike | str | None, run: Path) -> NDArray[Any] | N
         Inputs, or a probe, that cannot be used.
     """
     if isinstance(inputs, str):
+        if inputs == "closed loop":
+            return None
         if inputs != "probe":
             raise UsageError(
-                f"inputs: expected 'probe', None or an array, found {inputs!r}"
+                "inputs: expected 'probe', 'closed loop', None or an array, found "
+                f"{inputs!r}"
             )
         return read_probe(run)
     if inputs is None:
@@ -113,7 +121,10 @@ def choose_inputs(inputs: ArrayLike | str | None, run: Path) -> NDArray[Any] | N
 
 
 def merge_settings(
-    settings: Mapping[str, Mapping[str, Any]] | None, spectrum: bool = False
+    settings: Mapping[str, Mapping[str, Any]] | None,
+    *,
+    spectrum: bool = False,
+    closed_loop: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Add the user's settings to the defaults of the measures.
 
@@ -122,6 +133,8 @@ def merge_settings(
     settings : mapping of measure to mapping, optional
     spectrum : bool
         All exponents.
+    closed_loop : bool
+        Of the net whose readout is its next input.
 
     Raises
     ------
@@ -138,6 +151,9 @@ def merge_settings(
     }
     if spectrum:
         merged["lyapunov"]["k"] = None
+    if closed_loop:
+        for name in DYNAMIC & merged.keys():
+            merged[name]["closed_loop"] = True
     return merged
 
 

@@ -90,9 +90,11 @@ def analyze(
     metrics : path, optional
         CSV with a column ``update`` and any of train_loss, test_loss, ... Default: the
         run's ``metrics.csv``, else what the checkpoints say of themselves.
-    inputs : array_like, "probe" or None
+    inputs : array_like, "probe", "closed loop" or None
         What drives the net, as in `lyapunov`. Default: the run's probe, else zero. The
-        drive picks the start; the exponents are those of the zero phase after it.
+        drive picks the start; the exponents are those of the zero phase after it. In a
+        closed loop the readout is the next input: so are forecasters measured, whose
+        checkpoints say that they are.
     spectrum : bool
         All exponents rather than two.
     settings : mapping of measure to mapping, optional
@@ -133,12 +135,7 @@ def analyze(
     """
     found = look(checkpoints, metrics)
     files = _selected(found.files, select)
-    plan = Plan(
-        inputs=choose_inputs(inputs, found.run),
-        settings=merge_settings(settings, spectrum),
-        module=module,
-    )
-    plan.check_that_inputs_end()
+    plan = make_plan(found, inputs, settings, module, spectrum=spectrum)
     workers, threads = _shared_out(workers, threads, len(files), executor)
     with open_store(out, found) as store:
         describe_sweep(store, found, plan)
@@ -220,6 +217,11 @@ class Found:
     names: dict[Path, str]
     metrics: Metrics
 
+    @property
+    def forecasts(self) -> bool:
+        """Whether the checkpoints say that the net forecasts its own next input."""
+        return self.files[0].metadata.get("closed_loop") == "true"
+
     def describe(self, store: Store) -> None:
         """Write down which checkpoints there are."""
         store.set_checkpoints(
@@ -275,6 +277,34 @@ def _names(files: list[CheckpointFile]) -> dict[Path, str]:
 def _printable(name: str) -> str:
     """Spell out what is no text in the name of a file."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def make_plan(
+    found: Found,
+    inputs: ArrayLike | str | None,
+    settings: Mapping[str, Mapping[str, Any]] | None,
+    module: str | None,
+    *,
+    spectrum: bool = False,
+) -> Plan:
+    """Settle what is measured of the checkpoints found.
+
+    Parameters
+    ----------
+    found : Found
+    inputs, settings, module, spectrum
+        As in `analyze`.
+    """
+    if isinstance(inputs, str) and inputs == "probe" and found.forecasts:
+        inputs = "closed loop"
+    closed_loop = isinstance(inputs, str) and inputs == "closed loop"
+    plan = Plan(
+        inputs=choose_inputs(inputs, found.run),
+        settings=merge_settings(settings, spectrum=spectrum, closed_loop=closed_loop),
+        module=module,
+    )
+    plan.check_that_inputs_end()
+    return plan
 
 
 def open_store(out: Where | None, found: Found) -> Store:

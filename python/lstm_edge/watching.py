@@ -16,11 +16,10 @@ from lstm_edge.errors import CheckpointError, UsageError
 from lstm_edge.evaluation import GLANCE, Job, Outcome, fill
 from lstm_edge.measures.regime import count
 from lstm_edge.places import stamp
-from lstm_edge.plan import Plan, choose_inputs, merge_settings
 from lstm_edge.refinement import infer_phases
 from lstm_edge.results import Where
 from lstm_edge.store import Store
-from lstm_edge.sweep import Found, describe_sweep, look, open_store
+from lstm_edge.sweep import Found, describe_sweep, look, make_plan, open_store
 from lstm_edge.transitions import Advice, advise, find_transitions
 from lstm_edge.visiting import coarse_to_fine
 
@@ -105,8 +104,7 @@ def watch(
         As in `analyze`.
     """
     found = _wait_for_the_first(checkpoints, metrics, poll, idle)
-    plan = Plan(choose_inputs(inputs, found.run), merge_settings(settings), module)
-    plan.check_that_inputs_end()
+    plan = make_plan(found, inputs, settings, module)
     workers = count("workers", workers)
     with open_store(out, found) as store:
         describe_sweep(store, found, plan)

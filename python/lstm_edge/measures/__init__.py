@@ -127,7 +127,9 @@ def _attractors(
     }
     weakest = found.weakest
     if weakest is not None and weakest.period <= LONGEST_PERIOD:
-        regime = make_regime(weights, inputs if np.ndim(inputs) == 1 else None)
+        constant = inputs if np.ndim(inputs) == 1 else None
+        closed_loop = bool(settings.get("closed_loop"))
+        regime = make_regime(weights, constant, closed_loop=closed_loop)
         state = found.states[weakest.starts[0]].astype(np.float64)
         leading = multipliers(regime.map, state, weakest.period)[:LEADING]
         scalars |= {

@@ -69,6 +69,7 @@ def asymptotic_distance(
     noise: float = 1e-3,
     samples: int = 500,
     floor: float = math.exp(-15),
+    closed_loop: bool = False,
     dtype: str = "float32",
     seed: int = 0,
     threads: int | None = None,
@@ -97,6 +98,8 @@ def asymptotic_distance(
         Pairs of trajectories.
     floor : float
         Added to every distance.
+    closed_loop : bool
+        Feed the readout back as the next input; takes no `inputs`.
     dtype : {"float32", "float64"}
         float32 is what training computes in.
     seed : int
@@ -124,7 +127,7 @@ def asymptotic_distance(
     .. [1] L. Wei, N. Chong, C. Lai, L. Feng, arXiv 2505.20030 (2025).
     """
     found = as_weights(weights, module=module)
-    regime = make_regime(found, inputs, dtype=dtype)
+    regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)
     samples = count("samples", samples)
     refuse_beyond_memory("samples", 4 * samples * found.state_size)
     samples = min(samples, regime.batch or samples)
@@ -153,6 +156,7 @@ def asymptotic_distance(
             "noise": noise,
             "samples": samples,
             "floor": floor,
+            "closed_loop": closed_loop,
             "dtype": dtype,
             "seed": seed,
         },
