@@ -7,10 +7,11 @@ use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use lstm_edge_core::cells::lstm::{LayerWeights, Lstm};
+use lstm_edge_core::activation::Exponential;
+use lstm_edge_core::cells::{LayerWeights, Net};
 use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble::{self, Execution};
-use lstm_edge_core::lanes::{Isa, Real};
+use lstm_edge_core::lanes::Isa;
 use lstm_edge_core::measures::distance::{self, asymptotic_distance};
 use lstm_edge_core::measures::lyapunov::{self, lyapunov};
 use lstm_edge_core::orbit::Starts;
@@ -27,7 +28,7 @@ fn on(isa: Isa) -> Execution<'static> {
 }
 
 /// Weights deep in chaos, so that nothing can be left out.
-fn net<T: Real>(hidden: usize) -> Lstm<T> {
+fn net<T: Exponential>(hidden: usize) -> Net<T> {
     let wave = |i: usize| (1e4 * (i as f64).sin()).fract();
     let width = 4.0 * (3.0 / hidden as f64).sqrt();
     let weight = |i: usize| T::of(width * wave(i + 1));
@@ -41,8 +42,9 @@ fn net<T: Real>(hidden: usize) -> Lstm<T> {
         weight_hh: hh.view(),
         bias_ih: bias.view(),
         bias_hh: bias.view(),
+        weight_hr: None,
     };
-    Lstm::new(&[layer], None).expect("the shapes fit")
+    Net::new("lstm", &[layer], None).expect("the shapes fit")
 }
 
 fn ensembles(criterion: &mut Criterion) {

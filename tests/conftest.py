@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lstm_edge.checkpoints import as_weights, write_checkpoint
 from lstm_edge.errors import CheckpointError
+from lstm_edge.weights import CELLS
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -25,22 +26,31 @@ def make_arrays(
     gain: float = 1.0,
     seed: int = 0,
     prefix: str = "",
+    cell: str = "lstm",
+    projected: bool = False,
 ) -> Arrays:
-    """Random float32 weights in PyTorch's names; layers may differ in size."""
+    """Random float32 weights in PyTorch's names; layers may differ in size.
+
+    A projection leaves all numbers of h but one.
+    """
+    gates = CELLS[cell]
     random = np.random.default_rng(seed)
     arrays: Arrays = {}
     below = input_size
     for layer, hidden in enumerate(hidden_sizes):
-        shapes = {
-            "weight_ih": (4 * hidden, below),
-            "weight_hh": (4 * hidden, hidden),
-            "bias_ih": (4 * hidden,),
-            "bias_hh": (4 * hidden,),
+        size = hidden - 1 if projected else hidden
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (gates * hidden, below),
+            "weight_hh": (gates * hidden, size),
+            "bias_ih": (gates * hidden,),
+            "bias_hh": (gates * hidden,),
         }
+        if projected:
+            shapes["weight_hr"] = (size, hidden)
         for kind, shape in shapes.items():
             values = gain / np.sqrt(hidden) * random.standard_normal(shape)
             arrays[f"{prefix}{kind}_l{layer}"] = values.astype(np.float32)
-        below = hidden
+        below = size
     weight = random.standard_normal((outputs, below)) / np.sqrt(below)
     arrays["readout_weight"] = weight.astype(np.float32)
     arrays["readout_bias"] = random.standard_normal(outputs).astype(np.float32)

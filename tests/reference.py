@@ -1,7 +1,7 @@
 """A slow twin of the core in plain NumPy, float64: one trajectory, dense Jacobian.
 
 It shares no code with the core and is written to be read next to docs/theory.md. The
-state is s = (h_1, c_1, ..., h_L, c_L), of dimension n = 2 * sum(H).
+state is s = (h_1, c_1, ..., h_L, c_L), of dimension n; a cell that is no LSTM has no c.
 """
 
 from __future__ import annotations
@@ -23,38 +23,51 @@ def sigmoid(z: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One LSTM layer, rows in the gate order i, f, g, o."""
+    """One layer, rows in the gate order i, f, g, o or r, z, n; W_hr of a projection."""
 
     weight_ih: Array
     weight_hh: Array
-    bias: Array
+    bias_ih: Array
+    bias_hh: Array
+    weight_hr: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Net:
-    """An LSTM in one input regime.
+    """A net in one input regime.
 
     `inputs` is None (zero), (I,) (constant) or (T, I) (driven, then zero); `readout` is
     the (R, r) of a closed loop, whose input is R h_L + r of the state before.
     """
 
+    cell: str
     layers: tuple[Layer, ...]
     inputs: Array | None = None
     readout: tuple[Array, Array] | None = None
 
     @property
-    def hidden_sizes(self) -> tuple[int, ...]:
+    def output_sizes(self) -> tuple[int, ...]:
+        """Numbers of h."""
         return tuple(layer.weight_hh.shape[1] for layer in self.layers)
 
     @property
+    def sizes(self) -> list[int]:
+        """Numbers of h_1, c_1, ..., h_L, c_L; 0 where there is no c."""
+        c = [len(x.weight_hh) // 4 if self.cell == "lstm" else 0 for x in self.layers]
+        return [
+            size for pair in zip(self.output_sizes, c, strict=True) for size in pair
+        ]
+
+    @property
     def dimension(self) -> int:
-        return 2 * sum(self.hidden_sizes)
+        return sum(self.sizes)
 
 
 def make_net(
     arrays: Mapping[str, Any],
     inputs: ArrayLike | None = None,
     *,
+    cell: str = "lstm",
     closed_loop: bool = False,
 ) -> Net:
     """Take a net from arrays in PyTorch's names, without a prefix."""
@@ -64,19 +77,20 @@ def make_net(
         Layer(
             double[f"weight_ih_l{i}"],
             double[f"weight_hh_l{i}"],
-            double[f"bias_ih_l{i}"] + double[f"bias_hh_l{i}"],
+            double[f"bias_ih_l{i}"],
+            double[f"bias_hh_l{i}"],
+            double.get(f"weight_hr_l{i}"),
         )
         for i in range(count)
     )
     drive = None if inputs is None else np.asarray(inputs, np.float64)
     readout = (double["readout_weight"], double["readout_bias"])
-    return Net(layers, drive, readout if closed_loop else None)
+    return Net(cell, layers, drive, readout if closed_loop else None)
 
 
 def parts(net: Net, state: Array) -> list[Array]:
     """Cut a state, or the rows of a matrix, into h_1, c_1, ..., h_L, c_L."""
-    sizes = [size for size in net.hidden_sizes for _ in range(2)]
-    return np.split(state, np.cumsum(sizes)[:-1])
+    return np.split(state, np.cumsum(net.sizes)[:-1])
 
 
 def input_at(net: Net, t: int, state: Array) -> Array:
@@ -98,30 +112,84 @@ def step_and_jacobian(net: Net, t: int, state: Array) -> tuple[Array, Array]:
     are matrices, one column a component of the old state.
     """
     old, columns = parts(net, state), parts(net, np.eye(net.dimension))
-    x, dx = input_at(net, t, state), np.zeros((0, net.dimension))
+    x = input_at(net, t, state)
+    dx = np.zeros((len(x), net.dimension))
     if net.readout is not None:
         dx = net.readout[0] @ columns[-2]
     new, rows = [], []
     for i, layer in enumerate(net.layers):
         h, c, dh, dc = old[2 * i], old[2 * i + 1], columns[2 * i], columns[2 * i + 1]
-        z = layer.weight_ih @ x + layer.weight_hh @ h + layer.bias
-        dz = layer.weight_hh @ dh + (layer.weight_ih @ dx if len(dx) else 0.0)
-        z_i, z_f, z_g, z_o = np.split(z, 4)
-        dz_i, dz_f, dz_g, dz_o = np.split(dz, 4)
-        i_, f, g, o = sigmoid(z_i), sigmoid(z_f), np.tanh(z_g), sigmoid(z_o)
-        # 1 - sigmoid(z) as sigmoid(-z), 1 - tanh^2 as sech^2: exact in the tails too
-        di = (i_ * sigmoid(-z_i))[:, None] * dz_i
-        df = (f * sigmoid(-z_f))[:, None] * dz_f
-        dg = sech2(z_g)[:, None] * dz_g
-        do = (o * sigmoid(-z_o))[:, None] * dz_o
-        c_new = f * c + i_ * g
-        dc_new = f[:, None] * dc + c[:, None] * df + i_[:, None] * dg + g[:, None] * di
-        h_new = o * np.tanh(c_new)
-        dh_new = (o * sech2(c_new))[:, None] * dc_new + np.tanh(c_new)[:, None] * do
-        new += [h_new, c_new]
-        rows += [dh_new, dc_new]
-        x, dx = h_new, dh_new  # the layer above reads h of the same step
+        if net.cell == "lstm":
+            h, dh, c, dc = lstm(layer, (x, dx), (h, dh), (c, dc))
+        elif net.cell.startswith("gru"):
+            h, dh = gru(layer, (x, dx), (h, dh), after=net.cell == "gru")
+        else:
+            h, dh = elman(layer, (x, dx), (h, dh), relu=net.cell == "rnn_relu")
+        new += [h, c]
+        rows += [dh, dc]
+        x, dx = h, dh  # the layer above reads h of the same step
     return np.concatenate(new), np.concatenate(rows)
+
+
+Both = tuple[Array, Array]
+"""A vector (m,), and its derivative (m, n) with respect to the old state."""
+
+
+def lstm(layer: Layer, x: Both, h: Both, c: Both) -> tuple[Array, Array, Array, Array]:
+    z, dz = affine(layer.weight_ih, layer.bias_ih, x)
+    u, du = affine(layer.weight_hh, layer.bias_hh, h)
+    z_i, z_f, z_g, z_o = np.split(z + u, 4)
+    dz_i, dz_f, dz_g, dz_o = np.split(dz + du, 4)
+    i, di = sigmoid(z_i), slope(z_i) * dz_i
+    f, df = sigmoid(z_f), slope(z_f) * dz_f
+    g, dg = np.tanh(z_g), sech2(z_g)[:, None] * dz_g
+    o, do = sigmoid(z_o), slope(z_o) * dz_o
+    new = f * c[0] + i * g
+    dnew = f[:, None] * c[1] + c[0][:, None] * df + i[:, None] * dg + g[:, None] * di
+    m = o * np.tanh(new)
+    dm = (o * sech2(new))[:, None] * dnew + np.tanh(new)[:, None] * do
+    if layer.weight_hr is not None:
+        m, dm = layer.weight_hr @ m, layer.weight_hr @ dm
+    return m, dm, new, dnew
+
+
+def gru(layer: Layer, x: Both, h: Both, *, after: bool) -> Both:
+    (r_x, z_x, n_x), (dr_x, dz_x, dn_x) = (
+        np.split(part, 3) for part in affine(layer.weight_ih, layer.bias_ih, x)
+    )
+    w_r, w_z, w_n = np.split(layer.weight_hh, 3)
+    b_r, b_z, b_n = np.split(layer.bias_hh, 3)
+    r_h, dr_h = affine(w_r, b_r, h)
+    z_h, dz_h = affine(w_z, b_z, h)
+    r, dr = sigmoid(r_x + r_h), slope(r_x + r_h) * (dr_x + dr_h)
+    z, dz = sigmoid(z_x + z_h), slope(z_x + z_h) * (dz_x + dz_h)
+    if after:
+        q, dq = affine(w_n, b_n, h)
+        p, dp = n_x + r * q, dn_x + dr * q[:, None] + r[:, None] * dq
+    else:
+        q, dq = affine(w_n, b_n, (r * h[0], dr * h[0][:, None] + r[:, None] * h[1]))
+        p, dp = n_x + q, dn_x + dq
+    n, dn = np.tanh(p), sech2(p)[:, None] * dp
+    dh = (1 - z)[:, None] * dn - n[:, None] * dz + z[:, None] * h[1]
+    return (1 - z) * n + z * h[0], dh + h[0][:, None] * dz
+
+
+def elman(layer: Layer, x: Both, h: Both, *, relu: bool) -> Both:
+    a, da = affine(layer.weight_ih, layer.bias_ih, x)
+    b, db = affine(layer.weight_hh, layer.bias_hh, h)
+    z, dz = a + b, da + db
+    if relu:
+        return np.maximum(z, 0.0), (z > 0)[:, None] * dz
+    return np.tanh(z), sech2(z)[:, None] * dz
+
+
+def affine(weight: Array, bias: Array, x: Both) -> Both:
+    return weight @ x[0] + bias, weight @ x[1]
+
+
+def slope(z: Array) -> Array:
+    """Derivative of the sigmoid, as a column; sigmoid(-z) is exact in the tails."""
+    return (sigmoid(z) * sigmoid(-z))[:, None]
 
 
 def sech2(z: Array) -> Array:
@@ -194,10 +262,11 @@ def mean_log_determinant(
 def log_distance(
     net: Net, perturbation: ArrayLike, *, steps: int, floor: float
 ) -> float:
-    """ln D of one sample: `perturbation` (sum(H),) is added to h of all layers."""
-    sizes = np.cumsum(net.hidden_sizes)[:-1]
+    """ln D of one sample: `perturbation`, as long as all h are, is added to them."""
+    sizes = np.cumsum(net.output_sizes)[:-1]
     pieces = np.split(np.asarray(perturbation, np.float64), sizes)
-    moved = [block for h in pieces for block in (h, np.zeros_like(h))]
+    pairs = zip(pieces, net.sizes[1::2], strict=True)
+    moved = [block for h, c in pairs for block in (h, np.zeros(c))]
     ends = [
         np.concatenate(parts(net, orbit(net, state, steps)[-1])[0::2])
         for state in (np.zeros(net.dimension), np.concatenate(moved))

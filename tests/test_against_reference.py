@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -43,9 +44,56 @@ REGIMES: dict[str, Callable[[], Regime]] = {
 }
 
 
+@dataclass(frozen=True)
+class Case:
+    """Arrays of a net, and how each side is told its cell."""
+
+    cell: str
+    arrays: Arrays
+    options: dict[str, Any]
+
+    def net(self, inputs: Any = None, **options: Any) -> reference.Net:
+        return reference.make_net(self.arrays, inputs, cell=self.cell, **options)
+
+
+# what the shapes of the tensors leave open
+MODULE = {"gru_reset_before": "(reset before)", "rnn_relu": "(relu)"}
+CELLS = ["lstm", "lstm projected", "gru", "gru_reset_before", "rnn_tanh", "rnn_relu"]
+
+
+def make_case(
+    name: str, sizes: Sequence[int], gain: float = 1.5, seed: int = 1
+) -> Case:
+    cell, _, projected = name.partition(" ")
+    if cell == "rnn_relu":
+        gain *= 0.2
+    arrays = make_arrays(
+        sizes,
+        INPUTS,
+        outputs=INPUTS,
+        gain=gain,
+        seed=seed,
+        cell=cell,
+        projected=bool(projected),
+    )
+    if cell == "rnn_relu":
+        # all units open: where one is shut, R_ii is a zero that rounding hides
+        for layer in range(len(sizes)):
+            arrays[f"bias_ih_l{layer}"] += 3
+            if layer > 0:
+                arrays[f"weight_ih_l{layer}"] = abs(arrays[f"weight_ih_l{layer}"])
+    return Case(cell, arrays, {"module": MODULE.get(cell)})
+
+
 @pytest.fixture(params=SIZES, ids=str)
-def arrays(request: pytest.FixtureRequest) -> Arrays:
-    return make_arrays(request.param, INPUTS, outputs=INPUTS, gain=1.5, seed=1)
+def sizes(request: pytest.FixtureRequest) -> tuple[int, ...]:
+    found: tuple[int, ...] = request.param
+    return found
+
+
+@pytest.fixture(params=CELLS)
+def case(request: pytest.FixtureRequest, sizes: tuple[int, ...]) -> Case:
+    return make_case(request.param, sizes)
 
 
 @pytest.fixture(params=REGIMES)
@@ -61,49 +109,70 @@ def random_state(n: int, seed: int = 0) -> Any:
 
 
 class TorchMap:
-    """The state map as a chain of nn.LSTMCell."""
+    """The state map as a chain of torch's own cells, one step at a time."""
 
-    def __init__(self, arrays: Arrays, net: reference.Net) -> None:
+    def __init__(self, case: Case, net: reference.Net) -> None:
         self.net = net
-        self.cells = []
-        for i, layer in enumerate(net.layers):
-            rows, inputs = layer.weight_ih.shape
-            cell = nn.LSTMCell(inputs, rows // 4).double()
-            parameters = {
-                kind: torch.as_tensor(arrays[f"{kind}_l{i}"])
-                for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            }
-            cell.load_state_dict(parameters)
-            self.cells.append(cell.requires_grad_(False))
+        self.layers = [self._layer(case, i) for i in range(len(net.layers))]
+
+    @staticmethod
+    def _layer(case: Case, i: int) -> nn.RNNBase:
+        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        parameters = {
+            f"{kind}_l0": torch.as_tensor(case.arrays[f"{kind}_l{i}"])
+            for kind in kinds
+            if f"{kind}_l{i}" in case.arrays
+        }
+        rows, inputs = parameters["weight_ih_l0"].shape
+        size = parameters["weight_hh_l0"].shape[1]
+        layer: nn.RNNBase
+        if case.cell == "lstm":
+            hidden = rows // 4
+            layer = nn.LSTM(inputs, hidden, proj_size=size if size < hidden else 0)
+        elif case.cell == "gru":
+            layer = nn.GRU(inputs, size)
+        else:
+            layer = nn.RNN(inputs, size, nonlinearity=case.cell.removeprefix("rnn_"))
+        layer.double().load_state_dict(parameters)
+        return layer.requires_grad_(False)
 
     def step(self, t: int, state: Tensor) -> Tensor:
-        sizes = [size for size in self.net.hidden_sizes for _ in range(2)]
-        old = torch.split(state, sizes)
+        old = torch.split(state, self.net.sizes)
         if self.net.readout is not None:
             weight, bias = map(torch.as_tensor, self.net.readout)
             x = weight @ old[-2] + bias
         else:
             x = torch.as_tensor(reference.input_at(self.net, t, np.zeros(0)))
         new: list[Tensor] = []
-        for i, cell in enumerate(self.cells):
-            new += cell(x, (old[2 * i], old[2 * i + 1]))
-            x = new[-2]
+        for i, layer in enumerate(self.layers):
+            h, c = (part[None] for part in old[2 * i : 2 * i + 2])
+            lstm = isinstance(layer, nn.LSTM)
+            _, then = layer(x[None], (h, c) if lstm else h)
+            x, c = (then[0][0], then[1][0]) if lstm else (then[0], c[0])
+            new += [x, c]
         return torch.cat(new)
 
 
-def test_twin_steps_as_a_chain_of_lstm_cells(arrays: Arrays, regime: Regime) -> None:
-    net = reference.make_net(arrays, regime[0], **regime[1])
-    torch_map = TorchMap(arrays, net)
+def known_to_torch(case: Case) -> None:
+    if case.cell == "gru_reset_before":
+        pytest.skip("PyTorch has no such cell")
+
+
+def test_twin_steps_as_torch(case: Case, regime: Regime) -> None:
+    known_to_torch(case)
+    net = case.net(regime[0], **regime[1])
+    torch_map = TorchMap(case, net)
     state = torch.as_tensor(random_state(net.dimension))
     found = reference.orbit(net, state.numpy(), STEPS)
     for t in range(STEPS):
         state = torch_map.step(t, state)
-        np.testing.assert_allclose(found[t], state, rtol=0, atol=STATE)
+        np.testing.assert_allclose(found[t], state, rtol=STATE, atol=STATE)
 
 
-def test_twin_jacobian_is_autograds(arrays: Arrays, regime: Regime) -> None:
-    net = reference.make_net(arrays, regime[0], **regime[1])
-    torch_map = TorchMap(arrays, net)
+def test_twin_jacobian_is_autograds(case: Case, regime: Regime) -> None:
+    known_to_torch(case)
+    net = case.net(regime[0], **regime[1])
+    torch_map = TorchMap(case, net)
     for t in range(4):
         state = random_state(net.dimension, seed=t)
         expected = torch.func.jacrev(torch_map.step, argnums=1)(
@@ -113,35 +182,55 @@ def test_twin_jacobian_is_autograds(arrays: Arrays, regime: Regime) -> None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=STATE)
 
 
+MODULES: dict[str, Callable[[int], nn.RNNBase]] = {
+    "lstm": lambda layers: nn.LSTM(INPUTS, 7, layers, batch_first=True),
+    "lstm projected": lambda layers: nn.LSTM(
+        INPUTS, 7, layers, batch_first=True, proj_size=4
+    ),
+    "gru": lambda layers: nn.GRU(INPUTS, 7, layers, batch_first=True),
+    "rnn_tanh": lambda layers: nn.RNN(INPUTS, 7, layers, batch_first=True),
+    "rnn_relu": lambda layers: nn.RNN(
+        INPUTS, 7, layers, batch_first=True, nonlinearity="relu"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_twin_and_core_walk_as_nn_lstm(layers: int) -> None:
+def test_twin_and_core_walk_as_the_module(name: str, layers: int) -> None:
     torch.manual_seed(layers)
-    lstm = nn.LSTM(INPUTS, 7, num_layers=layers, batch_first=True).double()
+    module = MODULES[name](layers).double()
     inputs = torch.randn(2, STEPS, INPUTS, dtype=torch.float64)
     with torch.no_grad():
-        top, (hidden, cell) = lstm(inputs)
-    arrays = {name: value.detach().numpy() for name, value in lstm.named_parameters()}
+        top, last = module(inputs)
+    arrays = {name: value.detach().numpy() for name, value in module.named_parameters()}
     arrays |= {"readout_weight": np.zeros((1, 7)), "readout_bias": np.zeros(1)}
-    core = lstm_edge.orbit(lstm, inputs, steps=STEPS, starts=2)
-    np.testing.assert_allclose(core.hidden[..., -7:], top, rtol=0, atol=STATE)
+    core = lstm_edge.orbit(module, inputs, steps=STEPS, starts=2)
+    np.testing.assert_allclose(
+        core.hidden[..., -top.shape[-1] :], top, rtol=0, atol=STATE
+    )
+    cell = name.partition(" ")[0]
     for s in range(2):
-        net = reference.make_net(arrays, inputs[s])
+        net = reference.make_net(arrays, inputs[s], cell=cell)
         states = reference.orbit(net, np.zeros(net.dimension), STEPS)
         pieces = reference.parts(net, states[-1])
+        hidden, cells = last if cell == "lstm" else (last, None)
         for layer in range(layers):
             np.testing.assert_allclose(
                 pieces[2 * layer], hidden[layer, s], rtol=0, atol=STATE
             )
-            np.testing.assert_allclose(
-                pieces[2 * layer + 1], cell[layer, s], rtol=0, atol=STATE
-            )
+            if cells is not None:
+                np.testing.assert_allclose(
+                    pieces[2 * layer + 1], cells[layer, s], rtol=0, atol=STATE
+                )
 
 
-def test_twin_jacobian_is_the_central_difference_in_every_regime() -> None:
-    arrays = make_arrays((4, 3), INPUTS, outputs=INPUTS, gain=1.5)
+@pytest.mark.parametrize("name", CELLS)
+def test_twin_jacobian_is_the_central_difference_in_every_regime(name: str) -> None:
+    case = make_case(name, (4, 3))
     for make in REGIMES.values():
         inputs, options = make()
-        net = reference.make_net(arrays, inputs, **options)
+        net = case.net(inputs, **options)
         state = random_state(net.dimension)
         _, jacobian = reference.step_and_jacobian(net, 2, state)
         for i, direction in enumerate(np.eye(net.dimension)):
@@ -158,12 +247,15 @@ def test_twin_jacobian_is_the_central_difference_in_every_regime() -> None:
 # ---- the core against the twin
 
 
-def test_orbit_is_the_twins(arrays: Arrays, regime: Regime) -> None:
+def test_orbit_is_the_twins(case: Case, regime: Regime) -> None:
     inputs, options = regime
-    net = reference.make_net(arrays, inputs, **options)
+    net = case.net(inputs, **options)
     state = random_state(net.dimension)
     expected = reference.orbit(net, state, STEPS)
-    found = lstm_edge.orbit(arrays, inputs, steps=STEPS, initial_state=state, **options)
+    options = options | case.options
+    found = lstm_edge.orbit(
+        case.arrays, inputs, steps=STEPS, initial_state=state, **options
+    )
     pieces = [reference.parts(net, row) for row in expected]
     hidden = [np.concatenate(row[0::2]) for row in pieces]
     cell = [np.concatenate(row[1::2]) for row in pieces]
@@ -176,17 +268,17 @@ def test_orbit_is_the_twins(arrays: Arrays, regime: Regime) -> None:
 @pytest.mark.parametrize(("interval", "tolerance"), [(1, EXPONENT), (2, 1e-7)])
 @pytest.mark.parametrize("transient", [0, 9])
 def test_exponents_are_the_twins(
-    arrays: Arrays, regime: Regime, transient: int, interval: int, tolerance: float
+    case: Case, regime: Regime, transient: int, interval: int, tolerance: float
 ) -> None:
     inputs, options = regime
     if inputs is not None and inputs.ndim == 2 and len(inputs) < STEPS:
         transient = max(transient, len(inputs))  # exponents of one regime at a time
     steps = STEPS - transient
-    net = reference.make_net(arrays, inputs, **options)
+    net = case.net(inputs, **options)
     n = net.dimension
     states = np.array([random_state(n, seed) for seed in range(2)])
     found = lstm_edge.lyapunov(
-        arrays,
+        case.arrays,
         inputs,
         steps=steps,
         transient=transient,
@@ -194,6 +286,7 @@ def test_exponents_are_the_twins(
         interval=interval,
         seed=5,
         **options,
+        **case.options,
     )
     expected = [
         reference.exponents(
@@ -215,13 +308,13 @@ def test_exponents_are_the_twins(
     )
 
 
-def test_exponents_of_a_batch_are_the_twins(arrays: Arrays) -> None:
+def test_exponents_of_a_batch_are_the_twins(case: Case) -> None:
     batch = np.array([drive(seed) for seed in range(3)])
-    found = lstm_edge.lyapunov(
-        arrays, batch, k=3, steps=20, transient=10, starts=3, interval=1, seed=5
-    )
+    settings: dict[str, Any] = {"k": 3, "steps": 20, "transient": 10, "starts": 3}
+    settings |= {"interval": 1, "seed": 5}
+    found = lstm_edge.lyapunov(case.arrays, batch, **settings, **case.options)
     for start in range(3):
-        net = reference.make_net(arrays, batch[start])
+        net = case.net(batch[start])
         n = net.dimension
         expected = reference.exponents(
             net,
@@ -236,14 +329,14 @@ def test_exponents_of_a_batch_are_the_twins(arrays: Arrays) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in REGIMES if name != "closed loop"])
-def test_distances_are_the_twins(arrays: Arrays, name: str) -> None:
+def test_distances_are_the_twins(case: Case, name: str) -> None:
     inputs, _ = REGIMES[name]()
-    found = lstm_edge.asymptotic_distance(
-        arrays, inputs, steps=STEPS, samples=3, noise=0.1, dtype="float64", seed=9
-    )
-    net = reference.make_net(arrays, inputs)
+    settings: dict[str, Any] = {"steps": STEPS, "samples": 3, "noise": 0.1, "seed": 9}
+    settings |= {"dtype": "float64"} | case.options
+    found = lstm_edge.asymptotic_distance(case.arrays, inputs, **settings)
+    net = case.net(inputs)
     for sample in range(3):
-        delta = _core.perturbation(sum(net.hidden_sizes), 0.1, 9, sample)
+        delta = _core.perturbation(sum(net.output_sizes), 0.1, 9, sample)
         expected = reference.log_distance(net, delta, steps=STEPS, floor=np.exp(-15))
         # D is known to some 1e-15 and not less than exp(-15) = 3e-7
         np.testing.assert_allclose(
@@ -258,12 +351,13 @@ def test_distances_are_the_twins(arrays: Arrays, name: str) -> None:
     gain=st.floats(0.1, 3.0),
     seed=st.integers(0, 2**32),
     closed_loop=st.booleans(),
+    cell=st.sampled_from(["lstm", "gru", "gru_reset_before", "rnn_tanh"]),
 )
 def test_exponents_are_the_twins_for_any_net(
-    sizes: list[int], inputs: int, gain: float, seed: int, closed_loop: bool
+    sizes: list[int], inputs: int, gain: float, seed: int, closed_loop: bool, cell: str
 ) -> None:
-    arrays = make_arrays(sizes, inputs, outputs=inputs, gain=gain, seed=seed)
-    net = reference.make_net(arrays, closed_loop=closed_loop)
+    arrays = make_arrays(sizes, inputs, outputs=inputs, gain=gain, seed=seed, cell=cell)
+    net = reference.make_net(arrays, cell=cell, closed_loop=closed_loop)
     n = net.dimension
     state = random_state(n, seed)
     expected = reference.exponents(
@@ -278,11 +372,12 @@ def test_exponents_are_the_twins_for_any_net(
         interval=1,
         closed_loop=closed_loop,
         seed=seed,
+        module=MODULE.get(cell),
     )
     # R_ii carries an error of some n eps |column|, and |column| is at most |J|: in ten
     # steps a contraction of e^-15 a step is still known to 1e-9
     resolved = expected > -15
-    assert resolved.any()
+    assume(resolved.any())
     np.testing.assert_allclose(
         np.sort(found.exponents[found.exponents > -15]),
         np.sort(expected[resolved]),

@@ -208,7 +208,7 @@ def test_dictionary_that_contains_itself(tmp_path: Path) -> None:
     endless: dict[str, Any] = {}
     endless["again"] = endless
     torch.save(endless, tmp_path / "endless.pt")
-    assert "no LSTM found" in refusal(tmp_path / "endless.pt")
+    assert "no LSTM, GRU or RNN found" in refusal(tmp_path / "endless.pt")
 
 
 @cache

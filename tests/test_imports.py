@@ -23,10 +23,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
-    "weights": {"errors", "numpy"},
+    "weights": {"numpy"},
+    "modules": {"errors", "weights"},
+    "finding": {"errors", "modules", "numpy", "weights"},
     "places": {"errors", "upath"},
     "formats": {"errors", "numpy", "places", "safetensors", "torch"},
-    "checkpoints": {"errors", "formats", "places", "weights"},
+    "checkpoints": {"errors", "finding", "formats", "places", "weights"},
     "metrics": {"checkpoints", "errors", "formats", "numpy", "places"},
     # training writes them
     "tasks": {"errors", "numpy", "sklearn", "torch"},

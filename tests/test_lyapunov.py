@@ -62,7 +62,7 @@ def test_without_recurrence_exponents_are_the_mean_ln_f_of_each_unit() -> None:
     # f_1/f_2 and f_2/f_3 are near 2: after 200 steps the frame is the limit's
     spectrum = lstm_edge.lyapunov(arrays, inputs, steps=50, transient=200)
     layer = reference.make_net(arrays).layers[0]
-    z = inputs[200:] @ layer.weight_ih.T + layer.bias
+    z = inputs[200:] @ layer.weight_ih.T + layer.bias_ih + layer.bias_hh
     expected = np.sort(np.log(reference.sigmoid(z[:, 3:6])).mean(axis=0))[::-1]
     np.testing.assert_allclose(spectrum.exponents[:3], expected, rtol=1e-9)
     assert np.all(np.isneginf(spectrum.exponents[3:]))

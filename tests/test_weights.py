@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import Arrays, refusal
-from lstm_edge.checkpoints import (
-    as_weights,
-    read_checkpoint,
-)
+from conftest import Arrays, make_arrays, refusal
+from lstm_edge.checkpoints import as_weights, read_checkpoint
+from lstm_edge.errors import CheckpointError
+from lstm_edge.finding import assemble
+from lstm_edge.formats import flatten
 
 
 class Model(nn.Module):
@@ -31,7 +31,7 @@ def test_arrays_keep_values_sizes_and_order(tiny_weights: Arrays) -> None:
     assert weights.input_size == 4
     assert weights.state_size == 16
     for index, layer in enumerate(weights.layers):
-        for kind, array in vars(layer).items():
+        for kind, array in layer.arrays().items():
             np.testing.assert_array_equal(array, tiny_weights[f"{kind}_l{index}"])
             assert array.flags.c_contiguous
     assert weights.readout is not None
@@ -135,21 +135,129 @@ def test_several_modules_are_listed_and_chosen() -> None:
 
 def test_module_chooses_between_lstm_and_gru() -> None:
     model = nn.ModuleDict({"a": nn.LSTM(2, 3), "b": nn.GRU(3, 4)})
-    assert as_weights(model, module="a").hidden_sizes == (3,)
-    assert "GRU" in refusal(model, "b")
+    assert as_weights(model, module="a").cell == "lstm"
+    assert as_weights(model, module="b").cell == "gru"
+
+
+@pytest.mark.parametrize(
+    ("module", "cell", "state_sizes"),
+    [
+        (nn.LSTM(2, 3, 2), "lstm", (3, 3, 3, 3)),
+        (nn.LSTM(2, 5, 2, proj_size=3), "lstm", (3, 5, 3, 5)),
+        (nn.GRU(2, 3, 2), "gru", (3, 0, 3, 0)),
+        (nn.RNN(2, 3, 2), "rnn_tanh", (3, 0, 3, 0)),
+        (nn.RNN(2, 3, 2, nonlinearity="relu"), "rnn_relu", (3, 0, 3, 0)),
+        (nn.LSTMCell(2, 3), "lstm", (3, 3)),
+        (nn.GRUCell(2, 3), "gru", (3, 0)),
+        (nn.RNNCell(2, 3), "rnn_tanh", (3, 0)),
+        (nn.RNNCell(2, 3, bias=False, nonlinearity="relu"), "rnn_relu", (3, 0)),
+    ],
+)
+def test_cell_follows_from_the_module(
+    module: nn.Module, cell: str, state_sizes: tuple[int, ...]
+) -> None:
+    for obj in (module, nn.ModuleDict({"net": module, "head": nn.Linear(3, 2)})):
+        weights = as_weights(obj)
+        assert weights.cell == cell
+        assert weights.state_sizes == state_sizes
+        assert weights.state_size == sum(state_sizes)
+
+
+def test_words_in_brackets_and_metadata_decide_what_shapes_leave_open() -> None:
+    rnn, gru = nn.RNN(2, 3).state_dict(), nn.GRU(2, 3).state_dict()
+    assert as_weights(rnn).cell == "rnn_tanh"
+    assert as_weights(rnn, module="(relu)").cell == "rnn_relu"
+    assert as_weights(gru, module="(reset before)").cell == "gru_reset_before"
+    assert as_weights(nn.RNN(2, 3, nonlinearity="relu"), module="(tanh)").cell == (
+        "rnn_tanh"
+    )
+    two = {"a": rnn, "b": gru}
+    assert as_weights(two, module="a (relu)").cell == "rnn_relu"
+    said = {"nonlinearity": "relu", "b.reset_after": "False"}
+    assert assemble(flatten(two), said, "file", "a").cell == "rnn_relu"
+    assert assemble(flatten(two), said, "file", "b").cell == "gru_reset_before"
+    digests = {as_weights(rnn, module=m).digest for m in (None, "(tanh)", "(relu)")}
+    assert len(digests) == 2
+
+
+def test_words_that_do_not_fit_the_cell_are_refused() -> None:
+    gru = nn.GRU(2, 3)
+    assert "expected (4 * H, H)" in refusal(gru, "(relu)")
+    assert "for rnn_relu" in refusal(gru, "(relu)")
+    assert "for gru_reset_before" in refusal(
+        nn.LSTM(2, 5, proj_size=3), "(reset before)"
+    )
+    assert "found relu and tanh" in refusal(nn.RNN(2, 3), "(relu, tanh)")
+    assert "found 0" in refusal(gru, "(sideways)")
+    with pytest.raises(CheckpointError, match="expected tanh or relu, found gelu"):
+        assemble(nn.RNN(2, 3).state_dict(), {"nonlinearity": "gelu"}, "file")
+
+
+@pytest.mark.parametrize("options", [{}, {"proj_size": 2}])
+def test_each_direction_is_a_net_of_its_own(options: Any) -> None:
+    lstm = nn.LSTM(4, 3, bidirectional=True, **options)
+    message = refusal(nn.ModuleDict({"lstm": lstm}))
+    assert "each direction of a bidirectional net is a map of its own" in message
+    assert "'lstm (forward)', 'lstm (backward)'" in message
+    for place, end in (("forward", ""), ("backward", "_reverse")):
+        weights = as_weights(nn.ModuleDict({"lstm": lstm}), module=f"lstm ({place})")
+        expected = lstm.state_dict()[f"weight_hh_l0{end}"]
+        np.testing.assert_array_equal(weights.layers[0].weight_hh, expected)
+
+
+def test_layers_of_a_bidirectional_net_are_chosen_one_by_one() -> None:
+    gru = nn.GRU(4, 3, 2, bidirectional=True)
+    assert "'(backward, layer 1)'" in refusal(gru, "(backward)")
+    weights = as_weights(gru, module="(backward, layer 1)")
+    expected = gru.state_dict()["weight_ih_l1_reverse"]
+    np.testing.assert_array_equal(weights.layers[0].weight_ih, expected)
+    assert weights.input_size == 6  # both directions of the layer below
+
+
+def test_projection_is_the_modules() -> None:
+    lstm = nn.LSTM(2, 5, 2, proj_size=3)
+    layers = as_weights(lstm).layers
+    assert [layer.hidden_size for layer in layers] == [5, 5]
+    assert [layer.output_size for layer in layers] == [3, 3]
+    assert layers[1].weight_hr is not None
+    np.testing.assert_array_equal(
+        layers[1].weight_hr, lstm.state_dict()["weight_hr_l1"]
+    )
+    state = lstm.state_dict()
+    del state["weight_hr_l1"]
+    assert "'weight_hr_l1' is missing" in refusal(state)
+    state["weight_hr_l1"] = torch.zeros(5, 3)
+    assert "expected (P, H) with P < H" in refusal(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("layernorm_i.weight", "layer normalisation"),
+        ("ln_hh.bias", "layer normalisation"),
+        ("weight_ci", "peepholes"),
+        ("peephole.weight", "peepholes"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "lstm."])
+def test_other_formulas_are_refused(prefix: str, name: str, said: str) -> None:
+    arrays = make_arrays(prefix=prefix) | {f"{prefix}{name}": np.ones(5, np.float32)}
+    message = refusal(arrays)
+    assert f"'{prefix}{name}' belongs to a cell with {said}" in message
+
+
+def test_normalisation_beside_the_net_is_none_of_its_own() -> None:
+    model = nn.ModuleDict({"lstm": nn.LSTM(2, 3), "norm": nn.LayerNorm(3)})
+    assert as_weights(model).cell == "lstm"
 
 
 @pytest.mark.parametrize(
     ("module", "said"),
     [
-        (nn.GRU(2, 3), "a GRU"),
-        (nn.RNN(2, 3), "an Elman RNN"),
-        (nn.LSTM(2, 3, bidirectional=True), "bidirectional"),
-        (nn.LSTM(2, 3, proj_size=2), "proj_size"),
-        (nn.Linear(2, 3), "no LSTM found"),
+        (nn.Linear(2, 3), "no LSTM, GRU or RNN found"),
         (nn.LSTM(2, 3, dtype=torch.complex64), "complex64"),
         (nn.LSTM(2, 3, device="meta"), "holds no dense values"),
-        ({}, "no LSTM found"),
+        ({}, "no LSTM, GRU or RNN found"),
         (3, "found int"),
     ],
 )

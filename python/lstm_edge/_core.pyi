@@ -31,8 +31,9 @@ class Cancel:
 @final
 class StateMap:
     @staticmethod
-    def lstm(
-        layers: Sequence[tuple[NDArray[Any], ...]],
+    def net(
+        cell: str,
+        layers: Sequence[tuple[NDArray[Any] | None, ...]],
         constant: NDArray[Any] | None = None,
         readout: tuple[NDArray[Any], NDArray[Any]] | None = None,
         *,

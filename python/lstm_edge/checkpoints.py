@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_edge.errors import CheckpointError
+from lstm_edge.finding import assemble
 from lstm_edge.formats import (
     FORMATS,
     flatten,
@@ -22,7 +23,7 @@ from lstm_edge.formats import (
     write_checkpoint,
 )
 from lstm_edge.places import as_place, identity, is_place, list_folder, matching
-from lstm_edge.weights import Layer, Weights, assemble
+from lstm_edge.weights import Layer, Weights
 
 __all__ = [
     "FORMATS",
@@ -52,7 +53,9 @@ def as_weights(obj: Any, *, module: str | None = None) -> Weights:
         ``bias_hh_l0``, ``weight_ih_l1``, ...) behind any prefix; mappings may be
         nested. ``readout_weight`` (O, H) and ``readout_bias`` (O,) are optional.
     module : str, optional
-        Prefix of the recurrent module to take, where there are several.
+        Prefix of the recurrent module to take, where there are several; in brackets
+        what it leaves open: ``"lstm (backward)"``, ``"rnn (relu)"``,
+        ``"gru (reset before)"``.
 
     Returns
     -------
@@ -76,7 +79,14 @@ def as_weights(obj: Any, *, module: str | None = None) -> Weights:
             "weights: expected a torch.nn.Module, a state_dict, a dict of arrays or "
             f"a path, found {type(obj).__name__}"
         )
-    return assemble(flatten(state_dict()), {}, type(obj).__name__, module)
+    # the only part of a cell that its tensors do not show
+    parts = dict(obj.named_modules()) if hasattr(obj, "named_modules") else {}
+    said = {
+        f"{name}.nonlinearity": str(part.nonlinearity)
+        for name, part in parts.items()
+        if isinstance(getattr(part, "nonlinearity", None), str)
+    }
+    return assemble(flatten(state_dict()), said, type(obj).__name__, module)
 
 
 def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> Weights:
@@ -98,7 +108,7 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, unsafe or holds no usable LSTM.
+        If the file is missing, damaged, unsafe or holds no usable net.
     """
     tensors, metadata = read_tensors(as_place(path))
     return assemble(tensors, metadata, str(path), module)

@@ -183,7 +183,7 @@ def train(task: str, quiet: bool, **settings: Any) -> None:
 )
 @click.option("--samples", type=int, help="Samples of the asymptotic distance.")
 @click.option("--seed", type=int, help="Of starts, frames and perturbations.")
-@click.option("--module", help="Which LSTM, where a file holds several.")
+@click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'.")
 @click.option("--refine", is_flag=True, help="Only what the transitions hang on.")
 @click.option("--workers", type=int, help="Checkpoints at a time; default: the cores.")
 @click.option("--dask", metavar="ADDRESS", help="Measure on a Dask cluster.")

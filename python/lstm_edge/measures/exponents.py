@@ -201,7 +201,7 @@ def lyapunov(
         lasts through the measured steps the exponents are conditional ones (Vogt et al.
         2022); they may not straddle its end.
     k : int, optional
-        How many, from the largest. Default: all n = 2 * sum(H).
+        How many, from the largest. Default: all n; 2 * sum(H) of an LSTM.
     steps : int
         Measured steps T, after the transient.
     transient : int
@@ -211,7 +211,7 @@ def lyapunov(
         component; for a batch of inputs each is the zero state with its own sequence,
         and only starts beyond the number of sequences are random again.
     initial_state : array_like of shape (n,) or (starts, n), optional
-        In the order (h_1, c_1, ..., h_L, c_L).
+        In the order (h_1, c_1, ..., h_L, c_L); only an LSTM has c.
     interval : int or "auto"
         Steps q between orthonormalisations. "auto" chooses from the growth of the
         condition number so that exponents stay within 1e-8 of interval 1 (in float32:

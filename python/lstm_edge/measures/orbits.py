@@ -26,12 +26,14 @@ class Orbit:
 
     Attributes
     ----------
-    hidden : ndarray of shape (starts, steps, sum(H))
+    hidden : ndarray of shape (starts, steps, sum(hidden_sizes))
         h of all layers, lowest first.
-    cell : ndarray of shape (starts, steps, sum(H))
+    cell : ndarray of shape (starts, steps, sum(cell_sizes))
         c of all layers, lowest first.
     hidden_sizes : tuple of int
-        H of every layer, to cut them apart.
+        Numbers of h of every layer, to cut them apart: H, or fewer with a projection.
+    cell_sizes : tuple of int
+        Numbers of c of every layer: H, or 0 where the cell is no LSTM.
     settings : dict
         The arguments that made it.
     """
@@ -39,6 +41,7 @@ class Orbit:
     hidden: NDArray[np.floating[Any]]
     cell: NDArray[np.floating[Any]]
     hidden_sizes: tuple[int, ...]
+    cell_sizes: tuple[int, ...]
     settings: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,12 +120,13 @@ def orbit(
         cancel=cancel,
     )
     # (h_1, c_1, ..., h_L, c_L) taken apart
-    edges = np.cumsum([size for size in found.hidden_sizes for _ in range(2)])[:-1]
-    parts = np.split(recorded, edges, axis=-1)
+    sizes = found.state_sizes
+    parts = np.split(recorded, np.cumsum(sizes)[:-1], axis=-1)
     return Orbit(
         hidden=np.concatenate(parts[0::2], axis=-1),
         cell=np.concatenate(parts[1::2], axis=-1),
-        hidden_sizes=found.hidden_sizes,
+        hidden_sizes=sizes[0::2],
+        cell_sizes=sizes[1::2],
         settings={
             "source": found.source,
             "steps": steps,

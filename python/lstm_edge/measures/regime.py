@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.errors import UsageError
-from lstm_edge.weights import Weights
+from lstm_edge.weights import KINDS, Weights
 
 _DTYPES = ("float32", "float64")
 _MOST = 2**53
@@ -95,13 +95,8 @@ def make_regime(
     kind = np.dtype(dtype)
     layers = [
         tuple(
-            cast(f"{weights.source}: a weight", array, kind)
-            for array in (
-                layer.weight_ih,
-                layer.weight_hh,
-                layer.bias_ih,
-                layer.bias_hh,
-            )
+            None if array is None else cast(f"{weights.source}: a weight", array, kind)
+            for array in (getattr(layer, name) for name in KINDS)
         )
         for layer in weights.layers
     ]
@@ -124,7 +119,8 @@ def make_regime(
             sequences = array.reshape(-1, *array.shape[-2:])
     packed = core_call(
         weights,
-        _core.StateMap.lstm,
+        _core.StateMap.net,
+        weights.cell,
         layers,
         constant,
         readout,
@@ -237,7 +233,8 @@ def initial_states(
 ) -> tuple[NDArray[Any] | None, int]:
     """Bring the user's initial states to (S, n), and tell S.
 
-    The order is (h_1, c_1, ..., h_L, c_L); one state (n,) is repeated for all starts.
+    The order is (h_1, c_1, ..., h_L, c_L), without c where the cell has none; one state
+    (n,) is repeated for all starts.
 
     Raises
     ------
@@ -252,7 +249,8 @@ def initial_states(
     if array.ndim not in (1, 2) or array.shape[-1] != n or array.size == 0:
         raise UsageError(
             f"initial_state: expected shape ({n},) or (starts, {n}) in the order "
-            f"(h_1, c_1, ...), found {array.shape}"
+            f"(h_1, {'c_1' if weights.cell == 'lstm' else 'h_2'}, ...), found "
+            f"{array.shape}"
         )
     if array.ndim == 1:
         array = np.broadcast_to(array, (starts, n))

@@ -1,7 +1,7 @@
 //! A net as a state map, in one of two precisions; its drive and its starts.
 
 use lstm_edge_core::activation::Exponential;
-use lstm_edge_core::cells::lstm::{LayerWeights, Lstm, Readout};
+use lstm_edge_core::cells::{LayerWeights, Net, Readout};
 use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble;
 use lstm_edge_core::lanes::Real;
@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use crate::runner::raise;
 
 pub enum Map {
-    LstmF32(Lstm<f32>),
-    LstmF64(Lstm<f64>),
+    NetF32(Net<f32>),
+    NetF64(Net<f64>),
     Tanh(TanhMap<f64>),
 }
 
@@ -27,8 +27,8 @@ pub struct StateMap(pub Map);
 macro_rules! with_map {
     ($map:expr, |$inner:ident| $body:expr) => {
         match &$map.0 {
-            $crate::state_map::Map::LstmF32($inner) => $body,
-            $crate::state_map::Map::LstmF64($inner) => $body,
+            $crate::state_map::Map::NetF32($inner) => $body,
+            $crate::state_map::Map::NetF64($inner) => $body,
             $crate::state_map::Map::Tanh($inner) => $body,
         }
     };
@@ -40,15 +40,18 @@ type Layer<'py> = (
     Bound<'py, PyAny>,
     Bound<'py, PyAny>,
     Bound<'py, PyAny>,
+    Option<Bound<'py, PyAny>>,
 );
 
 #[pymethods]
 impl StateMap {
-    /// An LSTM from (weight_ih, weight_hh, bias_ih, bias_hh) of each layer, under external inputs,
-    /// a constant input (I,), or in a closed loop through a readout (weight, bias).
+    /// A net of the cell called `cell`, from (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr) of
+    /// each layer, under external inputs, a constant input (I,), or in a closed loop through a
+    /// readout (weight, bias).
     #[staticmethod]
-    #[pyo3(signature = (layers, constant=None, readout=None, *, double))]
-    fn lstm(
+    #[pyo3(signature = (cell, layers, constant=None, readout=None, *, double))]
+    fn net(
+        cell: &str,
         layers: Vec<Layer<'_>>,
         constant: Option<Bound<'_, PyAny>>,
         readout: Option<(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
@@ -56,9 +59,9 @@ impl StateMap {
     ) -> PyResult<Self> {
         let (constant, readout) = (constant.as_ref(), readout.as_ref());
         Ok(Self(if double {
-            Map::LstmF64(lstm(&layers, constant, readout)?)
+            Map::NetF64(net(cell, &layers, constant, readout)?)
         } else {
-            Map::LstmF32(lstm(&layers, constant, readout)?)
+            Map::NetF32(net(cell, &layers, constant, readout)?)
         }))
     }
 
@@ -75,29 +78,34 @@ impl StateMap {
     }
 }
 
-fn lstm<T: Exponential + Element>(
+fn net<T: Exponential + Element>(
+    cell: &str,
     layers: &[Layer<'_>],
     constant: Option<&Bound<'_, PyAny>>,
     readout: Option<&(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
-) -> PyResult<Lstm<T>> {
+) -> PyResult<Net<T>> {
     let arrays = layers
         .iter()
-        .map(|(ih, hh, bias_ih, bias_hh)| {
+        .map(|(ih, hh, bias_ih, bias_hh, hr)| {
             Ok((
                 ih.extract::<PyReadonlyArray2<'_, T>>()?,
                 hh.extract::<PyReadonlyArray2<'_, T>>()?,
                 bias_ih.extract::<PyReadonlyArray1<'_, T>>()?,
                 bias_hh.extract::<PyReadonlyArray1<'_, T>>()?,
+                hr.as_ref()
+                    .map(PyAnyMethods::extract::<PyReadonlyArray2<'_, T>>)
+                    .transpose()?,
             ))
         })
         .collect::<PyResult<Vec<_>>>()?;
     let weights: Vec<_> = arrays
         .iter()
-        .map(|(ih, hh, bias_ih, bias_hh)| LayerWeights {
+        .map(|(ih, hh, bias_ih, bias_hh, hr)| LayerWeights {
             weight_ih: ih.as_array(),
             weight_hh: hh.as_array(),
             bias_ih: bias_ih.as_array(),
             bias_hh: bias_hh.as_array(),
+            weight_hr: hr.as_ref().map(|hr| hr.as_array()),
         })
         .collect();
     if let Some((weight, bias)) = readout {
@@ -107,11 +115,11 @@ fn lstm<T: Exponential + Element>(
             weight: weight.as_array(),
             bias: bias.as_array(),
         };
-        return Lstm::closed_loop(&weights, readout).map_err(raise);
+        return Net::closed_loop(cell, &weights, readout).map_err(raise);
     }
     let constant: Option<PyReadonlyArray1<'_, T>> =
         constant.map(PyAnyMethods::extract).transpose()?;
-    Lstm::new(&weights, constant.as_ref().map(|x| x.as_array())).map_err(raise)
+    Net::new(cell, &weights, constant.as_ref().map(|x| x.as_array())).map_err(raise)
 }
 
 type Tokens<'py, T> = (PyReadonlyArray2<'py, i64>, PyReadonlyArray2<'py, T>);

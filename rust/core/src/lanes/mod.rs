@@ -6,7 +6,8 @@
 //!
 //! This is the only folder with `unsafe`. The vector types are private: generic code meets them
 //! through [`dispatch`] alone, which has asked the CPU first. Whatever runs inside a [`Kernel`]
-//! must be `#[inline(always)]`: a function kept apart loses the vector unit.
+//! must be `#[inline(always)]`: a function kept apart loses the vector unit, unless it is a
+//! [`Part`].
 #![allow(unsafe_code)]
 
 use std::fmt::Debug;
@@ -117,6 +118,8 @@ pub trait Lanes:
     fn bit_xor(self, other: Self) -> Self;
     /// Bits that are set in either.
     fn bit_or(self, other: Self) -> Self;
+    /// Runs a part of a kernel in a function of its own.
+    fn call<P: Part>(part: P);
     /// The lanes.
     fn as_slice(&self) -> &[Self::Scalar];
     /// The lanes, writable.
@@ -147,6 +150,13 @@ pub trait Kernel<T: Real> {
     /// Runs with lanes `L`, and `C` of them as the widest column tile that fits the registers.
     /// Must be `#[inline(always)]`, with all that it calls.
     fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> Self::Output;
+}
+
+/// A part that many kernels share: compiled once for each kind of lanes, and not within each of
+/// them, which `#[inline(always)]` would do.
+pub trait Part {
+    /// Does the work. Must be `#[inline(always)]`, with all that it calls.
+    fn run(self);
 }
 
 /// Runs `kernel` on the unit `isa`.

@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::Lanes;
+use super::{Lanes, Part};
 
 macro_rules! neon {
     (
@@ -92,6 +92,10 @@ macro_rules! neon {
             fn bit_or(self, other: Self) -> Self {
                 // SAFETY: as above.
                 Self(unsafe { $of_bits($or($to_bits(self.0), $to_bits(other.0))) })
+            }
+            #[inline(never)]
+            fn call<P: Part>(part: P) {
+                part.run();
             }
             #[inline(always)]
             fn as_slice(&self) -> &[$t] {

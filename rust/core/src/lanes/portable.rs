@@ -2,7 +2,7 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::Lanes;
+use super::{Lanes, Part};
 
 /// Plain Rust lanes.
 #[derive(Clone, Copy)]
@@ -83,6 +83,10 @@ macro_rules! portable {
             #[inline(always)]
             fn bit_or(self, other: Self) -> Self {
                 self.zip(other, |a, b| <$t>::from_bits(a.to_bits() | b.to_bits()))
+            }
+            #[inline(never)]
+            fn call<P: Part>(part: P) {
+                part.run();
             }
             #[inline(always)]
             fn as_slice(&self) -> &[$t] {

@@ -4,11 +4,11 @@
 use std::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::{Kernel, Lanes};
+use super::{Kernel, Lanes, Part};
 
 macro_rules! x86 {
     (
-        $name:ident, $t:ty, $register:ty, $n:literal,
+        $name:ident, $t:ty, $register:ty, $n:literal, $features:literal,
         $set1:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident,
         $sqrt:ident, $min:ident, $max:ident,
         $to_bits:ident, $of_bits:ident, $and:ident, $andnot:ident, $or:ident, $xor:ident,
@@ -104,6 +104,16 @@ macro_rules! x86 {
                 Self(unsafe { $of_bits($or($to_bits(self.0), $to_bits(other.0))) })
             }
             #[inline(always)]
+            fn call<P: Part>(part: P) {
+                #[inline(never)]
+                #[target_feature(enable = $features)]
+                fn apart<P: Part>(part: P) {
+                    part.run();
+                }
+                // SAFETY: `dispatch` has asked the CPU for this unit.
+                unsafe { apart(part) }
+            }
+            #[inline(always)]
             fn as_slice(&self) -> &[$t] {
                 // SAFETY: a vector register in memory is an array of its lanes.
                 unsafe { &*std::ptr::from_ref(&self.0).cast::<[$t; $n]>() }
@@ -122,6 +132,7 @@ x86!(
     f32,
     __m512,
     16,
+    "avx512f,avx2,fma",
     _mm512_set1_ps,
     _mm512_add_ps,
     _mm512_sub_ps,
@@ -147,6 +158,7 @@ x86!(
     f64,
     __m512d,
     8,
+    "avx512f,avx2,fma",
     _mm512_set1_pd,
     _mm512_add_pd,
     _mm512_sub_pd,
@@ -172,6 +184,7 @@ x86!(
     f32,
     __m256,
     8,
+    "avx2,fma",
     _mm256_set1_ps,
     _mm256_add_ps,
     _mm256_sub_ps,
@@ -197,6 +210,7 @@ x86!(
     f64,
     __m256d,
     4,
+    "avx2,fma",
     _mm256_set1_pd,
     _mm256_add_pd,
     _mm256_sub_pd,

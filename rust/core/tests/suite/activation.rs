@@ -1,12 +1,13 @@
 //! Errors of sigmoid and tanh in units in the last place, and their special values.
 
-use lstm_edge_core::activation::{Exponential, sigmoid, tanh};
+use lstm_edge_core::activation::{Exponential, sech2, sigmoid, tanh};
 use lstm_edge_core::lanes::{Isa, Kernel, Lanes, Real, dispatch};
 
 #[derive(Clone, Copy)]
 enum Function {
     Sigmoid,
     Tanh,
+    Sech2,
 }
 
 /// A function of every number of a slice.
@@ -22,6 +23,7 @@ impl<T: Exponential> Kernel<T> for Map<'_, T> {
             let y = match self.0 {
                 Function::Sigmoid => sigmoid(x),
                 Function::Tanh => tanh(x),
+                Function::Sech2 => sech2(x),
             };
             out.extend_from_slice(&y.as_slice()[..chunk.len()]);
         }
@@ -133,6 +135,20 @@ fn f64_is_within_two_ulp_everywhere() {
     let tanh = errors_f64(Function::Tanh, Double::tanh);
     let sigmoid = errors_f64(Function::Sigmoid, Double::sigmoid);
     assert!(tanh <= 2.0 && sigmoid <= 2.0, "{tanh} {sigmoid}");
+}
+
+#[test]
+fn sech2_is_exact_in_its_tails() {
+    let xs: Vec<f64> = (0..700).map(|i| 0.5 * f64::from(i)).collect();
+    let found = dispatch(Isa::best(), Map(Function::Sech2, &xs));
+    for (x, y) in xs.iter().zip(found) {
+        let exact = x.cosh().powi(-2);
+        // 2 ulp of the sigmoid, and those of cosh
+        assert!(
+            (y - exact).abs() <= 8.0 * ulp_f64(exact),
+            "{x}: {y} {exact}"
+        );
+    }
 }
 
 fn errors_f32(function: Function, exact: fn(f64) -> f64) -> f64 {

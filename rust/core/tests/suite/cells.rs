@@ -1,14 +1,16 @@
 //! One suite for every cell and every vector unit.
 
-use crate::common::{Net, execution, settings, spectrum_on};
+use crate::common::{CELLS, Net, execution, log_determinant, settings, spectrum, spectrum_on};
 use lstm_edge_core::activation::Exponential;
+use lstm_edge_core::cells;
 use lstm_edge_core::drive::Drive;
 use lstm_edge_core::lanes::{Isa, Kernel, Lanes, Real, dispatch};
 use lstm_edge_core::map::StateMap;
 use lstm_edge_core::measures::distance::{self, asymptotic_distance};
 use lstm_edge_core::measures::lyapunov::lyapunov;
 use lstm_edge_core::orbit::{Starts, endpoints, orbits};
-use ndarray::{Array2, Array3, s};
+use lstm_edge_core::tangent::push;
+use ndarray::{Array1, Array2, Array3, s};
 
 /// Largest |DF v − (F(x + εv) − F(x − εv)) / 2ε| over the components.
 struct TangentError<'a, M>(&'a M, &'a [f64], &'a [f64], &'a [f64]);
@@ -22,7 +24,9 @@ impl<M: StateMap<f64>> Kernel<f64> for TangentError<'_, M> {
         let epsilon = 1e-6;
         let input: Vec<[L; 1]> = input.iter().map(|&u| [L::splat(u)]).collect();
         let mut u = vec![[L::zero()]; map.projected_dim()];
-        map.project(&input, &mut u);
+        if map.input_dim() > 0 {
+            map.project(&input, &mut u);
+        }
         let shifted = |e: f64| -> Vec<[L; 1]> {
             let pairs = state.iter().zip(tangent);
             pairs.map(|(x, v)| [L::splat(x + e * v)]).collect()
@@ -55,31 +59,48 @@ impl<M: StateMap<f64>> Kernel<f64> for TangentError<'_, M> {
 
 #[test]
 fn tangent_step_is_the_derivative_of_the_step() {
-    for hidden in [&[1][..], &[7], &[3, 5], &[4, 2, 6]] {
-        let net = Net::<f64>::random(3, hidden, 1.0, 7);
-        let map = net.map();
+    for (cell, hidden) in nets([&[1][..], &[7], &[3, 5], &[4, 2, 6]]) {
+        let net = Net::<f64>::of(cell, 3, hidden, 1.0, 7);
+        tangent_is_right(&net.map(), &format!("{cell:?} {hidden:?}"));
+        tangent_is_right(&net.closed(), &format!("{cell:?} {hidden:?}, closed"));
+    }
+}
+
+/// Every cell with every list of hidden sizes.
+fn nets<const N: usize>(
+    sizes: [&[usize]; N],
+) -> impl Iterator<Item = ((&'static str, usize, bool), &[usize])> {
+    CELLS
+        .into_iter()
+        .flat_map(move |cell| sizes.into_iter().map(move |hidden| (cell, hidden)))
+}
+
+fn tangent_is_right<M: StateMap<f64>>(map: &M, name: &str) {
+    for gain in [0.1, 1.0, 3.0] {
         let wave = |i: usize, shift: f64| (1.3 * i as f64 + shift).sin();
-        let input: Vec<f64> = (0..3).map(|i| wave(i, 0.1)).collect();
-        let state: Vec<f64> = (0..map.dim()).map(|i| wave(i, 0.4)).collect();
+        let input: Vec<f64> = (0..map.input_dim()).map(|i| wave(i, 0.1)).collect();
+        let state: Vec<f64> = (0..map.dim()).map(|i| gain * wave(i, 0.4)).collect();
         let tangent: Vec<f64> = (0..map.dim()).map(|i| wave(i, 2.0)).collect();
         for isa in Isa::available() {
-            let error = dispatch(isa, TangentError(&map, &input, &state, &tangent));
+            let error = dispatch(isa, TangentError(map, &input, &state, &tangent));
             // central differences: ε² of the third derivative, and rounding over ε
-            assert!(error < 1e-8, "{hidden:?} {isa:?}: {error}");
+            assert!(error < 1e-8, "{name} {isa:?}: {error}");
         }
     }
 }
 
+/// Bits, NaN of every kind being one: IEEE 754 leaves its sign and payload open.
 fn bits<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<u64> {
+    let one_nan = |x: f64| if x.is_nan() { f64::NAN } else { x };
     values
         .into_iter()
-        .map(|x| Into::<f64>::into(x).to_bits())
+        .map(|x| one_nan(x.into()).to_bits())
         .collect()
 }
 
 /// Ends of orbits on every vector unit and with 1 and 3 threads: the same bits.
-fn ends_agree<T: Exponential>(gain: f64, steps: usize) {
-    let net = Net::<T>::random(2, &[9, 5], gain, 3);
+fn ends_agree<T: Exponential>(cell: (&'static str, usize, bool), gain: f64, steps: usize) {
+    let net = Net::<T>::of(cell, 2, &[9, 5], gain, 3);
     let map = net.map();
     let wave = |(b, t, i)| T::of((1.0 + 0.3 * f64::from(b * 31 + t * 7 + i)).sin());
     let inputs = Array3::from_shape_fn((11, 6, 2), |(b, t, i)| {
@@ -101,7 +122,7 @@ fn ends_agree<T: Exponential>(gain: f64, steps: usize) {
             assert_eq!(
                 *seen.get_or_insert(found.clone()),
                 found,
-                "{isa:?} {threads}"
+                "{cell:?} {gain} {isa:?} {threads}"
             );
         }
     }
@@ -116,16 +137,18 @@ fn ends_agree<T: Exponential>(gain: f64, steps: usize) {
 
 #[test]
 fn orbits_have_the_same_bits_on_every_vector_unit_thread_and_with_early_exit() {
-    for gain in [0.3, 2.0, 6.0] {
-        ends_agree::<f32>(gain, 700);
-        ends_agree::<f64>(gain, 300);
+    for cell in CELLS {
+        for gain in [0.3, 2.0, 6.0] {
+            ends_agree::<f32>(cell, gain, 700);
+            ends_agree::<f64>(cell, gain, 300);
+        }
     }
 }
 
 /// The same tokens, embedded before and projected once.
 fn tokens_agree<T: Exponential>() {
-    for hidden in [&[9][..], &[5, 7]] {
-        let map = Net::<T>::random(3, hidden, 2.0, 5).map();
+    for (cell, hidden) in nets([&[9][..], &[5, 7]]) {
+        let map = Net::<T>::of(cell, 3, hidden, 2.0, 5).map();
         let wave = |(v, i): (usize, usize)| T::of((1.0 + 3.1 * v as f64 + 0.7 * i as f64).sin());
         let embedding = Array2::from_shape_fn((23, 3), wave);
         let token = |(b, t): (usize, usize)| i64::try_from((b * 31 + t * t * 7) % 23).unwrap();
@@ -154,7 +177,7 @@ fn tokens_agree<T: Exponential>() {
                 found.extend(bits(orbits(&map, drive, &starts, 3, 20, run).unwrap()));
                 found
             });
-            assert_eq!(found, expected, "{hidden:?} {isa:?}");
+            assert_eq!(found, expected, "{cell:?} {hidden:?} {isa:?}");
         }
     }
 }
@@ -181,16 +204,64 @@ fn tokens_beyond_the_embedding_are_refused() {
 
 #[test]
 fn exponents_have_the_same_bits_on_every_vector_unit_and_thread() {
-    let map = Net::<f64>::random(1, &[6, 4], 3.0, 11).map();
-    for (k, starts) in [(2, 9), (20, 3), (7, 1)] {
-        let mut seen: Option<Vec<u64>> = None;
-        for isa in Isa::available() {
-            for threads in [1, 2] {
-                let run = execution(threads, isa);
-                let found = spectrum_on(&map, starts, &settings(k, 20, 30), run);
-                let found = bits(found.per_start);
-                assert_eq!(*seen.get_or_insert(found.clone()), found, "{isa:?} {k}");
+    for (cell, gain) in CELLS
+        .into_iter()
+        .flat_map(|cell| [(cell, 0.5), (cell, 3.0)])
+    {
+        let map = Net::<f64>::of(cell, 1, &[6, 4], gain, 11).map();
+        for (k, starts) in [(2, 9), (map.dim(), 3), (7, 1)] {
+            let mut seen: Option<Vec<u64>> = None;
+            for isa in Isa::available() {
+                for threads in [1, 2] {
+                    let run = execution(threads, isa);
+                    let found = spectrum_on(&map, starts, &settings(k, 20, 30), run);
+                    let found = bits(found.per_start);
+                    let first = seen.get_or_insert(found.clone());
+                    assert_eq!(*first, found, "{cell:?} {gain} {isa:?} {k}");
+                }
             }
+        }
+    }
+}
+
+/// Mean ln |det J| of the steps after the transient, from the unit vectors pushed along the orbit.
+fn mean_log_determinant<M: StateMap<f64>>(
+    map: &M,
+    mut state: Array1<f64>,
+    transient: usize,
+    steps: usize,
+) -> f64 {
+    let mut sum = 0.0;
+    for t in 0..transient + steps {
+        let (next, jacobian) = push(map, &state.view(), &Array2::eye(map.dim()).view()).unwrap();
+        if t >= transient {
+            sum += log_determinant(jacobian);
+        }
+        state = next;
+    }
+    sum / steps as f64
+}
+
+#[test]
+fn sum_of_all_exponents_is_the_mean_logarithm_of_the_determinant() {
+    // relu flattens each unit that it shuts: in order for ever, so that both sides are -∞; in the
+    // other regime its orbit has no bound
+    for (cell, hidden) in nets([&[6][..], &[4, 3]]) {
+        for gain in [0.5, 3.0] {
+            if cell.0 == "rnn_relu" && gain > 1.0 {
+                continue;
+            }
+            let map = Net::<f64>::of(cell, 1, hidden, gain, 2).map();
+            let n = map.dim();
+            let found = spectrum(&map, 1, &settings(n, 50, 40));
+            let (starts, _) = lstm_edge_core::ensemble::starts(&map, 0, 1, 1);
+            let expected = mean_log_determinant(&map, starts.row(0).to_owned(), 50, 40);
+            let sum = found.per_start.sum();
+            // R_ii is known to ε times the growth apart of the columns in one step, e^15 here
+            assert!(
+                sum.to_bits() == expected.to_bits() || (sum - expected).abs() < 1e-8 * n as f64,
+                "{cell:?} {hidden:?} {gain}: {sum} {expected}"
+            );
         }
     }
 }
@@ -205,12 +276,60 @@ fn distance_is_the_floor_in_order_and_large_in_chaos() {
         seed: 0,
     };
     let run = execution(2, Isa::best());
-    let ordered = Net::<f32>::random(1, &[10], 0.1, 1).map();
-    let found = asymptotic_distance(&ordered, &Drive::Zero, &settings, run).unwrap();
-    assert!(found.log_distance.iter().all(|d| (d + 15.0).abs() < 1e-3));
-    let chaotic = Net::<f32>::random(1, &[60], 6.0, 1).map();
-    let found = asymptotic_distance(&chaotic, &Drive::Zero, &settings, run).unwrap();
-    assert!(found.log_distance.iter().all(|d| *d > -5.0));
+    for cell in CELLS {
+        // in f32 a GRU has neighbours that both stay, some 1e-8 apart beside e⁻¹⁵ = 3e-7
+        let ordered = Net::<f64>::of(cell, 1, &[10], 0.1, 1).map();
+        let found = asymptotic_distance(&ordered, &Drive::Zero, &settings, run).unwrap();
+        let floor = |d: &f64| (d + 15.0).abs() < 1e-3;
+        assert!(found.log_distance.iter().all(floor), "{cell:?}");
+        let chaotic = Net::<f32>::of(cell, 1, &[60], 6.0, 1).map();
+        let found = asymptotic_distance(&chaotic, &Drive::Zero, &settings, run).unwrap();
+        // without bounds, relu leaves the finite numbers: NaN, which is no distance
+        let far = |d: &f64| {
+            if cell.0 == "rnn_relu" {
+                d.is_nan()
+            } else {
+                *d > -5.0
+            }
+        };
+        assert!(found.log_distance.iter().all(far), "{cell:?} {found:?}");
+    }
     settings.samples = 0;
-    assert!(asymptotic_distance(&ordered, &Drive::Zero, &settings, run).is_err());
+    let map = Net::<f32>::random(1, &[10], 0.1, 1).map();
+    assert!(asymptotic_distance(&map, &Drive::Zero, &settings, run).is_err());
+}
+
+#[test]
+fn weights_that_do_not_fit_the_cell_are_refused() {
+    let refused = |net: &Net<f64>| cells::Net::new(net.cell, &net.weights(), None).unwrap_err();
+    let mut net = Net::<f64>::random(1, &[4], 1.0, 0);
+    net.cell = "peephole";
+    let said = refused(&net).to_string();
+    assert!(
+        said.contains("peephole") && said.contains("gru_reset_before"),
+        "{said}"
+    );
+    net.cell = "gru";
+    assert_eq!(
+        refused(&net).to_string(),
+        "weight_hh_l0: expected shape [12, 4], found [16, 4]"
+    );
+    let mut projected = Net::<f64>::of(CELLS[1], 1, &[4], 1.0, 0);
+    projected.cell = "rnn_tanh";
+    assert!(refused(&projected).to_string().contains("weight_hr"));
+}
+
+#[test]
+fn an_orbit_without_bound_is_an_outcome() {
+    let mut net = Net::<f64>::of(("rnn_relu", 1, false), 1, &[3], 0.0, 0);
+    net.layers[0].1 = 2.0 * Array2::<f64>::eye(3);
+    net.layers[0].2 = Array1::from_elem(3, 1.0);
+    let map = net.map();
+    // h doubles: finite for some thousand steps, with the exponents of a linear map
+    let found = spectrum(&map, 2, &settings(3, 10, 900));
+    for exponent in &found.per_start {
+        assert!((exponent - 2.0_f64.ln()).abs() < 1e-13);
+    }
+    let found = spectrum(&map, 2, &settings(3, 10, 2000));
+    assert!(found.per_start.iter().all(|x| x.is_nan()));
 }

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use lstm_edge_core::cells::lstm::{LayerWeights, Lstm};
+use lstm_edge_core::activation::Exponential;
+use lstm_edge_core::cells::{self, LayerWeights, Readout};
 use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble::Execution;
 use lstm_edge_core::lanes::{Isa, Lanes, Real};
@@ -278,17 +279,45 @@ pub fn settings(k: usize, transient: usize, steps: usize) -> Settings {
     }
 }
 
-/// weight_ih, weight_hh, bias_ih, bias_hh
-type LayerArrays<T> = (Array2<T>, Array2<T>, Array1<T>, Array1<T>);
+/// Every cell, with the rows of its weights a unit, and whether it is projected.
+pub const CELLS: [(&str, usize, bool); 6] = [
+    ("lstm", 4, false),
+    ("lstm", 4, true),
+    ("gru", 3, false),
+    ("gru_reset_before", 3, false),
+    ("rnn_tanh", 1, false),
+    ("rnn_relu", 1, false),
+];
+
+/// weight_ih, weight_hh, bias_ih, bias_hh, weight_hr
+type LayerArrays<T> = (
+    Array2<T>,
+    Array2<T>,
+    Array1<T>,
+    Array1<T>,
+    Option<Array2<T>>,
+);
 
 /// Arrays of a net with random weights.
 pub struct Net<T> {
+    pub cell: &'static str,
     pub layers: Vec<LayerArrays<T>>,
 }
 
-impl<T: Real> Net<T> {
-    /// Uniform weights of variance gain² / H.
+impl<T: Exponential> Net<T> {
+    /// An LSTM.
     pub fn random(inputs: usize, hidden: &[usize], gain: f64, seed: u64) -> Self {
+        Self::of(CELLS[0], inputs, hidden, gain, seed)
+    }
+
+    /// Uniform weights of variance gain² / H; a projection leaves half of the numbers of h.
+    pub fn of(
+        (cell, gates, projected): (&'static str, usize, bool),
+        inputs: usize,
+        hidden: &[usize],
+        gain: f64,
+        seed: u64,
+    ) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut below = inputs;
         let layers = hidden
@@ -296,29 +325,75 @@ impl<T: Real> Net<T> {
             .map(|&h| {
                 let width = gain * (3.0 / h as f64).sqrt();
                 let mut uniform = |_: (usize, usize)| T::of(width * rng.random_range(-1.0..1.0));
-                let ih = Array2::from_shape_fn((4 * h, below), &mut uniform);
-                let hh = Array2::from_shape_fn((4 * h, h), &mut uniform);
-                let biases = Array2::from_shape_fn((2, 4 * h), &mut uniform);
-                below = h;
-                (ih, hh, biases.row(0).to_owned(), biases.row(1).to_owned())
+                let outputs = if projected { h.div_ceil(2) } else { h };
+                let ih = Array2::from_shape_fn((gates * h, below), &mut uniform);
+                let hh = Array2::from_shape_fn((gates * h, outputs), &mut uniform);
+                let biases = Array2::from_shape_fn((2, gates * h), &mut uniform);
+                let hr = projected.then(|| Array2::from_shape_fn((outputs, h), &mut uniform));
+                below = outputs;
+                let [bias_ih, bias_hh] = [0, 1].map(|i| biases.row(i).to_owned());
+                (ih, hh, bias_ih, bias_hh, hr)
             })
             .collect();
-        Self { layers }
+        Self { cell, layers }
     }
 
     pub fn weights(&self) -> Vec<LayerWeights<'_, T>> {
         let layers = self.layers.iter();
         layers
-            .map(|(ih, hh, bias_ih, bias_hh)| LayerWeights {
+            .map(|(ih, hh, bias_ih, bias_hh, hr)| LayerWeights {
                 weight_ih: ih.view(),
                 weight_hh: hh.view(),
                 bias_ih: bias_ih.view(),
                 bias_hh: bias_hh.view(),
+                weight_hr: hr.as_ref().map(|hr| hr.view()),
             })
             .collect()
     }
 
-    pub fn map(&self) -> Lstm<T> {
-        Lstm::new(&self.weights(), None).unwrap()
+    pub fn map(&self) -> cells::Net<T> {
+        cells::Net::new(self.cell, &self.weights(), None).unwrap()
     }
+
+    /// The readout of its first outputs, fed back.
+    pub fn closed(&self) -> cells::Net<T> {
+        let (inputs, outputs) = (
+            self.layers[0].0.ncols(),
+            self.layers.last().unwrap().1.ncols(),
+        );
+        let weight = Array2::from_shape_fn((inputs, outputs), |(i, j)| {
+            T::of(if i == j { 0.9 } else { 0.1 })
+        });
+        let bias = Array1::from_elem(inputs, T::of(0.3));
+        let readout = Readout {
+            weight: weight.view(),
+            bias: bias.view(),
+        };
+        cells::Net::closed_loop(self.cell, &self.weights(), readout).unwrap()
+    }
+}
+
+/// ln |det A| by Gaussian elimination with pivoting; −∞ for a matrix without an inverse.
+pub fn log_determinant(mut a: Array2<f64>) -> f64 {
+    let n = a.nrows();
+    let mut sum = 0.0;
+    for i in 0..n {
+        let pivot = (i..n)
+            .max_by(|&p, &q| a[[p, i]].abs().total_cmp(&a[[q, i]].abs()))
+            .unwrap();
+        for j in 0..n {
+            a.swap([i, j], [pivot, j]);
+        }
+        if a[[i, i]] == 0.0 {
+            return f64::NEG_INFINITY;
+        }
+        sum += a[[i, i]].abs().ln();
+        for r in i + 1..n {
+            let factor = a[[r, i]] / a[[i, i]];
+            for j in i..n {
+                a[[r, j]] -= factor * a[[i, j]];
+            }
+        }
+    }
+    sum
 }
