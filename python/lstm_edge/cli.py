@@ -252,7 +252,7 @@ def analyze(
 )
 @click.option("--zero", is_flag=True, help="Zero input, even where there is a probe.")
 @click.option("--samples", type=int, help="Samples of the asymptotic distance.")
-@click.option("--module", help="Which LSTM, where a file holds several.")
+@click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'.")
 @click.option("--workers", default=1, show_default=True, help="Checkpoints at a time.")
 @click.option("--poll", default=2.0, show_default=True, help="Seconds between looks.")
 @click.option(
