@@ -217,6 +217,7 @@ def test_layers_of_a_bidirectional_net_are_chosen_one_by_one() -> None:
 def test_projection_is_the_modules() -> None:
     lstm = nn.LSTM(2, 5, 2, proj_size=3)
     layers = as_weights(lstm).layers
+    assert as_weights(lstm).architecture == "lstm 2 -> 5 -> 3 -> 5 -> 3"
     assert [layer.hidden_size for layer in layers] == [5, 5]
     assert [layer.output_size for layer in layers] == [3, 3]
     assert layers[1].weight_hr is not None

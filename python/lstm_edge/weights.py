@@ -118,9 +118,16 @@ class Weights:
 
     @property
     def architecture(self) -> str:
-        """The cell and the sizes from the input upwards, such as "lstm 8 -> 60"."""
-        sizes = map(str, (self.input_size, *self.hidden_sizes))
-        return f"{self.cell} {' -> '.join(sizes)}"
+        """The cell and the sizes from the input upwards, such as "lstm 8 -> 60".
+
+        With a projection a layer has two, "lstm 8 -> 60 -> 20".
+        """
+        sizes = [self.input_size]
+        for layer in self.layers:
+            sizes.append(layer.hidden_size)
+            if layer.weight_hr is not None:
+                sizes.append(layer.output_size)
+        return f"{self.cell} {' -> '.join(map(str, sizes))}"
 
     @property
     def dtype(self) -> np.dtype[Any]:

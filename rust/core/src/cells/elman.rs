@@ -82,8 +82,8 @@ impl<T: Exponential> Units for Elman<T> {
     ) {
         new[unit] = [self.activate(z[0])];
         at[0] = if self.relu {
-            // z − z is NaN where z has left the finite numbers: then so is the derivative
-            L::zero().less(z[0], L::splat(T::of(1.0)), L::zero()) + (z[0] - z[0])
+            // 0 z is NaN where z has left the finite numbers: then so is the derivative
+            L::zero().less(z[0], L::splat(T::of(1.0)), L::zero()) + L::zero() * z[0]
         } else {
             sech2(z[0])
         };

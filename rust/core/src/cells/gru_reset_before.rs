@@ -62,7 +62,7 @@ impl<T: Exponential> Cell<T> for GruResetBefore<T> {
             candidate: Candidate(Matrix::new(&layer.without_recurrence(), 2, false)),
             reset: Reset {
                 matrix: Matrix::new(layer, 0, false),
-                weight_hn: Columns::new(layer.weight_hh.slice(s![2 * units.., ..])),
+                weight_hn: Columns::new(&layer.weight_hh.slice(s![2 * units.., ..])),
             },
             update: Update(Matrix::new(layer, 1, false)),
         }

@@ -39,7 +39,7 @@ impl<T: Exponential> Cell<T> for Lstm<T> {
     fn new(_: &str, layer: &Folded<T>) -> Self {
         Self {
             matrix: Matrix::new(layer, 0, false),
-            projection: layer.weight_hr.as_ref().map(|w| Columns::new(w.view())),
+            projection: layer.weight_hr.as_ref().map(|w| Columns::new(&w.view())),
         }
     }
 

@@ -143,7 +143,7 @@ pub struct Columns<T> {
 
 impl<T: Real> Columns<T> {
     /// From W, of shape (rows, units).
-    pub fn new(matrix: ArrayView2<'_, T>) -> Self {
+    pub fn new(matrix: &ArrayView2<'_, T>) -> Self {
         Self {
             rows: matrix.nrows(),
             weights: matrix.t().iter().copied().collect(),

@@ -67,9 +67,9 @@ fn tangent_step_is_the_derivative_of_the_step() {
 }
 
 /// Every cell with every list of hidden sizes.
-fn nets<'a, const N: usize>(
-    sizes: [&'a [usize]; N],
-) -> impl Iterator<Item = ((&'static str, usize, bool), &'a [usize])> {
+fn nets<const N: usize>(
+    sizes: [&[usize]; N],
+) -> impl Iterator<Item = ((&'static str, usize, bool), &[usize])> {
     CELLS
         .into_iter()
         .flat_map(move |cell| sizes.into_iter().map(move |hidden| (cell, hidden)))
