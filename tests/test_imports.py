@@ -24,7 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # checkpoint files
     "weights": {"numpy", "errors"},
     "places": {"upath", "errors"},
-    "formats": {"numpy", "safetensors", "torch", "places", "errors"},
+    "torch_files": {"numpy"},
+    "formats": {"numpy", "safetensors", "torch_files", "places", "errors"},
     "checkpoints": {"formats", "weights", "places", "errors"},
     "metrics": {"numpy", "checkpoints", "formats", "places", "errors"},
     # training writes them
