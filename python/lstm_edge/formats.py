@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors
@@ -36,7 +36,7 @@ _MAX_EXPANSION = 16
 HEADER_GUESS = 2**14
 """Bytes in which the header of a file of one small net lies, in one read."""
 
-_MAX_HEADER = 2**22  # some ten thousand tensors; as objects it takes 30 times that
+_MAX_HEADER = 2**20  # some thousand tensors; as objects it takes 30 times that
 _MAX_NAME = 1000
 
 
@@ -88,7 +88,7 @@ def decode(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     except CheckpointError:
         raise
     except Exception as error:  # damaged and hostile files fail in any way
-        reason = str(error) or type(error).__name__
+        reason = str(error)[:200] or type(error).__name__
         raise CheckpointError(
             f"{source}: not a sound {suffix} file ({reason}); it may be damaged, still "
             "being written, or of another format than its name says"
@@ -216,8 +216,10 @@ def _decode(view: Mapping[str, Any]) -> NDArray[Any] | None:
 
 
 @contextmanager
-def _open_zip(data: bytes, source: str) -> Iterator[zipfile.ZipFile]:
-    """Open an archive whose members have the sizes that it declares."""
+def _open_zip(
+    data: bytes, source: str
+) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """Give the names in an archive, and what reads one in the size it declares."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = archive.infolist()
         if len({member.filename for member in members}) < len(members):
@@ -225,43 +227,63 @@ def _open_zip(data: bytes, source: str) -> Iterator[zipfile.ZipFile]:
         # others take memory without limit before a byte comes out
         if any(m.compress_type not in (0, zipfile.ZIP_DEFLATED) for m in members):
             raise ValueError("compressed in a way that numpy and torch do not know")
+        if sum(member.compress_size for member in members) > len(data):
+            raise ValueError("more is declared than the file holds")
         _check_expansion(source, data, sum(member.file_size for member in members))
-        yield archive
+
+        def read(name: str) -> bytes:
+            with archive.open(name) as file:  # without a size it reads what is there
+                return file.read(archive.getinfo(name).file_size)
+
+        yield archive.namelist(), read
 
 
 def _read_npz(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
-    with _open_zip(data, source) as archive:
-        members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
-        return {m.filename[:-4]: _read_npy(source, archive, m) for m in members}, {}
+    with _open_zip(data, source) as (names, read):
+        found = [name for name in names if name.endswith(".npy")]
+        return {n[:-4]: _read_npy(read(n), n[:-4], source) for n in found}, {}
 
 
-def _read_npy(
-    source: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo
-) -> NDArray[Any]:
-    with archive.open(member) as file:
-        if np.lib.format.read_magic(file) == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        held = member.file_size - file.tell()
+_NPY_STARTS = {b"\x93NUMPY" + bytes([i, 0]): 10 if i == 1 else 12 for i in (1, 2, 3)}
+"""Magic and version to where the header begins, behind its length."""
+
+_NPY = re.compile(
+    rb"\{'descr': '(?P<dtype>[<>|=]?[bcfimMOSuUV]\d{0,9}(?:\[\w+\])?)', "
+    rb"'fortran_order': (?P<order>True|False), "
+    rb"'shape': \((?P<shape>[\d, ]*)\),? ?\}\s*"
+)
+"""Header of a plain array; numpy evaluates it as Python, which can take minutes."""
+
+
+def _read_npy(data: bytes, name: str, source: str) -> NDArray[Any]:
+    start = _NPY_STARTS.get(data[:8], 0)
+    end = start + int.from_bytes(data[8:start], "little")
+    header = _NPY.fullmatch(data, start, min(end, start + _MAX_HEADER))
+    if header is None:
+        raise CheckpointError(
+            f"{source}: array '{name}' does not begin as a plain array does; it is "
+            "damaged, or of a type that holds no weights: save plain float arrays"
+        )
+    shape = tuple(map(int, re.findall(rb"\d+", header["shape"])))
+    dtype = np.dtype(header["dtype"].decode())
     if dtype.hasobject:
         raise CheckpointError(
-            f"{source}: array '{member.filename[:-4]}' holds pickled Python objects, "
-            "which are never opened; save plain float arrays"
+            f"{source}: array '{name}' holds pickled Python objects, which are never "
+            "opened; save plain float arrays"
         )
-    if math.prod(shape) * dtype.itemsize != held:
+    if math.prod(shape) * dtype.itemsize != len(data) - end:
         raise CheckpointError(
-            f"{source}: array '{member.filename[:-4]}' declares shape {shape} of "
-            f"{dtype}, but {held} bytes follow; the file is damaged, write it again"
+            f"{source}: array '{name}' declares shape {shape} of {dtype}, but "
+            f"{max(0, len(data) - end)} bytes follow; the file is damaged, write it again"
         )
-    with archive.open(member) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+    order: Literal["F", "C"] = "F" if header["order"] == b"True" else "C"
+    return np.ndarray(shape, dtype, data, end, order=order)
 
 
 def _read_torch(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     if data[:2] == b"PK":
-        with _open_zip(data, source) as archive:
-            return _tensors(lambda: torch_files.read_zip(archive), data, source)
+        with _open_zip(data, source) as (names, read):
+            return _tensors(lambda: torch_files.read_zip(names, read), data, source)
     if data[:2] == b"\x80\x02":
         return _tensors(lambda: torch_files.read_legacy(data), data, source)
     raise CheckpointError(

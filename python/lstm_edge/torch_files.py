@@ -11,8 +11,7 @@ from __future__ import annotations
 import io
 import math
 import pickletools
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import IO, Any, Literal, NoReturn
@@ -39,7 +38,7 @@ _KINDS = {
 }
 """PyTorch's name of a storage's type to numpy's."""
 
-MOST_BYTES = 2**22
+MOST_BYTES = 2**20
 """Of a pickle, without the tensors: some hundred bytes each; it takes 80 times that."""
 
 _LEGACY = (0x1950A86A20F9469CFC6C, 1001)
@@ -136,17 +135,15 @@ class Contents:
         return tensor.of(self._storage(tensor.key), self._order)
 
 
-def read_zip(archive: zipfile.ZipFile) -> Contents:
-    """Read a file of PyTorch 1.6 or later."""
-    (pickle,) = [n for n in archive.namelist() if f"/{n}".endswith("/data.pkl")]
-    root = pickle.removesuffix("data.pkl")
-    saved, _ = _follow(io.BytesIO(archive.read(pickle)))
-    big = f"{root}byteorder" in archive.namelist() and (
-        archive.read(f"{root}byteorder") == b"big"
-    )
-    return Contents(
-        saved, lambda key: archive.read(f"{root}data/{key}"), ">" if big else "<"
-    )
+def read_zip(names: Sequence[str], read: Callable[[str], bytes]) -> Contents:
+    """Read a file of PyTorch 1.6 or later: an archive of some names."""
+    pickles = [name for name in names if f"/{name}".endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise ValueError(f"expected one data.pkl in it, found {len(pickles)}")
+    root = pickles[0].removesuffix("data.pkl")
+    saved, _ = _follow(io.BytesIO(read(pickles[0])))
+    big = f"{root}byteorder" in names and read(f"{root}byteorder") == b"big"
+    return Contents(saved, lambda key: read(f"{root}data/{key}"), ">" if big else "<")
 
 
 def read_legacy(data: bytes) -> Contents:
@@ -159,6 +156,8 @@ def read_legacy(data: bytes) -> Contents:
     keys, _ = _follow(file)
     storages = {}
     for key in keys:
+        if key not in sizes:
+            raise ValueError(f"storage {key} is of no tensor")
         begin = file.tell() + 8  # after the number of values
         storages[key] = memoryview(data)[begin : begin + sizes[key]]
         file.seek(begin + sizes[key])
