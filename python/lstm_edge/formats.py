@@ -145,7 +145,7 @@ def _metadata(data: bytes, source: str) -> dict[str, str]:
                 f"expected {_MAX_HEADER} bytes at most, found {length} declared in a "
                 f"file of {len(data)}"
             )
-        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
+        header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
         said = header.get("__metadata__") or {}
         return {str(name): str(text) for name, text in said.items()}
     except (ValueError, AttributeError, RecursionError) as error:
@@ -271,10 +271,11 @@ def _read_npy(data: bytes, name: str, source: str) -> NDArray[Any]:
             f"{source}: array '{name}' holds pickled Python objects, which are never "
             "opened; save plain float arrays"
         )
-    if math.prod(shape) * dtype.itemsize != len(data) - end:
+    held = len(data) - end
+    if math.prod(shape) * dtype.itemsize != held:
         raise CheckpointError(
             f"{source}: array '{name}' declares shape {shape} of {dtype}, but "
-            f"{max(0, len(data) - end)} bytes follow; the file is damaged, write it again"
+            f"{max(held, 0)} bytes follow; the file is damaged, write it again"
         )
     order: Literal["F", "C"] = "F" if header["order"] == b"True" else "C"
     return np.ndarray(shape, dtype, data, end, order=order)
