@@ -85,7 +85,7 @@ def decode(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     suffix = PurePath(source).suffix.lower()
     try:
         return FORMATS[suffix](data, source)
-    except CheckpointError:
+    except (CheckpointError, MemoryError):
         raise
     except Exception as error:  # damaged and hostile files fail in any way
         reason = str(error)[:200] or type(error).__name__

@@ -178,7 +178,7 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn whatever keeps a place from being read into one line for people."""
     try:
         yield
-    except CheckpointError:
+    except (CheckpointError, MemoryError):
         raise
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file or folder") from None
