@@ -174,7 +174,7 @@ def test_lying_safetensors_header(tmp_path: Path, header: dict[str, Any]) -> Non
 def test_huge_safetensors_header(tmp_path: Path) -> None:
     path = tmp_path / "huge.safetensors"
     path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
-    assert "header too large" in refusal(path)
+    assert "found 4611686018427387904 declared" in refusal(path)
 
 
 def write_npy_member(path: Path, header: bytes, data: NDArray[Any] | bytes) -> None:

@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "modules": {"errors", "weights"},
     "finding": {"errors", "modules", "numpy", "weights"},
     "places": {"errors", "upath"},
-    "formats": {"errors", "numpy", "places", "safetensors", "torch"},
+    "torch_files": {"numpy"},
+    "formats": {"errors", "numpy", "places", "safetensors", "torch_files"},
     "checkpoints": {"errors", "finding", "formats", "places", "weights"},
     "metrics": {"checkpoints", "errors", "formats", "numpy", "places"},
     # training writes them
@@ -48,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rows": {"numpy", "safetensors"},
     "locking": {"errors"},
     "database": {"errors", "locking", "rows"},
+    # the sweep reads checkpoints and writes the store
     "store": {"database", "errors", "numpy", "rows"},
     "stored_arrays": {"numpy", "store"},
     "plan": {"errors", "measures", "metrics", "numpy"},

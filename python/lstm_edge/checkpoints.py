@@ -26,7 +26,9 @@ from lstm_edge.formats import (
 from lstm_edge.places import (
     absolute,
     as_place,
+    exists,
     identity,
+    is_folder,
     is_place,
     list_folder,
     matching,
@@ -122,10 +124,13 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
         If the file is missing, damaged, unsafe or holds no usable net.
     """
     place = as_place(path)
-    tensors, metadata = read_tensors(place)
-    if "embedding_update" in metadata:
-        tensors |= _embeddings(place, metadata["embedding_update"])
-    return assemble(tensors, metadata, str(path), module)
+    try:
+        tensors, metadata = read_tensors(place)
+        if "embedding_update" in metadata:
+            tensors |= _embeddings(place, metadata["embedding_update"])
+        return assemble(tensors, metadata, str(path), module)
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: does not fit into memory") from error
 
 
 def _embeddings(path: Path, update: str) -> Tensors:
@@ -192,16 +197,15 @@ def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
 
 
 def _expand(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if (path / "checkpoints").is_dir():
+    if is_folder(path / "checkpoints"):
         path = path / "checkpoints"
-    if path.is_dir():
+    if is_folder(path):
         candidates = list_folder(path)
+    elif exists(path):
+        return [path]
     else:
-        candidates = [found for found in matching(path) if not found.is_dir()]
-        # a link that leads nowhere is a checkpoint that cannot be read
-        if not candidates and not path.is_symlink():
+        candidates = [found for found in matching(path) if not is_folder(found)]
+        if not candidates:
             raise CheckpointError(f"{path}: no such file or folder")
     files = [file for file in candidates if _is_checkpoint(file)]
     if not files:

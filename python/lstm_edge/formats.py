@@ -1,8 +1,7 @@
 """Checkpoint formats: files of named tensors, read safely and written whole.
 
-No file is trusted: nothing beyond plain tensors is unpickled, and declared sizes are
-compared with the size of the file before memory is taken. PyTorch is imported only
-to read ``.pt`` and ``.pth``.
+No file is trusted: nothing is unpickled, and declared sizes are
+compared with the size of the file before memory is taken.
 """
 
 from __future__ import annotations
@@ -10,33 +9,35 @@ from __future__ import annotations
 import io
 import json
 import math
-import pickle
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from lstm_edge import torch_files
 from lstm_edge.errors import CheckpointError
-from lstm_edge.places import read_all, read_start
+from lstm_edge.places import is_folder, read_all, read_start
 
 Tensors = dict[str, Any]
 """Tensor name to numpy array or torch tensor."""
 
 # Weights hardly compress, so a file that declares much more than it holds is hostile.
-_FREE_BYTES = 2**28
+_FREE_BYTES = 2**24
 _MAX_EXPANSION = 16
 
 HEADER_GUESS = 2**14
 """Bytes in which the header of a file of one small net lies, in one read."""
 
-_MAX_HEADER = 100_000_000  # what safetensors accepts
+_MAX_HEADER = 2**20  # some thousand tensors; as objects it takes 30 times that
+_MAX_NAME = 1000
 
 
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
@@ -60,7 +61,7 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     CheckpointError
         If the file is missing, empty, damaged or unsafe.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise CheckpointError(f"{path}: expected a checkpoint file, found a folder")
     if path.suffix.lower() not in FORMATS:
         raise CheckpointError(
@@ -84,10 +85,10 @@ def decode(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     suffix = PurePath(source).suffix.lower()
     try:
         return FORMATS[suffix](data, source)
-    except CheckpointError:
+    except (CheckpointError, MemoryError):
         raise
     except Exception as error:  # damaged and hostile files fail in any way
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = str(error)[:200] or type(error).__name__
         raise CheckpointError(
             f"{source}: not a sound {suffix} file ({reason}); it may be damaged, still "
             "being written, or of another format than its name says"
@@ -137,14 +138,25 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def _metadata(data: bytes, source: str) -> dict[str, str]:
     """Decode what the header at the beginning of a safetensors file says of it."""
-    end = 8 + int.from_bytes(data[:8], "little")
+    length = int.from_bytes(data[:8], "little")
     try:
-        if not 8 < end <= len(data):
-            raise ValueError(f"{end - 8} bytes of it declared, {len(data)} found")
-        said = json.loads(data[8:end]).get("__metadata__") or {}
+        if not 0 < length <= min(_MAX_HEADER, len(data) - 8):
+            raise ValueError(
+                f"expected {_MAX_HEADER} bytes at most, found {length} declared in a "
+                f"file of {len(data)}"
+            )
+        header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
+        said = header.get("__metadata__") or {}
         return {str(name): str(text) for name, text in said.items()}
     except (ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{source}: damaged header ({error})") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return found
 
 
 def suffixes() -> str:
@@ -152,8 +164,14 @@ def suffixes() -> str:
     return ", ".join(FORMATS)
 
 
-def flatten(nested: Mapping[Any, Any]) -> Tensors:
-    """Tensors of nested dictionaries, their names joined by dots."""
+def flatten(nested: Mapping[Any, Any], source: str = "weights") -> Tensors:
+    """Tensors of nested dictionaries, their names joined by dots.
+
+    Raises
+    ------
+    CheckpointError
+        If they are nested so deep, or have such names, that no memory would suffice.
+    """
     tensors: Tensors = {}
     pending, seen = [("", nested)], set()
     while pending:
@@ -162,18 +180,27 @@ def flatten(nested: Mapping[Any, Any]) -> Tensors:
             continue
         seen.add(id(level))
         for key, value in level.items():
-            if isinstance(value, Mapping):
-                pending.append((f"{prefix}{key}.", value))
-            elif hasattr(value, "shape") and hasattr(value, "dtype"):
-                tensors[f"{prefix}{key}"] = value
+            deeper = isinstance(value, Mapping)
+            if not deeper and not (hasattr(value, "shape") and hasattr(value, "dtype")):
+                continue
+            name = f"{prefix}{key}"
+            if len(name) > _MAX_NAME:
+                raise CheckpointError(
+                    f"{source}: expected names of at most {_MAX_NAME} characters, "
+                    f"found '{name[:20]}...{name[-20:]}'"
+                )
+            if deeper:
+                pending.append((f"{name}.", value))
+            else:
+                tensors[name] = value
     return tensors
 
 
 def _read_safetensors(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    said = _metadata(data, source)
     views = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     decoded = {name: _decode(view) for name, view in views}
-    found = {k: v for k, v in decoded.items() if v is not None}
-    return found, _metadata(data, source)
+    return {k: v for k, v in decoded.items() if v is not None}, said
 
 
 def _decode(view: Mapping[str, Any]) -> NDArray[Any] | None:
@@ -188,75 +215,113 @@ def _decode(view: Mapping[str, Any]) -> NDArray[Any] | None:
     return np.frombuffer(data, numpy_dtype).reshape(view["shape"])
 
 
-def _read_npz(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+@contextmanager
+def _open_zip(
+    data: bytes, source: str
+) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """Give the names in an archive, and what reads one in the size it declares."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+        members = archive.infolist()
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("a name stands there twice")
+        # others take memory without limit before a byte comes out
+        if any(m.compress_type not in (0, zipfile.ZIP_DEFLATED) for m in members):
+            raise ValueError("compressed in a way that numpy and torch do not know")
+        if sum(member.compress_size for member in members) > len(data):
+            raise ValueError("more is declared than the file holds")
         _check_expansion(source, data, sum(member.file_size for member in members))
-        return {m.filename[:-4]: _read_npy(source, archive, m) for m in members}, {}
+
+        def read(name: str) -> bytes:
+            with archive.open(name) as file:  # without a size it reads what is there
+                return file.read(archive.getinfo(name).file_size)
+
+        yield archive.namelist(), read
 
 
-def _read_npy(
-    source: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo
-) -> NDArray[Any]:
-    with archive.open(member) as file:
-        if np.lib.format.read_magic(file) == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        held = member.file_size - file.tell()
+def _read_npz(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    with _open_zip(data, source) as (names, read):
+        found = [name for name in names if name.endswith(".npy")]
+        return {n[:-4]: _read_npy(read(n), n[:-4], source) for n in found}, {}
+
+
+_NPY_STARTS = {b"\x93NUMPY" + bytes([i, 0]): 10 if i == 1 else 12 for i in (1, 2, 3)}
+"""Magic and version to where the header begins, behind its length."""
+
+_NPY = re.compile(
+    rb"\{'descr': '(?P<dtype>[<>|=]?[bcfimMOSuUV]\d{0,9}(?:\[\w+\])?)', "
+    rb"'fortran_order': (?P<order>True|False), "
+    rb"'shape': \((?P<shape>[\d, ]*)\),? ?\}\s*"
+)
+"""Header of a plain array; numpy evaluates it as Python, which can take minutes."""
+
+
+def _read_npy(data: bytes, name: str, source: str) -> NDArray[Any]:
+    start = _NPY_STARTS.get(data[:8], 0)
+    end = start + int.from_bytes(data[8:start], "little")
+    header = _NPY.fullmatch(data, start, min(end, start + _MAX_HEADER))
+    if header is None:
+        raise CheckpointError(
+            f"{source}: array '{name}' does not begin as a plain array does; it is "
+            "damaged, or of a type that holds no weights: save plain float arrays"
+        )
+    shape = tuple(map(int, re.findall(rb"\d+", header["shape"])))
+    dtype = np.dtype(header["dtype"].decode())
     if dtype.hasobject:
         raise CheckpointError(
-            f"{source}: array '{member.filename[:-4]}' holds pickled Python objects, "
-            "which are never opened; save plain float arrays"
+            f"{source}: array '{name}' holds pickled Python objects, which are never "
+            "opened; save plain float arrays"
         )
+    held = len(data) - end
     if math.prod(shape) * dtype.itemsize != held:
         raise CheckpointError(
-            f"{source}: array '{member.filename[:-4]}' declares shape {shape} of "
-            f"{dtype}, but {held} bytes follow; the file is damaged, write it again"
+            f"{source}: array '{name}' declares shape {shape} of {dtype}, but "
+            f"{max(held, 0)} bytes follow; the file is damaged, write it again"
         )
-    with archive.open(member) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+    order: Literal["F", "C"] = "F" if header["order"] == b"True" else "C"
+    return np.ndarray(shape, dtype, data, end, order=order)
 
 
 def _read_torch(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
-    import torch
-
-    if data[:2] not in (b"PK", b"\x80\x02"):
-        raise CheckpointError(
-            f"{source}: expected a file written by torch.save, found other content; "
-            "save a state_dict, or rename the file if it has another format"
-        )
     if data[:2] == b"PK":
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            sizes = [member.file_size for member in archive.infolist()]
-            _check_expansion(source, data, sum(sizes))
+        with _open_zip(data, source) as (names, read):
+            return _tensors(lambda: torch_files.read_zip(names, read), data, source)
+    if data[:2] == b"\x80\x02":
+        return _tensors(lambda: torch_files.read_legacy(data), data, source)
+    raise CheckpointError(
+        f"{source}: expected a file written by torch.save, found other content; "
+        "save a state_dict, or rename the file if it has another format"
+    )
+
+
+def _tensors(
+    read: Callable[[], torch_files.Contents], data: bytes, source: str
+) -> tuple[Tensors, dict[str, str]]:
     try:
-        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        found = read()
+    except torch_files.ForeignObject as error:
         raise _refused(source, str(error)) from error
-    if not isinstance(loaded, dict):
+    if not isinstance(found.saved, dict):
         raise CheckpointError(
-            f"{source}: expected a state_dict, found {type(loaded).__name__}; "
+            f"{source}: expected a state_dict, found {type(found.saved).__name__}; "
             "save module.state_dict()"
         )
-    tensors = flatten(loaded)
-    sizes = [math.prod(t.shape) * t.dtype.itemsize for t in tensors.values()]
-    _check_expansion(source, data, sum(sizes))
-    plain = {k: str(v) for k, v in loaded.items() if isinstance(v, int | float | str)}
-    return tensors, plain
+    tensors = flatten(found.saved, source)
+    _check_expansion(source, data, sum(t.nbytes for t in tensors.values()))
+    said = {
+        str(name): str(value)
+        for name, value in found.saved.items()
+        if isinstance(value, float | str)
+        or (isinstance(value, int) and abs(value) < 2**63)  # others may be of any size
+    }
+    return {name: found.array(tensor) for name, tensor in tensors.items()}, said
 
 
-def _refused(source: str, reason: str) -> CheckpointError:
+def _refused(source: str, name: str) -> CheckpointError:
     """Say why a pickle is not opened, and how to save its weights alone."""
-    found = re.search(r"GLOBAL (\S+)", reason)
-    if found is None:
-        return CheckpointError(
-            f"{source}: damaged, or not written by torch.save; save it again"
-        )
     beside = f"{PurePath(source).stem}-weights.pt"
     return CheckpointError(
         f"{source}: expected tensors only, found the pickled Python object "
-        f"{found.group(1)}; unpickling can run any code, so the file is not opened. "
+        f"{name}; unpickling can run any code, so the file is not opened. "
         f"If you trust it, save its weights alone: "
         f"module = torch.load({source!r}, weights_only=False); "
         f"torch.save(module.state_dict(), {beside!r})"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from lstm_edge.errors import CheckpointError, UsageError
 
@@ -90,12 +90,14 @@ def read_all(path: Path) -> bytes:
     with _explained(path):
         if is_remote(path):
             return cast(bytes, _fs(path).cat_file(_name(path)))
-        # opened without waiting: a pipe has no end, and may never begin
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
-        with os.fdopen(file, "rb") as opened:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise CheckpointError(f"{path}: expected a file, found something else")
-            return opened.read()
+        with _opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size)
+            if file.read(1):
+                raise CheckpointError(
+                    f"{path}: is being written; run the command again when it is whole"
+                )
+            return data
 
 
 def read_start(path: Path, count: int) -> bytes:
@@ -103,9 +105,7 @@ def read_start(path: Path, count: int) -> bytes:
     with _explained(path):
         if is_remote(path):
             return cast(bytes, _fs(path).cat_file(_name(path), start=0, end=count))
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no such file")
-        with path.open("rb") as file:
+        with _opened(path) as file:
             return file.read(count)
 
 
@@ -118,11 +118,23 @@ def stamp(path: Path) -> tuple[int, ...]:
     return () if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; a name that none can have is not."""
+    with _explained(path):
+        return path.is_dir() if is_remote(path) else os.path.isdir(path)  # noqa: PTH112
+
+
+def exists(path: Path) -> bool:
+    """Whether anything is there, if only a link that leads nowhere."""
+    with _explained(path):
+        return path.exists() if is_remote(path) else os.path.lexists(path)
+
+
 def list_folder(folder: Path) -> list[Path]:
     """List what lies in a folder and is no folder, as it is now."""
     with _explained(folder):
         if not is_remote(folder):
-            return [path for path in folder.iterdir() if not path.is_dir()]
+            return [path for path in folder.iterdir() if not is_folder(path)]
         fs = _fs(folder)
         fs.invalidate_cache()
         return [folder / Path(name).name for name in fs.find(_name(folder), maxdepth=1)]
@@ -142,7 +154,14 @@ def matching(pattern: Path) -> list[Path]:
         return [*base.glob("/".join(part.name for part in below))]
 
 
-_BINARY = getattr(os, "O_BINARY", 0)
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file, without waiting: a pipe may never begin, nor end."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise CheckpointError(f"{path}: expected a file, found something else")
+        yield file
 
 
 def _fs(path: Any) -> Any:
@@ -159,7 +178,7 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn whatever keeps a place from being read into one line for people."""
     try:
         yield
-    except CheckpointError:
+    except (CheckpointError, MemoryError):
         raise
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file or folder") from None
@@ -168,7 +187,5 @@ def _explained(path: Path) -> Iterator[None]:
             f"{path}: cannot be read: {error.strerror or error}"
         ) from error
     except Exception as error:  # a store's client fails in ways of its own
-        if not is_remote(path):
-            raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path}: cannot be reached: {reason}") from error

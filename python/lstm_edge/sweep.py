@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import CheckpointFile, find_checkpoints
-from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
+from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError, one_line
 from lstm_edge.evaluation import Job, Outcome, fill
 from lstm_edge.measures.regime import count
 from lstm_edge.metrics import METRICS, Metrics, read_metrics, run_folder
@@ -271,12 +271,12 @@ def _names(files: list[CheckpointFile]) -> dict[Path, str]:
     parts = {file.path: absolute(file.path).as_posix().split("/") for file in files}
     levels = zip(*(names[:-1] for names in parts.values()), strict=False)
     common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
-    return {path: _printable("/".join(names[common:])) for path, names in parts.items()}
+    return {path: _shown("/".join(names[common:])) for path, names in parts.items()}
 
 
-def _printable(name: str) -> str:
-    """Spell out what is no text in the name of a file."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def _shown(name: str) -> str:
+    """Give a name that terminals and stores can hold, of one file only."""
+    return one_line(name.replace("\\", "\\\\"))
 
 
 def make_plan(

@@ -1,0 +1,323 @@
+"""Files that torch.save wrote, read without PyTorch and without unpickling.
+
+A pickle is a program, and PyTorch's own reader of tensors only can be made to run code
+(before 2.6), to read foreign memory (before 2.10) or to overflow the C stack. Here, of
+its instructions, only those that a state_dict is written with are followed, and each
+builds a number, a text, a list, a dictionary or the description of a tensor.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickletools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import IO, Any, Literal, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+_KINDS = {
+    "Double": "f8",
+    "Float": "f4",
+    "Half": "f2",
+    "BFloat16": "u2",
+    "Long": "i8",
+    "Int": "i4",
+    "Short": "i2",
+    "Char": "i1",
+    "Byte": "u1",
+    "Bool": "b1",
+    "ComplexDouble": "c16",
+    "ComplexFloat": "c8",
+    "QInt32": "i4",
+    "QInt8": "i1",
+    "QUInt8": "u1",
+}
+"""PyTorch's name of a storage's type to numpy's."""
+
+MOST_BYTES = 2**20
+"""Of a pickle, without the tensors: some hundred bytes each; it takes 80 times that."""
+
+_LEGACY = (0x1950A86A20F9469CFC6C, 1001)
+"""The numbers at the beginning of a file of PyTorch before 1.6."""
+
+
+class ForeignObject(ValueError):
+    """A pickled Python object beyond those of tensors; its text is the name."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor as the pickle describes it; its values are not read yet.
+
+    Attributes
+    ----------
+    kind : str
+        Key of `_KINDS`.
+    key : str
+        Of its storage, which other tensors may share.
+    numel : int
+        Values in the whole storage.
+    offset, shape, strides
+        Which of them are the tensor's, counted in values.
+    """
+
+    kind: str
+    key: str
+    numel: int
+    offset: int = 0
+    shape: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored values."""
+        return np.dtype(_KINDS[self.kind])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def storage_bytes(self) -> int:
+        """Bytes of the whole storage."""
+        return self.numel * self.dtype.itemsize
+
+    def of(self, storage: bytes | memoryview, order: Literal["<", ">"]) -> NDArray[Any]:
+        """Give the values that lie in a storage, in byte order "<" or ">"."""
+        width = self.dtype.itemsize
+        steps = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
+        past = self.offset + (sum(steps) + 1 if 0 not in self.shape else 0)
+        # numpy asks this too, but its product of size and stride can overflow
+        if not past * width <= len(storage) == self.storage_bytes:
+            raise ValueError(f"storage {self.key} has not the size that is said")
+        array: NDArray[Any] = np.ndarray(
+            self.shape,
+            self.dtype.newbyteorder(order),
+            storage,
+            self.offset * width,
+            [stride * width for stride in self.strides],
+        )
+        if self.kind != "BFloat16":
+            return array
+        return (array.astype(np.uint32) << 16).view(np.float32)  # its upper half
+
+
+class Contents:
+    """What a file holds.
+
+    Parameters
+    ----------
+    saved : object
+        What was given to torch.save, with a `Tensor` for each tensor.
+    read : callable
+        Gives the bytes of the storage with a key.
+    order : {"<", ">"}
+        Byte order.
+    """
+
+    def __init__(
+        self,
+        saved: Any,
+        read: Callable[[str], bytes | memoryview],
+        order: Literal["<", ">"] = "<",
+    ) -> None:
+        self.saved = saved
+        self._storage = cache(read)
+        self._order = order
+
+    def array(self, tensor: Tensor) -> NDArray[Any]:
+        """Read the values of a tensor; tensors that share a storage share memory."""
+        return tensor.of(self._storage(tensor.key), self._order)
+
+
+def read_zip(names: Sequence[str], read: Callable[[str], bytes]) -> Contents:
+    """Read a file of PyTorch 1.6 or later: an archive of some names."""
+    pickles = [name for name in names if f"/{name}".endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise ValueError(f"expected one data.pkl in it, found {len(pickles)}")
+    root = pickles[0].removesuffix("data.pkl")
+    saved, _ = _follow(io.BytesIO(read(pickles[0])))
+    big = f"{root}byteorder" in names and read(f"{root}byteorder") == b"big"
+    return Contents(saved, lambda key: read(f"{root}data/{key}"), ">" if big else "<")
+
+
+def read_legacy(data: bytes) -> Contents:
+    """Read a file of PyTorch before 1.6: pickles, then the storages in one row."""
+    file = io.BytesIO(data)
+    if (_follow(file)[0], _follow(file)[0]) != _LEGACY:
+        raise ValueError("torch.save did not write it")
+    _follow(file)  # of the machine that wrote it
+    saved, sizes = _follow(file)
+    keys, _ = _follow(file)
+    storages = {}
+    for key in keys:
+        if key not in sizes:
+            raise ValueError(f"storage {key} is of no tensor")
+        begin = file.tell() + 8  # after the number of values
+        storages[key] = memoryview(data)[begin : begin + sizes[key]]
+        file.seek(begin + sizes[key])
+    return Contents(saved, storages.__getitem__)
+
+
+def _follow(file: IO[bytes]) -> tuple[Any, dict[str, int]]:
+    """Give what a pickle builds, and the bytes of each storage that it names."""
+    machine, begin = _Machine(), file.tell()
+    for instruction, value, place in pickletools.genops(file):
+        if place is None or place > begin + MOST_BYTES:
+            raise ValueError(f"a pickle of more than {MOST_BYTES} bytes")
+        if instruction.name not in _STEPS:
+            raise ValueError(f"instruction {instruction.name} is in no state_dict")
+        _STEPS[instruction.name](machine, value)
+    return machine.stack.pop(), machine.sizes
+
+
+class _Name(str):
+    """Name of a Python object, which is never looked up."""
+
+    __slots__ = ()
+
+
+class _Machine:
+    """The stack that a pickle works on."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.sizes: dict[str, int] = {}
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def take(self, count: int) -> list[Any]:
+        if count > len(self.stack):
+            raise ValueError("an instruction without its operands")
+        items = self.stack[len(self.stack) - count :]
+        del self.stack[len(self.stack) - count :]
+        return items
+
+    def since_mark(self) -> list[Any]:
+        return self.take(max(0, len(self.stack) - self.marks.pop()))
+
+    def remember(self, place: int | None) -> None:
+        self.memo[len(self.memo) if place is None else place] = self.stack[-1]
+
+    def append(self, items: list[Any]) -> None:
+        if type(self.stack[-1]) is not list:
+            raise ValueError("items for what is no list")
+        self.stack[-1].extend(items)
+
+    def set(self, items: list[Any]) -> None:
+        if type(self.stack[-1]) is not dict or len(items) % 2:
+            raise ValueError("items for what is no dictionary")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            # others take endless time to be compared, or the whole C stack
+            if type(key) is not str and not (type(key) is int and abs(key) < 2**31):
+                raise ValueError("a key that is neither a text nor a number")
+            self.stack[-1][key] = value
+
+    def name(self, parts: list[str]) -> None:
+        self.push(_Name(".".join(parts)))
+
+    def call(self) -> None:
+        called, arguments = self.take(2)
+        if type(called) is not _Name or called not in _CALLS:
+            _refuse(called)
+        self.push(_CALLS[called](*arguments))
+
+    def build(self) -> None:
+        """Set attributes: those of an ordered dictionary are not needed."""
+        self.stack.pop()
+        if type(self.stack[-1]) is not dict:
+            _refuse(self.stack[-1])
+
+    def storage(self) -> None:
+        _, name, key, _, numel, *_ = self.stack.pop()
+        if type(name) is not _Name or type(key) is not str:
+            raise ValueError("a storage that is described wrongly")
+        kind = name.rpartition(".")[2].removesuffix("Storage")
+        if kind not in _KINDS:
+            raise ValueError(f"values of type {name}, which numpy lacks")
+        tensor = Tensor(kind, key, _size(numel))
+        self.sizes[key] = tensor.storage_bytes
+        self.push(tensor)
+
+
+def _refuse(found: object) -> NoReturn:
+    raise ForeignObject(found if type(found) is _Name else type(found).__name__)
+
+
+def _view(
+    storage: Tensor,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    *_: Any,
+) -> Tensor:
+    return replace(
+        storage,
+        offset=_size(offset),
+        shape=tuple(map(_size, shape)),
+        strides=tuple(map(_size, strides)),
+    )
+
+
+def _size(number: Any) -> int:
+    if type(number) is not int or not 0 <= number < 2**63:
+        raise ValueError("a size that is none")
+    return number
+
+
+_CALLS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": lambda: {},
+    "torch._utils._rebuild_tensor": _view,
+    "torch._utils._rebuild_tensor_v2": _view,
+    "torch._utils._rebuild_qtensor": _view,
+    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+    "torch.Size": lambda sizes: sizes,
+    "torch.device": lambda *_: None,
+}
+"""All that a file may call."""
+
+_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda machine, _: None),
+    **dict.fromkeys(
+        (
+            *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+            *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        ),
+        _Machine.push,
+    ),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
+    "TUPLE1": lambda machine, _: machine.push(tuple(machine.take(1))),
+    "TUPLE2": lambda machine, _: machine.push(tuple(machine.take(2))),
+    "TUPLE3": lambda machine, _: machine.push(tuple(machine.take(3))),
+    "APPEND": lambda machine, _: machine.append(machine.take(1)),
+    "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
+    "SETITEM": lambda machine, _: machine.set(machine.take(2)),
+    "SETITEMS": lambda machine, _: machine.set(machine.since_mark()),
+    "BINPUT": _Machine.remember,
+    "LONG_BINPUT": _Machine.remember,
+    "MEMOIZE": _Machine.remember,
+    "BINGET": lambda machine, place: machine.push(machine.memo[place]),
+    "LONG_BINGET": lambda machine, place: machine.push(machine.memo[place]),
+    "GLOBAL": lambda machine, name: machine.name(name.split(" ")),
+    "STACK_GLOBAL": lambda machine, _: machine.name(machine.take(2)),
+    "BINPERSID": lambda machine, _: machine.storage(),
+    "REDUCE": lambda machine, _: machine.call(),
+    "NEWOBJ": lambda machine, _: machine.call(),
+    "BUILD": lambda machine, _: machine.build(),
+}
+"""All instructions that are followed."""

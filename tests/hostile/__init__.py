@@ -1,0 +1,1 @@
+"""Every hostile case by name: files and places that a sweep must survive."""

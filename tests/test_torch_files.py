@@ -1,0 +1,109 @@
+"""Files of torch.save read without torch: what torch.load gives, or a refusal."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from conftest import refusal
+from lstm_edge.checkpoints import as_weights
+from lstm_edge.formats import decode
+
+BASE = torch.arange(24.0).reshape(4, 6)
+
+
+def saved(obj: Any, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(obj, buffer, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"_use_new_zipfile_serialization": False},
+        {"pickle_protocol": 4},
+    ],
+)
+def test_every_kind_of_tensor_is_what_torch_loads(options: dict[str, Any]) -> None:
+    tensors = {
+        "whole": BASE,
+        "part": BASE[1:, ::2],
+        "turned": BASE.T,
+        "expanded": BASE[:1].expand(3, 6),
+        "number": torch.tensor(2.5, dtype=torch.float64),
+        "empty": torch.zeros(0, 3),
+        "parameter": nn.Parameter(BASE),
+        "half": BASE.half(),
+        "brain": BASE.bfloat16(),
+        "whole numbers": torch.arange(-3, 3),
+        "flags": BASE > 3,
+    }
+    nested = {"epoch": 3, "loss": 0.5, "name": "net", "state": OrderedDict(tensors)}
+    data = saved(nested, **options)
+    found, metadata = decode(data, "a.pt")
+    assert metadata == {"epoch": "3", "loss": "0.5", "name": "net"}
+    loaded = torch.load(io.BytesIO(data), weights_only=False)["state"]
+    assert found.keys() == {f"state.{name}" for name in tensors}
+    for name, tensor in loaded.items():
+        array = found[f"state.{name}"]
+        tensor = tensor.detach()
+        tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+        np.testing.assert_array_equal(array, tensor.numpy(), strict=True)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_whole_state_of_a_training_run(tmp_path: Path, old: bool) -> None:
+    net = nn.LSTM(2, 3)
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(5, 1, 2))[0].sum().backward()
+    optimizer.step()
+    state = {"model": net.state_dict(), "optimizer": optimizer.state_dict()}
+    path = tmp_path / "epoch-1.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=not old)
+    assert as_weights(path).digest == as_weights(net).digest
+
+
+def test_shared_storage_stays_shared() -> None:
+    found, _ = decode(saved({"a": BASE[0], "b": BASE[1:]}), "tied.pt")
+    np.testing.assert_array_equal(found["b"], BASE[1:].numpy())
+    assert not np.shares_memory(found["a"], found["b"])
+    assert found["a"].base is found["b"].base
+
+
+def test_big_endian_values() -> None:
+    buffer = io.BytesIO()
+    little = zipfile.ZipFile(io.BytesIO(saved({"w": BASE})))
+    with little, zipfile.ZipFile(buffer, "w") as big:
+        for name in little.namelist():
+            content = little.read(name)
+            if name.endswith("/data/0"):
+                content = BASE.numpy().astype(">f4").tobytes()
+            big.writestr(name, b"big" if "byteorder" in name else content)
+    found, _ = decode(buffer.getvalue(), "big.pt")
+    np.testing.assert_array_equal(found["w"], BASE.numpy())
+
+
+@pytest.mark.parametrize(
+    ("obj", "words"),
+    [
+        (nn.LSTM(2, 3), "torch.nn.modules.rnn.LSTM"),
+        ({"w": BASE.to_sparse()}, "torch.serialization._get_layout"),
+        ({"scale": np.float64(2)}, "the pickled Python object numpy.dtype"),
+        ({"a set": {1}}, "set"),
+        ({(1, 2): BASE}, "neither a text nor a number"),
+        ({"w": BASE.to(torch.float8_e4m3fn)}, "UntypedStorage, which numpy lacks"),
+    ],
+)
+def test_what_is_no_plain_tensor_is_named(tmp_path: Path, obj: Any, words: str) -> None:
+    torch.save(obj, tmp_path / "odd.pt")
+    assert words in refusal(tmp_path / "odd.pt")
