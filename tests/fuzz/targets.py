@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ import numpy as np
 from hostile import safetensors_cases, sound
 from hostile.cases import CASES
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError
+from lstm_edge.finding import assemble
 from lstm_edge.formats import decode
 from lstm_edge.store import Row, Store
-from lstm_edge.weights import assemble
 
 MOST = 8192
 """Bytes of a seed."""
@@ -157,8 +158,8 @@ def _stores() -> list[bytes]:
             store.set_run(measures={"lyapunov": [1, {"steps": 9}]}, source="here")
             store.set_checkpoints({"a": (1, {"test_loss": 0.5}), "b": (2, {})})
             row = Row("a", "lyapunov", "key", 1, {"steps": 9}, scalars={"n": [0.5]})
-            row.arrays["per_start"] = np.zeros((2, 2))
-            store.put(row, "0")
+            arrays = {"per_start": np.zeros((2, 2))}
+            store.put(replace(row, arrays=arrays), "0")
             store.put(Row("b", "checkpoint", "", status="failed", message="no"), "0")
         connection = sqlite3.connect(path)
         for statement in ("journal_mode = DELETE", "page_size = 512"):
