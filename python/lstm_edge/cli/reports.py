@@ -1,0 +1,145 @@
+"""Commands that show: report, export, analogy, bench."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from lstm_edge.cli.group import (
+    examples,
+    json_option,
+    main,
+)
+from lstm_edge.errors import UsageError
+
+
+@main.command(
+    epilog=examples("lstm-edge report runs/digits -o report.html --figures figures")
+)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The page; default: report.html beside the store.",
+)
+@click.option(
+    "--figures", type=click.Path(path_type=Path), help="Folder for the figures."
+)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["png", "svg", "pdf"]),
+    multiple=True,
+    default=("png",),
+    show_default=True,
+    help="Of the figures; may be given several times.",
+)
+@json_option
+def report(
+    store: Path,
+    out: Path | None,
+    figures: Path | None,
+    formats: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Write one HTML page from STORE (the results, or their run folder)."""
+    from lstm_edge.report import save_figures, write_report
+    from lstm_edge.results import open_sweep
+
+    sweep = open_sweep(store)
+    written = [write_report(sweep, out or sweep.path.with_name("report.html"))]
+    if figures is not None:
+        written += save_figures(sweep, figures, formats)
+    if as_json:
+        click.echo(json.dumps({"written": [str(path) for path in written]}))
+    else:
+        for path in written:
+            click.echo(path)
+
+
+@main.command(
+    epilog=examples("lstm-edge export runs/digits -o results.parquet"),
+)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What its suffix says: .parquet, .csv or .nc (netCDF).",
+)
+def export(store: Path, out: Path) -> None:
+    """Write the results in STORE for other programs.
+
+    Parquet and CSV hold a row a checkpoint, netCDF also every start and sample.
+    """
+    from lstm_edge.export import write_export
+    from lstm_edge.results import open_sweep
+
+    click.echo(write_export(open_sweep(store), out))
+
+
+@main.command(epilog=examples("lstm-edge analogy --out analogy.png"))
+@click.option(
+    "--from", "first", default=1.0, show_default=True, help="Smallest value of r."
+)
+@click.option("--to", "last", default=50.0, show_default=True, help="Largest one.")
+@click.option("--values", default=2000, show_default=True, help="How many.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("analogy.png"),
+    show_default=True,
+    help="The figure: .png, .svg or .pdf.",
+)
+@json_option
+def analogy(first: float, last: float, values: int, out: Path, as_json: bool) -> None:
+    """Draw the paper's analogy, the map k' = r k (1 - tanh k).
+
+    Its orbit diagram, D~ and exponent against r, with transitions and edges found as
+    those of a net in training are.
+    """
+    from rich.console import Console
+
+    from lstm_edge.console import show_analogy
+    from lstm_edge.tanh_map import analogy as follow
+
+    if values < 2:
+        raise UsageError(f"--values: expected at least 2, found {values}")
+    step = (last - first) / (values - 1)
+    found = follow([first + i * step for i in range(values)])
+    figure = found.save(out)
+    if as_json:
+        click.echo(json.dumps(found.summary() | {"figure": str(figure)}))
+    else:
+        show_analogy(Console(), found)
+        click.echo(f"figure: {figure}")
+
+
+@main.command(epilog=examples("lstm-edge bench --run lstm-edge-demo"))
+@click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
+@click.option("--large", is_flag=True, help="Also H = 128 and 256: some minutes.")
+@click.option(
+    "--run", type=click.Path(path_type=Path), help="Also on a run's checkpoints."
+)
+@json_option
+def bench(rounds: int, large: bool, run: Path | None, as_json: bool) -> None:
+    """Time this machine beside torch, NumPy and JAX.
+
+    A ratio is the time of the fastest peer over ours: above 1 we are faster.
+    """
+    from lstm_edge.bench import describe_machine, run_benchmarks
+
+    if not as_json:
+        click.echo(describe_machine())
+    for found in run_benchmarks(rounds=rounds, large=large, run=run):
+        if as_json:
+            click.echo(json.dumps(vars(found)))
+            continue
+        low, high = found.spread
+        click.echo(f"\n{found.work}\n  {found.ratio:.2f} x  ({low:.2f} to {high:.2f})")
+        for name, seconds in found.seconds.items():
+            click.echo(f"  {seconds:9.4f} s  {name}")
