@@ -310,7 +310,8 @@ def test_the_command_says_where(make_run: MakeRun, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert f"results: {out} (4 checkpoints)" in done.output
     told = CliRunner().invoke(main, ["merge", str(a), "-o", str(out), "--json"])
-    assert json.loads(told.output) == lstm_edge.open_sweep(out).summary()
+    expected = {"event": "summary", **lstm_edge.open_sweep(out).summary()}
+    assert json.loads(told.output) == expected
     wrong = CliRunner().invoke(main, ["merge", str(a), "-o", str(a)])
     assert wrong.exit_code == 2
     missing = CliRunner().invoke(main, ["merge", str(a), "no.sqlite", "-o", str(out)])

@@ -370,7 +370,10 @@ def test_what_no_checkpoint_can_take_is_wrong_usage(run: Path, fake: Fake) -> No
             {"settings": {"lyapunov": {"kk": 3}}},
             "expected some of k, scale, found 'kk'",
         ),
-        ({"inputs": "prob"}, "expected 'probe', None or an array, found 'prob'"),
+        (
+            {"inputs": "prob"},
+            "expected 'probe', 'closed loop', None or an array, found 'prob'",
+        ),
         ({"inputs": np.zeros((1, 1, 1, 1))}, "expected numbers of shape (I,), (T, I)"),
         ({"inputs": [["a"]]}, "expected numbers of shape"),
     ],
