@@ -106,6 +106,21 @@ def test_optima_far_from_transitions_are_told() -> None:
     assert answers(loss, far)[1] == FAILS
 
 
+def test_a_part_of_the_checkpoints_leaves_the_second_open() -> None:
+    loss = loss_with_falls([200, 400, 600])
+    transitions = [onset((190, 200)), onset((395, 400)), onset((595, 600))]
+    answers = {
+        share: check_claims(np.arange(700), loss, transitions, share=share)
+        for share in (0.49, 0.5)
+    }
+    second = {share: claims[1] for share, claims in answers.items()}
+    assert second[0.49].answer == UNKNOWN
+    assert "49% of the checkpoints were analysed" in second[0.49].evidence
+    assert second[0.5].answer != UNKNOWN
+    assert answers[0.49][0] == answers[0.5][0]
+    assert answers[0.49][2:] == answers[0.5][2:]
+
+
 def test_without_transitions_or_losses_nothing_can_be_told() -> None:
     assert answers(loss_with_falls([290, 570]), [])[1:] == [UNKNOWN] * 3
     assert answers(np.full(9, np.nan), [onset((1, 2))])[:3] == [UNKNOWN] * 3

@@ -269,6 +269,7 @@ class Sweep:
             checkpoints=self.table["update"][known],
             phase=list(self.table["phase"][known]),
             distance=self.table["distance"][known],
+            share=len(self.names) / max(len(self.checkpoints), 1),
         )
 
     @cached_property
