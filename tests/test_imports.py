@@ -46,15 +46,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measures": {"_core", "checkpoints", "display", "errors", "numpy", "scipy"}
     | {"weights"},
     # the sweep reads checkpoints and writes the store
-    "rows": {"numpy", "safetensors"},
+    "store": {"errors", "locking", "numpy", "safetensors"},
     "locking": {"errors"},
-    "database": {"errors", "locking", "rows"},
-    # the sweep reads checkpoints and writes the store
-    "store": {"database", "errors", "numpy", "rows"},
-    "stored_arrays": {"numpy", "store"},
     "plan": {"errors", "measures", "metrics", "numpy"},
     "evaluation": {"_core", "checkpoints", "errors", "measures", "numpy", "plan"}
-    | {"rows", "store", "weights"},
+    | {"store", "weights"},
     "sweep": {"_core", "checkpoints", "errors", "evaluation", "measures", "metrics"}
     | {"numpy", "places", "plan", "results", "store", "visiting"},
     "visiting": {"refinement"},
@@ -65,12 +61,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transitions": {"numpy"},
     "refinement": {"numpy", "transitions"},
     "claims": {"numpy", "scipy", "transitions"},
-    "faults": {"numpy", "rows"},
-    "results": {"bifurcations", "claims", "display", "errors", "export", "faults"}
-    | {"metrics", "numpy", "pandas", "refinement", "report", "rows", "store"}
-    | {"stored_arrays", "transitions", "xarray"},
-    "merging": {"errors", "results", "rows", "store"},
-    "export": {"errors", "numpy", "pandas", "results", "rows", "xarray"},
+    "results": {"bifurcations", "claims", "display", "errors", "export", "metrics"}
+    | {"numpy", "pandas", "refinement", "report", "store", "transitions", "xarray"},
+    "merging": {"errors", "results", "store"},
+    "export": {"errors", "numpy", "pandas", "results", "store", "xarray"},
     "report": {"errors", "formats", "matplotlib", "numpy", "plotly", "results"}
     | {"tanh_map", "transitions"},
     # a net in training, measured beside it

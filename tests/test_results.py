@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from lstm_edge.cli import main
 from lstm_edge.errors import StoreError
-from lstm_edge.faults import KINDS, PHASES
 from lstm_edge.measures import attractor
 from lstm_edge.report.series import make_series
 from lstm_edge.results import MOST_SHOWN, Sweep, open_sweep
-from lstm_edge.rows import TYPES, checksum
 from lstm_edge.store import Row, Store
+from lstm_edge.store.faults import KINDS, PHASES
+from lstm_edge.store.rows import TYPES, checksum
 
 SCALARS: dict[str, dict[str, Any]] = {
     "lyapunov": {

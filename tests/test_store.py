@@ -17,9 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_edge import database
 from lstm_edge.errors import StoreError
-from lstm_edge.store import Row, Store, result_key
+from lstm_edge.store import Row, Store, database, result_key
 
 SETTINGS = {"steps": 10, "inputs": "zero"}
 MEASURES = {"lyapunov": [1, SETTINGS]}

@@ -24,8 +24,8 @@ from lstm_edge.checkpoints import CheckpointFile, read_checkpoint
 from lstm_edge.errors import LstmEdgeError
 from lstm_edge.measures import MEASURES
 from lstm_edge.plan import Plan
-from lstm_edge.rows import Row, result_key
 from lstm_edge.store import Store
+from lstm_edge.store.rows import Row, result_key
 from lstm_edge.weights import Weights
 
 GLANCE = 0.2

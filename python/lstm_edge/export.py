@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lstm_edge.errors import UsageError
 from lstm_edge.results import Sweep, stack_padded
-from lstm_edge.rows import canonical
+from lstm_edge.store.rows import canonical
 
 if TYPE_CHECKING:
     import pandas

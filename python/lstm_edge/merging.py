@@ -9,8 +9,8 @@ from typing import Any
 
 from lstm_edge.errors import StoreError, UsageError
 from lstm_edge.results import Sweep, Where, open_sweep, store_file
-from lstm_edge.rows import canonical
 from lstm_edge.store import Checkpoints, Entry, Store
+from lstm_edge.store.rows import canonical
 
 
 def merge_stores(stores: Iterable[Where], out: Where) -> Sweep:

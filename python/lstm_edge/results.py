@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_edge.bifurcations import bifurcation_kind
 from lstm_edge.display import plain_values
 from lstm_edge.errors import StoreError
-from lstm_edge.faults import find_fault
 from lstm_edge.metrics import METRICS
 from lstm_edge.refinement import infer_phases
-from lstm_edge.rows import Row
 from lstm_edge.store import Store
-from lstm_edge.stored_arrays import StoredArrays, load_each
+from lstm_edge.store.faults import find_fault
+from lstm_edge.store.rows import Row
+from lstm_edge.store.stored_arrays import StoredArrays, load_each
 from lstm_edge.transitions import Advice, Transition, advise, find_transitions
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_edge.rows import Row, is_number
+from lstm_edge.store.rows import Row, is_number
 
 PHASES = ("order", "edge", "chaos", "unknown", "")
 KINDS = ("fixed_point", "cycle", "torus", "chaos", "undecided")

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from lstm_edge.database import Database
 from lstm_edge.errors import StoreError
-from lstm_edge.rows import (
+from lstm_edge.store.database import Database
+from lstm_edge.store.rows import (
     TYPES,
     Row,
     canonical,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from lstm_edge.errors import StoreError
 from lstm_edge.locking import lock
-from lstm_edge.rows import checksum
+from lstm_edge.store.rows import checksum
 
 _Self = TypeVar("_Self", bound="Database")
 
