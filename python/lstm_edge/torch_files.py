@@ -1,9 +1,9 @@
 """Files that torch.save wrote, read without PyTorch and without unpickling.
 
 A pickle is a program, and PyTorch's own reader of tensors only can be made to run code
-(before 2.6), to read foreign memory (before 2.10) or to overflow the C stack. Here, of
-its instructions, only those that a state_dict is written with are followed, and each
-builds a number, a text, a list, a dictionary or the description of a tensor.
+(CVE-2025-32434, before 2.6), to corrupt memory (CVE-2026-24747, before 2.10) or to
+overflow the C stack. Here only those instructions are followed that a state_dict is
+written with: each builds a number, a text, a list, a dictionary or a `Tensor`.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def two_directories() -> bytes:
     return data[:end] + data[begin:end] + data[end:]
 
 
-DEEP = 100_000
+DEEP = 200_000
 
 CASES: dict[str, Make] = {
     **cuts(torch_bytes(), zip_boundaries(torch_bytes()), ".pt"),
