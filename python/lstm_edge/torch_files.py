@@ -1,9 +1,9 @@
 """Files that torch.save wrote, read without PyTorch and without unpickling.
 
 A pickle is a program, and PyTorch's own reader of tensors only can be made to run code
-(before 2.6), to read foreign memory (before 2.10) or to overflow the C stack. Here, of
-its instructions, only those that a state_dict is written with are followed, and each
-builds a number, a text, a list, a dictionary or the description of a tensor.
+(CVE-2025-32434, before 2.6), to corrupt memory (CVE-2026-24747, before 2.10) or to
+overflow the C stack. Here only those instructions are followed that a state_dict is
+written with: each builds a number, a text, a list, a dictionary or a `Tensor`.
 """
 
 from __future__ import annotations
@@ -152,20 +152,21 @@ def read_legacy(data: bytes) -> Contents:
     if (_follow(file)[0], _follow(file)[0]) != _LEGACY:
         raise ValueError("torch.save did not write it")
     _follow(file)  # of the machine that wrote it
-    saved, sizes = _follow(file)
+    saved, named = _follow(file)
     keys, _ = _follow(file)
     storages = {}
     for key in keys:
-        if key not in sizes:
-            raise ValueError(f"storage {key} is of no tensor")
-        begin = file.tell() + 8  # after the number of values
-        storages[key] = memoryview(data)[begin : begin + sizes[key]]
-        file.seek(begin + sizes[key])
+        numel = int.from_bytes(file.read(8), "little")
+        if key not in named or named[key].numel != numel:
+            raise ValueError(f"storage {key} has not the size that is said")
+        begin, size = file.tell(), named[key].storage_bytes
+        storages[key] = memoryview(data)[begin : begin + size]
+        file.seek(begin + size)
     return Contents(saved, storages.__getitem__)
 
 
-def _follow(file: IO[bytes]) -> tuple[Any, dict[str, int]]:
-    """Give what a pickle builds, and the bytes of each storage that it names."""
+def _follow(file: IO[bytes]) -> tuple[Any, dict[str, Tensor]]:
+    """Give what a pickle builds, and each storage that it names."""
     machine, begin = _Machine(), file.tell()
     for instruction, value, place in pickletools.genops(file):
         if place is None or place > begin + MOST_BYTES:
@@ -173,7 +174,7 @@ def _follow(file: IO[bytes]) -> tuple[Any, dict[str, int]]:
         if instruction.name not in _STEPS:
             raise ValueError(f"instruction {instruction.name} is in no state_dict")
         _STEPS[instruction.name](machine, value)
-    return machine.stack.pop(), machine.sizes
+    return machine.stack.pop(), machine.storages
 
 
 class _Name(str):
@@ -189,7 +190,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.sizes: dict[str, int] = {}
+        self.storages: dict[str, Tensor] = {}
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -237,15 +238,14 @@ class _Machine:
             _refuse(self.stack[-1])
 
     def storage(self) -> None:
-        _, name, key, _, numel, *_ = self.stack.pop()
-        if type(name) is not _Name or type(key) is not str:
+        _, name, key, _, numel, *part = self.stack.pop()
+        if type(name) is not _Name or type(key) is not str or any(part):
             raise ValueError("a storage that is described wrongly")
         kind = name.rpartition(".")[2].removesuffix("Storage")
         if kind not in _KINDS:
             raise ValueError(f"values of type {name}, which numpy lacks")
-        tensor = Tensor(kind, key, _size(numel))
-        self.sizes[key] = tensor.storage_bytes
-        self.push(tensor)
+        self.storages[key] = Tensor(kind, key, _size(numel))
+        self.push(self.storages[key])
 
 
 def _refuse(found: object) -> NoReturn:

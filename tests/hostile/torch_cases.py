@@ -81,7 +81,10 @@ def legacy(
     return lambda: head + b"\x80\x02" + body + b"." + b"\x80\x02" + keys + b"." + data
 
 
-def old(numel: int = 16, data: bytes = bytes(72), **lies: Any) -> Make:
+_OLD = (16).to_bytes(8, "little") + bytes(64)
+
+
+def old(numel: int = 16, data: bytes = _OLD, **lies: Any) -> Make:
     body = b"}" + text(b"weight_hh_l0") + tensor(numel=numel, **lies) + b"s"
     return legacy(body, data=data)
 
@@ -122,7 +125,7 @@ def two_directories() -> bytes:
     return data[:end] + data[begin:end] + data[end:]
 
 
-DEEP = 100_000
+DEEP = 200_000
 
 CASES: dict[str, Make] = {
     **cuts(torch_bytes(), zip_boundaries(torch_bytes()), ".pt"),
@@ -219,7 +222,12 @@ CASES: dict[str, Make] = {
     "more dimensions than strides.pt": one(size=(8, 2, 1)),
     "a thousand dimensions.pt": one(size=(1,) * 1000, stride=(1,) * 1000),
     "a storage of 4 TB, before 1.6.pt": old(2**40, (2**40).to_bytes(8, "little")),
-    "a storage cut short, before 1.6.pt": old(data=bytes(71)),
+    "a storage cut short, before 1.6.pt": old(data=_OLD[:-1]),
+    "a storage of another length, before 1.6.pt": old(data=b"\x0f" + _OLD[1:]),
+    "a part of a storage, before 1.6.pt": legacy(
+        b"}" + text(b"weight_hh_l0") + tensor().replace(b"tQ", b"(K\1K\2K\3ttQ") + b"s",
+        data=_OLD,
+    ),
     "strides that wrap around, before 1.6.pt": old(size=(5, 2), stride=(2**60, 1)),
     "storages that are no list, before 1.6.pt": legacy(b"}", b"K\5"),
     "a storage that nobody named, before 1.6.pt": legacy(b"}", data=bytes(64)),
