@@ -28,8 +28,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "finding": {"errors", "modules", "numpy", "weights"},
     "places": {"errors", "upath"},
     "torch_files": {"numpy"},
-    "formats": {"errors", "numpy", "places", "safetensors", "torch_files"},
-    "checkpoints": {"errors", "finding", "formats", "places", "weights"},
+    "foreign_formats": {"errors"},
+    "formats": {
+        "errors",
+        "foreign_formats",
+        "numpy",
+        "places",
+        "safetensors",
+        "torch_files",
+    },
+    "folders": {"errors", "formats", "places"},
+    "checkpoints": {"errors", "finding", "folders", "foreign_formats", "formats"}
+    | {"places", "weights"},
     "metrics": {"checkpoints", "errors", "formats", "numpy", "places"},
     # training writes them
     "tasks": {"errors", "formats", "numpy", "pandas", "scipy", "sklearn", "torch"},

@@ -13,12 +13,19 @@ from typing import Any
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.finding import assemble
+from lstm_edge.folders import (
+    belongs_to_folder,
+    holds_no_weights,
+    read_any,
+    said_in,
+    weights_of,
+)
+from lstm_edge.foreign_formats.lightning import said_by_name
 from lstm_edge.formats import (
     FORMATS,
     Tensors,
     flatten,
     read_metadata,
-    read_tensors,
     replace_file,
     suffixes,
     write_checkpoint,
@@ -31,6 +38,7 @@ from lstm_edge.places import (
     is_folder,
     is_place,
     list_folder,
+    list_subfolders,
     matching,
 )
 from lstm_edge.weights import Layer, Weights
@@ -123,14 +131,19 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
     CheckpointError
         If the file is missing, damaged, unsafe or holds no usable net.
     """
-    place = as_place(path)
     try:
-        tensors, metadata = read_tensors(place)
-        if "embedding_update" in metadata:
-            tensors |= _embeddings(place, metadata["embedding_update"])
+        tensors, metadata = read_named(as_place(path))
         return assemble(tensors, metadata, str(path), module)
     except MemoryError as error:
         raise CheckpointError(f"{path}: does not fit into memory") from error
+
+
+def read_named(path: Path) -> tuple[Tensors, dict[str, str]]:
+    """Read all tensors of a checkpoint by name, and what it says of itself."""
+    tensors, metadata = read_any(path)
+    if "embedding_update" in metadata:
+        tensors |= _embeddings(path, metadata["embedding_update"])
+    return tensors, metadata
 
 
 def _embeddings(path: Path, update: str) -> Tensors:
@@ -146,7 +159,7 @@ def _embeddings(path: Path, update: str) -> Tensors:
             f"{path}: its embedding is kept apart, expected {file}, found no such "
             "file; copy the folder 'embeddings' too"
         )
-    return read_tensors(file)[0]
+    return read_any(file)[0]
 
 
 @dataclass(frozen=True)
@@ -200,16 +213,33 @@ def _expand(path: Path) -> list[Path]:
     if is_folder(path / "checkpoints"):
         path = path / "checkpoints"
     if is_folder(path):
-        candidates = list_folder(path)
+        found = _inside(path)
     elif exists(path):
         return [path]
     else:
-        candidates = [found for found in matching(path) if not is_folder(found)]
-        if not candidates:
+        matches = matching(path)
+        if not matches:
             raise CheckpointError(f"{path}: no such file or folder")
-    files = [file for file in candidates if _is_checkpoint(file)]
-    if not files:
+        folders = [place for place in matches if is_folder(place)]
+        found = [
+            file for file in matches if file not in folders and _is_checkpoint(file)
+        ]
+        found += [folder for folder in folders if weights_of(folder)]
+    if not found:
         raise CheckpointError(f"{path}: no checkpoint found, expected {suffixes()}")
+    return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Checkpoints in a folder: those in folders of their own, itself, or its files."""
+    numbered = [f for f in list_subfolders(folder) if re.search(r"\d", f.name)]
+    own = [subfolder for subfolder in numbered if weights_of(subfolder)]
+    files = [file for file in list_folder(folder) if _is_checkpoint(file)]
+    others = [file for file in files if not belongs_to_folder(file.name)]
+    if own:  # beside them Trainer leaves the last one again
+        return own + others
+    if not others and weights_of(folder):
+        return [folder]
     return files
 
 
@@ -218,17 +248,22 @@ def _is_checkpoint(path: Path) -> bool:
         path.suffix.lower() in FORMATS
         and not path.name.startswith(".")
         and path.name != "probe.safetensors"
+        and not holds_no_weights(path.name)
     )
 
 
 def _said_by(path: Path) -> dict[str, str]:
-    """Read what a file's header says of it; {} where it cannot be, or has none."""
-    if path.suffix.lower() != ".safetensors":
-        return {}
+    """Read what a checkpoint says of itself; {} where that cannot be read alone."""
+    suffix = path.suffix.lower()
     try:
-        return read_metadata(path)
+        if suffix == ".safetensors":
+            return read_metadata(path)
+        if suffix == ".ckpt":
+            said = said_by_name(path.stem)
+            return said if "update" in said else read_any(path)[1]
+        return said_in(path) if is_folder(path) else {}
     except CheckpointError:
-        return {}  # a damaged file is reported when it is read
+        return {}  # a damaged one is reported when it is read
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:

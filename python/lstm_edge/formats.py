@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from lstm_edge import torch_files
 from lstm_edge.errors import CheckpointError
+from lstm_edge.foreign_formats import lightning
 from lstm_edge.places import is_folder, read_all, read_start
 
 Tensors = dict[str, Any]
@@ -305,26 +306,24 @@ def _tensors(
             f"{source}: expected a state_dict, found {type(found.saved).__name__}; "
             "save module.state_dict()"
         )
-    tensors = flatten(found.saved, source)
+    weights, said = lightning.unwrap(found.saved)
+    tensors = flatten(weights, source)
     _check_expansion(source, data, sum(t.nbytes for t in tensors.values()))
-    said = {
-        str(name): str(value)
-        for name, value in found.saved.items()
-        if isinstance(value, float | str)
-        or (isinstance(value, int) and abs(value) < 2**63)  # others may be of any size
-    }
     return {name: found.array(tensor) for name, tensor in tensors.items()}, said
 
 
 def _refused(source: str, name: str) -> CheckpointError:
     """Say why a pickle is not opened, and how to save its weights alone."""
     beside = f"{PurePath(source).stem}-weights.pt"
+    saved, weights = "module", "module.state_dict()"
+    if PurePath(source).suffix.lower() == ".ckpt":
+        saved, weights = "checkpoint", "checkpoint['state_dict']"
     return CheckpointError(
         f"{source}: expected tensors only, found the pickled Python object "
         f"{name}; unpickling can run any code, so the file is not opened. "
         f"If you trust it, save its weights alone: "
-        f"module = torch.load({source!r}, weights_only=False); "
-        f"torch.save(module.state_dict(), {beside!r})"
+        f"{saved} = torch.load({source!r}, weights_only=False); "
+        f"torch.save({weights}, {beside!r})"
     )
 
 
@@ -343,5 +342,7 @@ FORMATS: dict[str, Callable[[bytes, str], tuple[Tensors, dict[str, str]]]] = {
     ".npz": _read_npz,
     ".pt": _read_torch,
     ".pth": _read_torch,
+    ".bin": _read_torch,
+    ".ckpt": _read_torch,
 }
 """Suffix of a checkpoint file to its reader, of the content and the file's name."""
