@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "finding": {"errors", "modules", "numpy", "weights"},
     "places": {"errors", "upath"},
     "torch_files": {"numpy"},
-    "foreign_formats": {"errors"},
+    "foreign_formats": {"errors", "extras", "numpy"},
     "formats": {
         "errors",
         "foreign_formats",

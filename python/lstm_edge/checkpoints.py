@@ -20,6 +20,7 @@ from lstm_edge.folders import (
     said_in,
     weights_of,
 )
+from lstm_edge.foreign_formats.keras import from_keras, is_keras
 from lstm_edge.foreign_formats.lightning import said_by_name
 from lstm_edge.formats import (
     FORMATS,
@@ -91,11 +92,13 @@ def as_weights(obj: Any, *, module: str | None = None) -> Weights:
         return read_checkpoint(obj, module=module)
     if isinstance(obj, Mapping):
         return assemble(flatten(obj), {}, "weights", module)
+    if is_keras(obj):
+        return assemble(*from_keras(obj), type(obj).__name__, module)
     state_dict = getattr(obj, "state_dict", None)
     if not callable(state_dict):
         raise CheckpointError(
-            "weights: expected a torch.nn.Module, a state_dict, a dict of arrays or "
-            f"a path, found {type(obj).__name__}"
+            "weights: expected a torch or Keras module, a state_dict, a dict of arrays "
+            f"or a path, found {type(obj).__name__}"
         )
     # the only part of a cell that its tensors do not show
     parts = dict(obj.named_modules()) if hasattr(obj, "named_modules") else {}
@@ -278,5 +281,5 @@ def _update(path: Path, said: Mapping[str, str], position: int) -> int:
         if abs(update) < _MOST:
             return update
     # whole numbers only: the 0.25 of "epoch3-loss0.25" is no update
-    numbers = map(int, re.findall(r"(?<![\d.])\d+(?!\d|\.\d)", path.stem))
+    numbers = map(int, re.findall(r"(?<!\d)(?<!\d\.)\d+(?!\d|\.\d)", path.stem))
     return [position, *(number for number in numbers if number < _MOST)][-1]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from lstm_edge import torch_files
 from lstm_edge.errors import CheckpointError
 from lstm_edge.foreign_formats import lightning
+from lstm_edge.foreign_formats.keras import read_keras
 from lstm_edge.places import is_folder, read_all, read_start
 
 Tensors = dict[str, Any]
@@ -312,6 +313,11 @@ def _tensors(
     return {name: found.array(tensor) for name, tensor in tensors.items()}, said
 
 
+def _read_keras_archive(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    with _open_zip(data, source) as (_, read):
+        return read_keras(read("model.weights.h5"), source, read("config.json"))
+
+
 def _refused(source: str, name: str) -> CheckpointError:
     """Say why a pickle is not opened, and how to save its weights alone."""
     beside = f"{PurePath(source).stem}-weights.pt"
@@ -344,5 +350,8 @@ FORMATS: dict[str, Callable[[bytes, str], tuple[Tensors, dict[str, str]]]] = {
     ".pth": _read_torch,
     ".bin": _read_torch,
     ".ckpt": _read_torch,
+    ".keras": _read_keras_archive,
+    ".h5": read_keras,
+    ".hdf5": read_keras,
 }
 """Suffix of a checkpoint file to its reader, of the content and the file's name."""
