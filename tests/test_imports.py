@@ -19,7 +19,7 @@ PACKAGE = Path(lstm_edge.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"_core", "checkpoints", "claims", "errors", "history", "measures"}
     | {"merging", "monitor", "results", "stopping", "sweep", "tanh_map", "transitions"}
-    | {"watching"},
+    | {"inspection", "watching"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "folders": {"errors", "formats", "places"},
     "checkpoints": {"errors", "finding", "folders", "foreign_formats", "formats"}
     | {"places", "weights"},
+    "inspection": {"checkpoints", "errors", "finding", "modules", "places", "weights"},
     "metrics": {"checkpoints", "errors", "formats", "numpy", "places"},
     # training writes them
     "tasks": {"errors", "formats", "numpy", "pandas", "scipy", "sklearn", "torch"},
@@ -102,7 +103,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"results", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},
     "cli": {"__version__", "bench", "click", "cluster", "console", "demo", "errors"}
-    | {"export", "measures", "merging", "report", "results", "rich", "sweep"}
+    | {
+        "export",
+        "inspection",
+        "measures",
+        "merging",
+        "report",
+        "results",
+        "rich",
+        "sweep",
+    }
     | {"tanh_map", "training", "watching", "zoom"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")

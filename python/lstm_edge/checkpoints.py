@@ -62,24 +62,33 @@ _READERS = 16
 _MOST = 2**63  # what a store can hold; a longer number is no update
 
 
-def as_weights(obj: Any, *, module: str | None = None) -> Weights:
+def as_weights(
+    obj: Any,
+    *,
+    module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
+) -> Weights:
     """Take the weights from whatever holds them.
 
     Parameters
     ----------
-    obj : Weights, torch.nn.Module, mapping of names to tensors or arrays, or path
+    obj : Weights, torch.nn.Module, Keras model, mapping of names to arrays, or path
         Names are PyTorch's (``weight_ih_l0``, ``weight_hh_l0``, ``bias_ih_l0``,
         ``bias_hh_l0``, ``weight_ih_l1``, ...) behind any prefix; mappings may be
-        nested. ``readout_weight`` (O, H) and ``readout_bias`` (O,) are optional.
+        nested.
     module : str, optional
         Prefix of the recurrent module to take, where there are several; in brackets
         what it leaves open: ``"lstm (backward)"``, ``"rnn (relu)"``,
         ``"gru (reset before)"``.
+    readout, embedding : str, optional
+        Names of the linear readout's weight (O, H), whose bias goes with it, and of
+        the embedding (V, I). Default: found, where name and shape leave one only.
 
     Returns
     -------
     Weights
-        A copy: training may go on with the original.
+        A copy: training may go on with the original. Of `Weights` that object itself.
 
     Raises
     ------
@@ -88,12 +97,13 @@ def as_weights(obj: Any, *, module: str | None = None) -> Weights:
     """
     if isinstance(obj, Weights):
         return obj
+    chosen = (module, readout, embedding)
     if is_place(obj):
-        return read_checkpoint(obj, module=module)
+        return read_checkpoint(obj, module=module, readout=readout, embedding=embedding)
     if isinstance(obj, Mapping):
-        return assemble(flatten(obj), {}, "weights", module)
+        return assemble(flatten(obj), {}, "weights", *chosen)
     if is_keras(obj):
-        return assemble(*from_keras(obj), type(obj).__name__, module)
+        return assemble(*from_keras(obj), type(obj).__name__, *chosen)
     state_dict = getattr(obj, "state_dict", None)
     if not callable(state_dict):
         raise CheckpointError(
@@ -107,11 +117,17 @@ def as_weights(obj: Any, *, module: str | None = None) -> Weights:
         for name, part in parts.items()
         if isinstance(getattr(part, "nonlinearity", None), str)
     }
-    return assemble(flatten(state_dict()), said, type(obj).__name__, module)
+    return assemble(flatten(state_dict()), said, type(obj).__name__, *chosen)
 
 
-def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> Weights:
-    """Read the weights in a ``.safetensors``, ``.npz``, ``.pt`` or ``.pth`` file.
+def read_checkpoint(
+    path: str | PathLike[str],
+    *,
+    module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
+) -> Weights:
+    """Read the weights of a checkpoint, of any of the formats in docs/formats.md.
 
     Where training kept the embedding apart, the one that belongs to the checkpoint is
     read with it; the metadata says of which update it is.
@@ -119,10 +135,9 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
     Parameters
     ----------
     path : path
-        The file, or its URL. ``.pt`` and ``.pth`` must hold tensors only, as a
-        state_dict does.
-    module : str, optional
-        Prefix of the recurrent module to take, where there are several.
+        The file or Hugging Face folder, or its URL. Nothing is unpickled.
+    module, readout, embedding
+        As in `as_weights`.
 
     Returns
     -------
@@ -136,7 +151,7 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
     """
     try:
         tensors, metadata = read_named(as_place(path))
-        return assemble(tensors, metadata, str(path), module)
+        return assemble(tensors, metadata, str(path), module, readout, embedding)
     except MemoryError as error:
         raise CheckpointError(f"{path}: does not fit into memory") from error
 
