@@ -26,6 +26,7 @@ from lstm_edge import torch_files
 from lstm_edge.errors import CheckpointError
 from lstm_edge.foreign_formats import lightning
 from lstm_edge.foreign_formats.keras import read_keras
+from lstm_edge.foreign_formats.onnx import read_onnx
 from lstm_edge.places import is_folder, read_all, read_start
 
 Tensors = dict[str, Any]
@@ -353,5 +354,6 @@ FORMATS: dict[str, Callable[[bytes, str], tuple[Tensors, dict[str, str]]]] = {
     ".keras": _read_keras_archive,
     ".h5": read_keras,
     ".hdf5": read_keras,
+    ".onnx": read_onnx,
 }
 """Suffix of a checkpoint file to its reader, of the content and the file's name."""
