@@ -20,6 +20,7 @@ from lstm_edge.folders import (
     said_in,
     weights_of,
 )
+from lstm_edge.foreign_formats.flax import to_torch
 from lstm_edge.foreign_formats.keras import from_keras, is_keras
 from lstm_edge.foreign_formats.lightning import said_by_name
 from lstm_edge.formats import (
@@ -101,7 +102,7 @@ def as_weights(
     if is_place(obj):
         return read_checkpoint(obj, module=module, readout=readout, embedding=embedding)
     if isinstance(obj, Mapping):
-        return assemble(flatten(obj), {}, "weights", *chosen)
+        return assemble(*to_torch(flatten(obj), "weights"), "weights", *chosen)
     if is_keras(obj):
         return assemble(*from_keras(obj), type(obj).__name__, *chosen)
     state_dict = getattr(obj, "state_dict", None)

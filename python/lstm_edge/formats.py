@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from lstm_edge import torch_files
 from lstm_edge.errors import CheckpointError
-from lstm_edge.foreign_formats import lightning
+from lstm_edge.foreign_formats import flax, lightning
 from lstm_edge.foreign_formats.keras import read_keras
 from lstm_edge.foreign_formats.onnx import read_onnx
 from lstm_edge.places import is_folder, read_all, read_start
@@ -87,7 +87,9 @@ def decode(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     """
     suffix = PurePath(source).suffix.lower()
     try:
-        return FORMATS[suffix](data, source)
+        tensors, said = FORMATS[suffix](data, source)
+        named, more = flax.to_torch(tensors, source)
+        return dict(named), said | more
     except (CheckpointError, MemoryError):
         raise
     except Exception as error:  # damaged and hostile files fail in any way
@@ -314,6 +316,11 @@ def _tensors(
     return {name: found.array(tensor) for name, tensor in tensors.items()}, said
 
 
+def _read_msgpack(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    tree, said = flax.read_msgpack(data, source)
+    return flatten(tree, source), said
+
+
 def _read_keras_archive(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     with _open_zip(data, source) as (_, read):
         return read_keras(read("model.weights.h5"), source, read("config.json"))
@@ -355,5 +362,6 @@ FORMATS: dict[str, Callable[[bytes, str], tuple[Tensors, dict[str, str]]]] = {
     ".h5": read_keras,
     ".hdf5": read_keras,
     ".onnx": read_onnx,
+    ".msgpack": _read_msgpack,
 }
 """Suffix of a checkpoint file to its reader, of the content and the file's name."""

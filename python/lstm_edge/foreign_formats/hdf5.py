@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lstm_edge.errors import CheckpointError
-from lstm_edge.foreign_formats.layers import Array, library
+from lstm_edge.foreign_formats.layers import Array, library, widen
 
 _DEEPEST = 32
 
@@ -78,9 +78,7 @@ def _values(item: Any) -> Array:
     values = np.asarray(item[()])
     if item.dtype.kind != "V" or item.dtype.itemsize != 2:
         return values
-    # bfloat16, the upper half of a float32
-    upper = np.frombuffer(values.tobytes(), "<u2").astype(np.uint32) << 16
-    return upper.view(np.float32).reshape(values.shape)
+    return widen(values.tobytes(), values.shape)  # bfloat16, which HDF5 lacks
 
 
 def _reaches_out(source: str, path: str, what: str) -> CheckpointError:
