@@ -148,8 +148,8 @@ def test_other_content_is_refused(tmp_path: Path, suffix: str, content: bytes) -
 def test_paths_that_are_no_checkpoint_file(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "none.pt")
     assert "found a folder" in refusal(tmp_path)
-    (tmp_path / "net.onnx").touch()
-    assert ".safetensors, .npz, .pt, .pth" in refusal(str(tmp_path / "net.onnx"))
+    (tmp_path / "net.pickle").touch()
+    assert ".safetensors, .npz, .pt, .pth" in refusal(str(tmp_path / "net.pickle"))
 
 
 def test_torch_file_without_dictionary(tmp_path: Path) -> None:

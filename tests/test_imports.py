@@ -19,7 +19,7 @@ PACKAGE = Path(lstm_edge.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"_core", "checkpoints", "claims", "errors", "history", "measures"}
     | {"merging", "monitor", "results", "stopping", "sweep", "tanh_map", "transitions"}
-    | {"watching"},
+    | {"inspection", "watching"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
@@ -28,8 +28,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "finding": {"errors", "modules", "numpy", "weights"},
     "places": {"errors", "upath"},
     "torch_files": {"numpy"},
-    "formats": {"errors", "numpy", "places", "safetensors", "torch_files"},
-    "checkpoints": {"errors", "finding", "formats", "places", "weights"},
+    "foreign_formats": {"errors", "extras", "numpy"},
+    "formats": {
+        "errors",
+        "foreign_formats",
+        "numpy",
+        "places",
+        "safetensors",
+        "torch_files",
+    },
+    "folders": {"errors", "formats", "places"},
+    "checkpoints": {"errors", "finding", "folders", "foreign_formats", "formats"}
+    | {"places", "weights"},
+    "inspection": {"checkpoints", "errors", "finding", "modules", "places", "weights"},
     "metrics": {"checkpoints", "errors", "formats", "numpy", "places"},
     # training writes them
     "tasks": {"errors", "formats", "numpy", "pandas", "scipy", "sklearn", "torch"},
@@ -86,7 +97,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"results", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},
     "cli": {"__version__", "bench", "click", "cluster", "console", "demo", "errors"}
-    | {"export", "measures", "merging", "report", "results", "rich", "sweep"}
+    | {
+        "export",
+        "inspection",
+        "measures",
+        "merging",
+        "report",
+        "results",
+        "rich",
+        "sweep",
+    }
     | {"tanh_map", "training", "watching", "zoom"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")

@@ -10,6 +10,7 @@ from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
 from lstm_edge.claims import check_claims
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
 from lstm_edge.history import MonitorResult
+from lstm_edge.inspection import inspect_checkpoint
 from lstm_edge.measures import (
     asymptotic_distance,
     attractors,
@@ -48,6 +49,7 @@ __all__ = [
     "find_checkpoints",
     "find_transitions",
     "fixed_points",
+    "inspect_checkpoint",
     "lyapunov",
     "merge_stores",
     "open_sweep",

@@ -13,12 +13,21 @@ from typing import Any
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.finding import assemble
+from lstm_edge.folders import (
+    belongs_to_folder,
+    holds_no_weights,
+    read_any,
+    said_in,
+    weights_of,
+)
+from lstm_edge.foreign_formats.flax import to_torch
+from lstm_edge.foreign_formats.keras import from_keras, is_keras
+from lstm_edge.foreign_formats.lightning import said_by_name
 from lstm_edge.formats import (
     FORMATS,
     Tensors,
     flatten,
     read_metadata,
-    read_tensors,
     replace_file,
     suffixes,
     write_checkpoint,
@@ -31,6 +40,7 @@ from lstm_edge.places import (
     is_folder,
     is_place,
     list_folder,
+    list_subfolders,
     matching,
 )
 from lstm_edge.weights import Layer, Weights
@@ -53,24 +63,33 @@ _READERS = 16
 _MOST = 2**63  # what a store can hold; a longer number is no update
 
 
-def as_weights(obj: Any, *, module: str | None = None) -> Weights:
+def as_weights(
+    obj: Any,
+    *,
+    module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
+) -> Weights:
     """Take the weights from whatever holds them.
 
     Parameters
     ----------
-    obj : Weights, torch.nn.Module, mapping of names to tensors or arrays, or path
+    obj : Weights, torch.nn.Module, Keras model, mapping of names to arrays, or path
         Names are PyTorch's (``weight_ih_l0``, ``weight_hh_l0``, ``bias_ih_l0``,
         ``bias_hh_l0``, ``weight_ih_l1``, ...) behind any prefix; mappings may be
-        nested. ``readout_weight`` (O, H) and ``readout_bias`` (O,) are optional.
+        nested.
     module : str, optional
         Prefix of the recurrent module to take, where there are several; in brackets
         what it leaves open: ``"lstm (backward)"``, ``"rnn (relu)"``,
         ``"gru (reset before)"``.
+    readout, embedding : str, optional
+        Names of the linear readout's weight (O, H), whose bias goes with it, and of
+        the embedding (V, I). Default: found, where name and shape leave one only.
 
     Returns
     -------
     Weights
-        A copy: training may go on with the original.
+        A copy: training may go on with the original. Of `Weights` that object itself.
 
     Raises
     ------
@@ -79,15 +98,18 @@ def as_weights(obj: Any, *, module: str | None = None) -> Weights:
     """
     if isinstance(obj, Weights):
         return obj
+    chosen = (module, readout, embedding)
     if is_place(obj):
-        return read_checkpoint(obj, module=module)
+        return read_checkpoint(obj, module=module, readout=readout, embedding=embedding)
     if isinstance(obj, Mapping):
-        return assemble(flatten(obj), {}, "weights", module)
+        return assemble(*to_torch(flatten(obj), "weights"), "weights", *chosen)
+    if is_keras(obj):
+        return assemble(*from_keras(obj), type(obj).__name__, *chosen)
     state_dict = getattr(obj, "state_dict", None)
     if not callable(state_dict):
         raise CheckpointError(
-            "weights: expected a torch.nn.Module, a state_dict, a dict of arrays or "
-            f"a path, found {type(obj).__name__}"
+            "weights: expected a torch or Keras module, a state_dict, a dict of arrays "
+            f"or a path, found {type(obj).__name__}"
         )
     # the only part of a cell that its tensors do not show
     parts = dict(obj.named_modules()) if hasattr(obj, "named_modules") else {}
@@ -96,11 +118,17 @@ def as_weights(obj: Any, *, module: str | None = None) -> Weights:
         for name, part in parts.items()
         if isinstance(getattr(part, "nonlinearity", None), str)
     }
-    return assemble(flatten(state_dict()), said, type(obj).__name__, module)
+    return assemble(flatten(state_dict()), said, type(obj).__name__, *chosen)
 
 
-def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> Weights:
-    """Read the weights in a ``.safetensors``, ``.npz``, ``.pt`` or ``.pth`` file.
+def read_checkpoint(
+    path: str | PathLike[str],
+    *,
+    module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
+) -> Weights:
+    """Read the weights of a checkpoint, of any of the formats in docs/formats.md.
 
     Where training kept the embedding apart, the one that belongs to the checkpoint is
     read with it; the metadata says of which update it is.
@@ -108,10 +136,9 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
     Parameters
     ----------
     path : path
-        The file, or its URL. ``.pt`` and ``.pth`` must hold tensors only, as a
-        state_dict does.
-    module : str, optional
-        Prefix of the recurrent module to take, where there are several.
+        The file or Hugging Face folder, or its URL. Nothing is unpickled.
+    module, readout, embedding
+        As in `as_weights`.
 
     Returns
     -------
@@ -123,14 +150,19 @@ def read_checkpoint(path: str | PathLike[str], *, module: str | None = None) -> 
     CheckpointError
         If the file is missing, damaged, unsafe or holds no usable net.
     """
-    place = as_place(path)
     try:
-        tensors, metadata = read_tensors(place)
-        if "embedding_update" in metadata:
-            tensors |= _embeddings(place, metadata["embedding_update"])
-        return assemble(tensors, metadata, str(path), module)
+        tensors, metadata = read_named(as_place(path))
+        return assemble(tensors, metadata, str(path), module, readout, embedding)
     except MemoryError as error:
         raise CheckpointError(f"{path}: does not fit into memory") from error
+
+
+def read_named(path: Path) -> tuple[Tensors, dict[str, str]]:
+    """Read all tensors of a checkpoint by name, and what it says of itself."""
+    tensors, metadata = read_any(path)
+    if "embedding_update" in metadata:
+        tensors |= _embeddings(path, metadata["embedding_update"])
+    return tensors, metadata
 
 
 def _embeddings(path: Path, update: str) -> Tensors:
@@ -146,7 +178,7 @@ def _embeddings(path: Path, update: str) -> Tensors:
             f"{path}: its embedding is kept apart, expected {file}, found no such "
             "file; copy the folder 'embeddings' too"
         )
-    return read_tensors(file)[0]
+    return read_any(file)[0]
 
 
 @dataclass(frozen=True)
@@ -200,16 +232,33 @@ def _expand(path: Path) -> list[Path]:
     if is_folder(path / "checkpoints"):
         path = path / "checkpoints"
     if is_folder(path):
-        candidates = list_folder(path)
+        found = _inside(path)
     elif exists(path):
         return [path]
     else:
-        candidates = [found for found in matching(path) if not is_folder(found)]
-        if not candidates:
+        matches = matching(path)
+        if not matches:
             raise CheckpointError(f"{path}: no such file or folder")
-    files = [file for file in candidates if _is_checkpoint(file)]
-    if not files:
+        folders = [place for place in matches if is_folder(place)]
+        found = [
+            file for file in matches if file not in folders and _is_checkpoint(file)
+        ]
+        found += [folder for folder in folders if weights_of(folder)]
+    if not found:
         raise CheckpointError(f"{path}: no checkpoint found, expected {suffixes()}")
+    return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Checkpoints in a folder: those in folders of their own, itself, or its files."""
+    numbered = [f for f in list_subfolders(folder) if re.search(r"\d", f.name)]
+    own = [subfolder for subfolder in numbered if weights_of(subfolder)]
+    files = [file for file in list_folder(folder) if _is_checkpoint(file)]
+    others = [file for file in files if not belongs_to_folder(file.name)]
+    if own:  # beside them Trainer leaves the last one again
+        return own + others
+    if not others and weights_of(folder):
+        return [folder]
     return files
 
 
@@ -218,17 +267,22 @@ def _is_checkpoint(path: Path) -> bool:
         path.suffix.lower() in FORMATS
         and not path.name.startswith(".")
         and path.name != "probe.safetensors"
+        and not holds_no_weights(path.name)
     )
 
 
 def _said_by(path: Path) -> dict[str, str]:
-    """Read what a file's header says of it; {} where it cannot be, or has none."""
-    if path.suffix.lower() != ".safetensors":
-        return {}
+    """Read what a checkpoint says of itself; {} where that cannot be read alone."""
+    suffix = path.suffix.lower()
     try:
-        return read_metadata(path)
+        if suffix == ".safetensors":
+            return read_metadata(path)
+        if suffix == ".ckpt":
+            said = said_by_name(path.stem)
+            return said if "update" in said else read_any(path)[1]
+        return said_in(path) if is_folder(path) else {}
     except CheckpointError:
-        return {}  # a damaged file is reported when it is read
+        return {}  # a damaged one is reported when it is read
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
@@ -243,5 +297,5 @@ def _update(path: Path, said: Mapping[str, str], position: int) -> int:
         if abs(update) < _MOST:
             return update
     # whole numbers only: the 0.25 of "epoch3-loss0.25" is no update
-    numbers = map(int, re.findall(r"(?<![\d.])\d+(?!\d|\.\d)", path.stem))
+    numbers = map(int, re.findall(r"(?<!\d)(?<!\d\.)\d+(?!\d|\.\d)", path.stem))
     return [position, *(number for number in numbers if number < _MOST)][-1]

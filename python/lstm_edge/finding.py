@@ -14,7 +14,12 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def assemble(
-    tensors: Tensors, metadata: dict[str, str], source: str, module: str | None = None
+    tensors: Tensors,
+    metadata: dict[str, str],
+    source: str,
+    module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
 ) -> Weights:
     """Find the one recurrent module among named tensors, check it, copy its arrays.
 
@@ -27,6 +32,8 @@ def assemble(
     module : str, optional
         The module to take, where there are several or where its prefix leaves
         something open; see `lstm_edge.modules`.
+    readout, embedding : str, optional
+        Names of these tensors, where name and shape do not tell.
 
     Raises
     ------
@@ -36,19 +43,19 @@ def assemble(
     chosen = pick_module(tensors, source, module)
     cell = _cell(tensors, chosen, metadata, source)
     layers = _layers(tensors, chosen, cell, source)
-    readout = _readout(tensors, layers[-1].output_size, source)
-    embedding = _embedding(tensors, layers[0].input_size, source)
+    linear = _readout(tensors, layers[-1].output_size, source, readout)
+    table = _embedding(tensors, layers[0].input_size, source, embedding)
     arrays = [layer.arrays() for layer in layers]
     given = [array for layer in arrays for array in layer.values()]
-    dtype = np.result_type(*given, *(readout or ()))
+    dtype = np.result_type(*given, *(linear or ()))
     return Weights(
         cell=cell,
         layers=tuple(
             Layer(**{kind: array.astype(dtype) for kind, array in layer.items()})
             for layer in arrays
         ),
-        readout=readout and (readout[0].astype(dtype), readout[1].astype(dtype)),
-        embedding=embedding,
+        readout=linear and (linear[0].astype(dtype), linear[1].astype(dtype)),
+        embedding=table,
         metadata=metadata,
         source=source,
     )
@@ -146,19 +153,40 @@ def _sizes(
     return int(shape[1]), int(shape[1])
 
 
-def _readout(tensors: Tensors, hidden: int, source: str) -> tuple[Array, Array] | None:
-    """Find the linear readout of the top layer; None where there is none or several."""
-    name = _readout_name(tensors, hidden)
+def _readout(
+    tensors: Tensors, hidden: int, source: str, wanted: str | None
+) -> tuple[Array, Array] | None:
+    name = readout_name(tensors, hidden, source, wanted)
     if name is None:
         return None
     weight = _array(tensors, name, ("outputs", hidden), source)
     bias = name.removesuffix("weight") + "bias"
-    if bias not in tensors:
+    if bias == name or bias not in tensors:
         return weight, np.zeros(len(weight), weight.dtype)
     return weight, _array(tensors, bias, (len(weight),), source)
 
 
-def _readout_name(tensors: Tensors, hidden: int) -> str | None:
+def readout_name(
+    tensors: Tensors, hidden: int, source: str, wanted: str | None = None
+) -> str | None:
+    """Find the linear readout of the top layer; None where there is none or several.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray or torch.Tensor
+    hidden : int
+        Numbers of h of the top layer.
+    source : str
+    wanted : str, optional
+        Its name, or the end of it.
+
+    Raises
+    ------
+    CheckpointError
+        Nothing, or more than one tensor, has the name wanted.
+    """
+    if wanted is not None:
+        return _named(tensors, "readout", wanted, source)
     if "readout_weight" in tensors:
         return "readout_weight"
     linear = [
@@ -174,8 +202,25 @@ def _readout_name(tensors: Tensors, hidden: int) -> str | None:
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _embedding(tensors: Tensors, inputs: int, source: str) -> Array | None:
-    """Find the embedding of tokens; None where there is none or several."""
+def _embedding(
+    tensors: Tensors, inputs: int, source: str, wanted: str | None
+) -> Array | None:
+    name = embedding_name(tensors, inputs, source, wanted)
+    return None if name is None else _array(tensors, name, ("tokens", inputs), source)
+
+
+def embedding_name(
+    tensors: Tensors, inputs: int, source: str, wanted: str | None = None
+) -> str | None:
+    """Find the embedding of tokens, as `readout_name` finds the readout.
+
+    Parameters
+    ----------
+    inputs : int
+        Of the lowest layer.
+    """
+    if wanted is not None:
+        return _named(tensors, "embedding", wanted, source)
     names = [
         name
         for name, tensor in tensors.items()
@@ -184,9 +229,22 @@ def _embedding(tensors: Tensors, inputs: int, source: str) -> Array | None:
         and len(tensor.shape) == 2
         and tensor.shape[1] == inputs
     ]
-    if len(names) != 1:
-        return None
-    return _array(tensors, names[0], ("tokens", inputs), source)
+    return names[0] if len(names) == 1 else None
+
+
+def _named(tensors: Tensors, what: str, wanted: str, source: str) -> str:
+    """Find the one tensor of a name, the end of it, or of a layer's weight."""
+    if wanted in tensors:
+        return wanted
+    ends = (f".{wanted}", f".{wanted}.weight")
+    found = [name for name in tensors if f".{name}".endswith(ends)]
+    if len(found) == 1:
+        return found[0]
+    matrices = [name for name, t in tensors.items() if len(t.shape) == 2]
+    raise CheckpointError(
+        f"{source}: {what}: expected one tensor named {wanted!r}, found {len(found)}; "
+        f"choose one of {', '.join(found or matrices)}"
+    )
 
 
 def _array(

@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 
 from lstm_edge import torch_files
 from lstm_edge.errors import CheckpointError
+from lstm_edge.foreign_formats import flax, lightning
+from lstm_edge.foreign_formats.keras import read_keras
+from lstm_edge.foreign_formats.onnx import read_onnx
 from lstm_edge.places import is_folder, read_all, read_start
 
 Tensors = dict[str, Any]
@@ -84,7 +87,9 @@ def decode(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     """
     suffix = PurePath(source).suffix.lower()
     try:
-        return FORMATS[suffix](data, source)
+        tensors, said = FORMATS[suffix](data, source)
+        named, more = flax.to_torch(tensors, source)
+        return dict(named), said | more
     except (CheckpointError, MemoryError):
         raise
     except Exception as error:  # damaged and hostile files fail in any way
@@ -305,26 +310,34 @@ def _tensors(
             f"{source}: expected a state_dict, found {type(found.saved).__name__}; "
             "save module.state_dict()"
         )
-    tensors = flatten(found.saved, source)
+    weights, said = lightning.unwrap(found.saved)
+    tensors = flatten(weights, source)
     _check_expansion(source, data, sum(t.nbytes for t in tensors.values()))
-    said = {
-        str(name): str(value)
-        for name, value in found.saved.items()
-        if isinstance(value, float | str)
-        or (isinstance(value, int) and abs(value) < 2**63)  # others may be of any size
-    }
     return {name: found.array(tensor) for name, tensor in tensors.items()}, said
+
+
+def _read_msgpack(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    tree, said = flax.read_msgpack(data, source)
+    return flatten(tree, source), said
+
+
+def _read_keras_archive(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    with _open_zip(data, source) as (_, read):
+        return read_keras(read("model.weights.h5"), source, read("config.json"))
 
 
 def _refused(source: str, name: str) -> CheckpointError:
     """Say why a pickle is not opened, and how to save its weights alone."""
     beside = f"{PurePath(source).stem}-weights.pt"
+    saved, weights = "module", "module.state_dict()"
+    if PurePath(source).suffix.lower() == ".ckpt":
+        saved, weights = "checkpoint", "checkpoint['state_dict']"
     return CheckpointError(
         f"{source}: expected tensors only, found the pickled Python object "
         f"{name}; unpickling can run any code, so the file is not opened. "
         f"If you trust it, save its weights alone: "
-        f"module = torch.load({source!r}, weights_only=False); "
-        f"torch.save(module.state_dict(), {beside!r})"
+        f"{saved} = torch.load({source!r}, weights_only=False); "
+        f"torch.save({weights}, {beside!r})"
     )
 
 
@@ -343,5 +356,12 @@ FORMATS: dict[str, Callable[[bytes, str], tuple[Tensors, dict[str, str]]]] = {
     ".npz": _read_npz,
     ".pt": _read_torch,
     ".pth": _read_torch,
+    ".bin": _read_torch,
+    ".ckpt": _read_torch,
+    ".keras": _read_keras_archive,
+    ".h5": read_keras,
+    ".hdf5": read_keras,
+    ".onnx": read_onnx,
+    ".msgpack": _read_msgpack,
 }
 """Suffix of a checkpoint file to its reader, of the content and the file's name."""

@@ -82,7 +82,7 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
     CheckpointError
         If there is none, or more than one; or one whose formulas are others.
     """
-    modules = _modules(tensors)
+    modules = list_modules(tensors)
     if not modules:
         shown = ", ".join(list(tensors)[:5]) or "no tensor"
         raise CheckpointError(
@@ -106,6 +106,8 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
         if (not prefix or f".{module.prefix}".endswith(f".{prefix}"))
         and places <= set(module.places)
     ]
+    if wanted is not None:  # "lstm" is that one, and not also "encoder.lstm"
+        found = [module for module in found if module.prefix == prefix] or found
     if len(found) != 1:
         named = "" if wanted is None else f" named {wanted!r}"
         listed = ", ".join(repr(str(module)) for module in modules)
@@ -122,7 +124,8 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
     return replace(found[0], variant=_VARIANTS[variants[0]] if variants else None)
 
 
-def _modules(tensors: Tensors) -> list[Module]:
+def list_modules(tensors: Tensors) -> list[Module]:
+    """List the recurrent modules there are, in the order of the tensors."""
     found: dict[str, dict[tuple[str, int, bool], str]] = {}
     for name in tensors:
         match = _RECURRENT.fullmatch(name)

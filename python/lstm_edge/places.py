@@ -140,6 +140,21 @@ def list_folder(folder: Path) -> list[Path]:
         return [folder / Path(name).name for name in fs.find(_name(folder), maxdepth=1)]
 
 
+def list_subfolders(folder: Path) -> list[Path]:
+    """List the folders in a folder, as it is now."""
+    with _explained(folder):
+        if not is_remote(folder):
+            return [path for path in folder.iterdir() if is_folder(path)]
+        fs = _fs(folder)
+        fs.invalidate_cache()
+        found = fs.ls(_name(folder), detail=True)
+        return [
+            folder / Path(entry["name"]).name
+            for entry in found
+            if entry["type"] == "directory"
+        ]
+
+
 def matching(pattern: Path) -> list[Path]:
     """List what a glob finds."""
     if not is_remote(pattern):

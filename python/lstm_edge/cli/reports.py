@@ -1,18 +1,41 @@
-"""Commands that show: report, export, analogy, bench."""
+"""Commands that show: inspect, report, export, analogy, bench."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
 from lstm_edge.cli.group import (
+    DONE,
+    FAILED,
     examples,
     json_option,
     main,
 )
 from lstm_edge.errors import UsageError
+
+
+@main.command(epilog=examples("lstm-edge inspect model.keras"))
+@click.argument("checkpoint")
+@click.option("--readout", help="Name of the linear readout's weight.")
+@click.option("--embedding", help="Name of the embedding.")
+@json_option
+def inspect(
+    checkpoint: str, readout: str | None, embedding: str | None, as_json: bool
+) -> None:
+    """Say what a file or Hugging Face folder holds.
+
+    Its recurrent nets with their sizes, and which analyses are possible. Nothing is
+    unpickled.
+    """
+    from lstm_edge.inspection import inspect_checkpoint
+
+    found = inspect_checkpoint(checkpoint, readout=readout, embedding=embedding)
+    click.echo(json.dumps(found.to_dict()) if as_json else repr(found))
+    sys.exit(DONE if found.usable else FAILED)
 
 
 @main.command(

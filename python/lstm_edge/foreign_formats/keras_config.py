@@ -1,0 +1,126 @@
+"""What the configuration of a Keras model says of its layers: settings and order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_TRANSPARENT = {
+    *("InputLayer", "Identity", "Masking", "ActivityRegularization"),
+    *("Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise"),
+}
+"""Layers that a trained net computes nothing in."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The layers of a model.
+
+    Attributes
+    ----------
+    settings : dict of str to dict
+        By the layer's name, with its ``class_name``; of a wrapper, those of the layer
+        inside.
+    below : dict of str to str
+        Layer to the one whose output it reads; "" where there is none.
+    groups : dict of str to str
+        Where a ``.weights.h5`` keeps a layer, to its name.
+    """
+
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    below: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+
+    def of(self, layer: str) -> Mapping[str, Any]:
+        """Give the settings of a layer; {} where it is not known."""
+        return self.settings.get(layer, {})
+
+
+def parse_config(model: Any) -> Config:
+    """Read a configuration as ``config.json`` and ``model_config`` hold it."""
+    config = Config()
+    _collect(model, config)
+    for prefix, layers in _lists(model):
+        _follow(layers, config)
+        counts: dict[str, int] = {}
+        for layer in layers:
+            group = _snake_case(layer["class_name"])
+            count = counts[group] = counts.get(group, -1) + 1
+            path = (
+                f"{prefix}layers/{group}_{count}"
+                if count
+                else f"{prefix}layers/{group}"
+            )
+            config.groups[path] = _name(layer)
+    return config
+
+
+def _collect(node: Any, config: Config) -> None:
+    """Find the settings of every layer, however deep."""
+    if isinstance(node, list):
+        for item in node:
+            _collect(item, config)
+    if not isinstance(node, dict):
+        return
+    settings = node.get("config")
+    if isinstance(settings, dict) and isinstance(settings.get("name"), str):
+        inner = settings.get("layer")
+        told = inner if isinstance(inner, dict) else node
+        known = {**told.get("config", {}), "class_name": told.get("class_name")}
+        config.settings.setdefault(settings["name"], known)
+    for value in node.values():
+        _collect(value, config)
+
+
+def _lists(model: Any, prefix: str = "") -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Give the lists of layers, of the model and of those inside, and their groups."""
+    settings = model.get("config") if isinstance(model, dict) else None
+    found = settings.get("layers") if isinstance(settings, dict) else settings
+    if not isinstance(found, list):
+        return
+    layers = [layer for layer in found if isinstance(layer, dict) and _name(layer)]
+    yield prefix, layers
+    for layer in layers:
+        yield from _lists(layer, f"{prefix}layers/{_snake_case(layer['class_name'])}/")
+
+
+def _follow(layers: list[dict[str, Any]], config: Config) -> None:
+    """Tell which layer reads which, past those that compute nothing."""
+    reads: dict[str, str] = {}
+    for last, layer in zip([{}, *layers], layers, strict=False):
+        nodes = layer.get("inbound_nodes")
+        reads[_name(layer)] = next(_senders(nodes), "") if nodes else _name(last)
+    for name, below in reads.items():
+        steps = len(layers)
+        while steps and config.of(below).get("class_name") in _TRANSPARENT:
+            below, steps = reads.get(below, ""), steps - 1
+        config.below[name] = below
+
+
+def _senders(nodes: Any) -> Iterator[str]:
+    """Names of the layers whose outputs a layer was called with, in order."""
+    if isinstance(nodes, dict):
+        history = nodes.get("keras_history")
+        if history:
+            yield str(history[0])
+        for value in nodes.values():
+            yield from _senders(value)
+    elif isinstance(nodes, list | tuple):
+        if len(nodes) > 2 and isinstance(nodes[0], str) and isinstance(nodes[1], int):
+            yield nodes[0]  # as Keras 2 wrote it
+        for value in nodes:
+            yield from _senders(value)
+
+
+def _name(layer: Mapping[str, Any]) -> str:
+    settings = layer.get("config")
+    named = isinstance(settings, dict) and isinstance(layer.get("class_name"), str)
+    return str(settings.get("name", "")) if named and settings else ""
+
+
+def _snake_case(name: str) -> str:
+    """Give the name of a class as Keras writes it into files."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,0 +1,150 @@
+"""What a checkpoint holds, in words and for a script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from lstm_edge import inspect_checkpoint
+from lstm_edge.checkpoints import as_weights
+from lstm_edge.cli import main
+from lstm_edge.errors import CheckpointError
+
+
+class Translator(nn.Module):
+    """Several nets, and more than one layer that could be a readout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(7, 4)
+        self.encoder = nn.LSTM(4, 6, 2)
+        self.decoder = nn.GRU(4, 5, bidirectional=True)
+        self.attention = nn.Linear(6, 6)
+        self.answer = nn.Linear(6, 4)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    torch.save(Translator().state_dict(), tmp_path / "net-7.pt")
+    return tmp_path / "net-7.pt"
+
+
+def test_every_net_is_listed_by_the_name_that_chooses_it(path: Path) -> None:
+    found = inspect_checkpoint(path)
+    assert [net.name for net in found.nets] == [
+        "encoder",
+        "decoder (forward)",
+        "decoder (backward)",
+    ]
+    for net in found.nets:
+        weights = as_weights(path, module=net.name)
+        assert net.cell == weights.cell
+        assert net.hidden_sizes == weights.hidden_sizes
+        assert net.state_size == weights.state_size
+        assert net.input_size == weights.input_size
+    parameters = list(Translator().parameters())
+    assert len(found.tensors) == len(parameters)
+    assert found.bytes == sum(4 * p.numel() for p in parameters)
+    assert found.tensors["answer.weight"] == ((4, 6), "float32")
+
+
+def test_analyses_follow_from_readout_and_embedding(path: Path) -> None:
+    (encoder, *_) = inspect_checkpoint(path).nets
+    assert (encoder.readout, encoder.embedding) == ("", "embedding.weight")
+    assert encoder.analyses == ("zero", "constant", "driven", "tokens")
+    (encoder, *_) = inspect_checkpoint(path, readout="answer").nets
+    assert encoder.readout == "answer.weight"
+    assert encoder.analyses[-1] == "closed loop"
+    (encoder, *_) = inspect_checkpoint(path, readout="attention.weight").nets
+    assert "closed loop" not in encoder.analyses
+
+
+def test_what_cannot_be_used_says_why(tmp_path: Path) -> None:
+    state = Translator().state_dict()
+    state["encoder.bias_hh_l1"] = torch.zeros(23)
+    torch.save(state, tmp_path / "a.pt")
+    found = inspect_checkpoint(tmp_path / "a.pt")
+    assert found.nets[0].problem == (
+        "tensor 'encoder.bias_hh_l1' has shape (23,), expected (24,)"
+    )
+    assert found.nets[0].analyses == ()
+    assert found.usable
+    assert "cannot be used: tensor 'encoder.bias_hh_l1'" in repr(found)
+
+
+def test_the_command_says_it_in_words(path: Path) -> None:
+    done = CliRunner().invoke(main, ["inspect", str(path), "--readout", "answer"])
+    assert done.exit_code == 0
+    assert "net 'encoder'\n  cell       lstm, 2 layers\n" in done.output
+    assert "4 -> 6 -> 6 (inputs -> hidden units), state n = 24" in done.output
+    assert "analyses   zero, constant, driven, tokens, closed loop" in done.output
+    assert "choose one by its name: --module" in done.output
+
+
+def test_the_command_says_it_for_a_script(path: Path) -> None:
+    done = CliRunner().invoke(main, ["inspect", str(path), "--json"])
+    told = json.loads(done.output)
+    assert told["nets"][1]["name"] == "decoder (forward)"
+    assert told["nets"][1]["cell"] == "gru"
+    assert told["tensors"]["answer.bias"] == [[4], "float32"]
+
+
+def test_metadata_is_shown(tmp_path: Path) -> None:
+    saved = {"epoch": 3, "model": nn.RNN(2, 3).state_dict()}
+    torch.save(saved, tmp_path / "a.pt")
+    found = inspect_checkpoint(tmp_path / "a.pt")
+    assert found.metadata == {"epoch": "3"}
+    assert repr(found).endswith("metadata: epoch = 3")
+    assert "cell       rnn_tanh, 1 layer\n" in repr(found)
+
+
+def test_a_file_without_a_net_lists_its_tensors(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "a.pt")
+    done = CliRunner().invoke(main, ["inspect", str(tmp_path / "a.pt")])
+    assert done.exit_code == 1
+    assert "no LSTM, GRU or RNN among them:\n  weight (3, 2) float32\n" in done.output
+
+
+def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(b"PK")
+    done = CliRunner().invoke(main, ["inspect", str(tmp_path / "a.pt")])
+    assert done.exit_code == 1
+    assert done.output.count("\n") == 1
+
+
+def test_the_exact_name_goes_before_a_longer_one(tmp_path: Path) -> None:
+    both = {"lstm": nn.LSTM(2, 3), "encoder": nn.ModuleDict({"lstm": nn.LSTM(2, 4)})}
+    net = nn.ModuleDict(both)
+    assert as_weights(net, module="lstm").hidden_sizes == (3,)
+    assert as_weights(net, module="encoder.lstm").hidden_sizes == (4,)
+
+
+def test_named_readout_and_embedding(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    chosen = as_weights(
+        path, module="encoder", readout="answer.weight", embedding="embedding"
+    )
+    assert chosen.readout is not None
+    assert chosen.embedding is not None
+    assert (chosen.readout[0] == state["answer.weight"].numpy()).all()
+    assert (chosen.embedding == state["embedding.weight"].numpy()).all()
+    model = Translator()
+    again = as_weights(model, module="encoder", readout="answer")
+    assert again.readout is not None
+    assert (again.readout[1] == model.answer.bias.detach().numpy()).all()
+
+
+def test_a_name_that_there_is_not_lists_those_there_are(path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"readout: expected one tensor named 'x'"
+    ):
+        as_weights(path, module="encoder", readout="x")
+    with pytest.raises(CheckpointError, match=r"choose one of .*attention\.weight"):
+        as_weights(path, module="encoder", embedding="x")
+    with pytest.raises(CheckpointError, match=r"\(6, 6\), expected \(tokens, 4\)"):
+        as_weights(path, module="encoder", embedding="attention")

@@ -1,0 +1,372 @@
+"""Files that Keras wrote, and live models of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import refusal
+from lstm_edge.checkpoints import as_weights, find_checkpoints
+from lstm_edge.formats import read_tensors
+from lstm_edge.measures import orbit
+from lstm_edge.weights import Weights
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+h5py = pytest.importorskip("h5py")
+keras = pytest.importorskip("keras")
+layers = keras.layers
+
+pytestmark = [
+    pytest.mark.integration,
+    # of Keras' own Variable.numpy
+    pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning"),
+]
+
+FILES = ("net.keras", "net.weights.h5", "net.h5")
+
+
+@pytest.fixture(autouse=True)
+def _double() -> Iterator[None]:
+    keras.utils.set_random_seed(0)
+    keras.config.set_floatx("float64")  # of the inputs too
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
+def net(*parts: Any, inputs: int = 3) -> Any:
+    return keras.Sequential([keras.Input((None, inputs), dtype="float64"), *parts])
+
+
+def randomise(model: Any) -> Any:
+    """Make the biases, which begin at zero, tell their places."""
+    random = np.random.default_rng(0)
+    model.set_weights(
+        [w + 0.1 * random.standard_normal(w.shape) for w in model.get_weights()]
+    )
+    return model
+
+
+def write(model: Any, path: Path) -> Path:
+    if path.name.endswith(".weights.h5"):
+        model.save_weights(path)
+    else:
+        model.save(path)
+    return path
+
+
+def top_states(weights: Weights, inputs: Any) -> Any:
+    """Hidden states (T, H) of the top layer, from rest."""
+    rest = np.zeros(weights.state_size)
+    walk = orbit(weights, inputs, steps=len(inputs), initial_state=rest)
+    return walk.hidden[0, :, -weights.hidden_sizes[-1] :]
+
+
+IN_TORCH = 1e-12
+"""Two orders of adding in float64; PyTorch steps its own LSTM and GRU."""
+
+IN_KERAS = 1e-6
+"""Keras multiplies matrices in float32, whatever they are."""
+
+SEQUENCE = np.random.default_rng(1).standard_normal((9, 3))
+
+CELLS = {
+    "lstm": lambda **o: layers.LSTM(4, return_sequences=True, **o),
+    "gru": lambda **o: layers.GRU(4, return_sequences=True, **o),
+    "gru_reset_before": lambda **o: layers.GRU(
+        4, return_sequences=True, reset_after=False, **o
+    ),
+    "rnn_tanh": lambda **o: layers.SimpleRNN(4, return_sequences=True, **o),
+    "rnn_relu": lambda **o: layers.SimpleRNN(
+        4, return_sequences=True, activation="relu", **o
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*FILES, "live"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_states_are_those_of_keras(tmp_path: Path, cell: str, name: str) -> None:
+    model = randomise(net(CELLS[cell](), layers.Dropout(0.5), CELLS[cell]()))
+    source = model if name == "live" else write(model, tmp_path / name)
+    module = "(relu)" if name == "net.weights.h5" and cell == "rnn_relu" else None
+    weights = as_weights(source, module=module)
+    assert (weights.cell, weights.hidden_sizes) == (cell, (4, 4))
+    expected = model.predict(SEQUENCE[None], verbose=0)[0]
+    tolerance = IN_TORCH if cell in ("lstm", "gru") else IN_KERAS
+    np.testing.assert_allclose(
+        top_states(weights, SEQUENCE), expected, rtol=0, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("name", [*FILES, "live"])
+def test_each_direction_is_a_net(tmp_path: Path, name: str) -> None:
+    inner = layers.GRU(4, return_sequences=True)
+    model = randomise(net(layers.Bidirectional(inner, merge_mode=None, name="both")))
+    source = model if name == "live" else write(model, tmp_path / name)
+    forward, backward = model.predict(SEQUENCE[None], verbose=0)
+    for module, sequence, expected in (
+        ("both (forward)", SEQUENCE, forward[0]),
+        ("both (backward)", SEQUENCE[::-1], backward[0, ::-1]),
+    ):
+        weights = as_weights(source, module=module)
+        np.testing.assert_allclose(
+            top_states(weights, sequence), expected, rtol=0, atol=IN_TORCH
+        )
+
+
+@pytest.mark.parametrize("name", [*FILES, "live"])
+def test_cells_stacked_in_one_layer(tmp_path: Path, name: str) -> None:
+    cells = [layers.LSTMCell(n) for n in (4, 5)]
+    model = randomise(net(layers.RNN(cells, return_sequences=True)))
+    weights = as_weights(model if name == "live" else write(model, tmp_path / name))
+    assert weights.hidden_sizes == (4, 5)
+    expected = model.predict(SEQUENCE[None], verbose=0)[0]
+    np.testing.assert_allclose(
+        top_states(weights, SEQUENCE), expected, rtol=0, atol=IN_KERAS
+    )
+
+
+def classifier() -> Any:
+    return keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(7, 3, name="words"),
+            layers.LSTM(4, return_sequences=True, name="lower"),
+            layers.LSTM(5, name="upper"),
+            layers.Dense(2, activation="softmax", name="answer"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", [*FILES, "live"])
+def test_embedding_and_readout_are_found(tmp_path: Path, name: str) -> None:
+    model = randomise(classifier())
+    weights = as_weights(model if name == "live" else write(model, tmp_path / name))
+    kernel, bias = model.get_layer("answer").get_weights()
+    assert weights.readout is not None
+    assert weights.embedding is not None
+    np.testing.assert_array_equal(weights.readout[0], kernel.T)
+    np.testing.assert_array_equal(weights.readout[1], bias)
+    np.testing.assert_array_equal(weights.embedding, model.get_weights()[0])
+    assert as_weights(model, module="lower").digest == weights.digest
+
+
+@pytest.mark.parametrize("name", [*FILES, "live"])
+def test_biases_may_be_absent(tmp_path: Path, name: str) -> None:
+    model = net(layers.LSTM(4, use_bias=False))
+    weights = as_weights(model if name == "live" else write(model, tmp_path / name))
+    assert not weights.layers[0].bias_ih.any()
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.h5", "live"])
+@pytest.mark.parametrize("between", [layers.Dense(4), layers.LayerNormalization()])
+def test_what_lies_between_layers_parts_them(
+    tmp_path: Path, name: str, between: Any
+) -> None:
+    model = net(layers.LSTM(4, return_sequences=True), between, layers.LSTM(4))
+    source = model if name == "live" else write(model, tmp_path / name)
+    assert "expected one recurrent module, found 2" in refusal(source)
+    upper = model.layers[-1].name
+    assert as_weights(source, module=upper).input_size == 4
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.h5", "live"])
+def test_a_decoder_that_begins_with_the_encoders_state_is_a_net_of_its_own(
+    tmp_path: Path, name: str
+) -> None:
+    first = keras.Input((None, 4), dtype="float64")
+    second = keras.Input((None, 4), dtype="float64")
+    _, h, c = layers.LSTM(4, return_state=True, name="encoder")(first)
+    decoded = layers.LSTM(4, name="decoder")(second, initial_state=[h, c])
+    model = keras.Model([first, second], layers.Dense(2)(decoded))
+    source = model if name == "live" else write(model, tmp_path / name)
+    assert "expected one recurrent module, found 2" in refusal(source)
+
+
+def test_models_inside_models(tmp_path: Path) -> None:
+    lower = net(layers.LSTM(4, return_sequences=True, name="lower"))
+    model = net(lower, layers.GRU(5, name="upper"))
+    for name in FILES:
+        path = write(model, tmp_path / name)
+        assert as_weights(path, module="lower").hidden_sizes == (4,)
+        assert as_weights(path, module="upper").cell == "gru"
+
+
+def test_files_of_older_releases_do_not_name_their_groups(tmp_path: Path) -> None:
+    path = write(randomise(classifier()), tmp_path / "new.keras")
+    expected = as_weights(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        file.visititems(lambda _, item: item.attrs.clear())
+    members["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(tmp_path / "old.keras", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    assert as_weights(tmp_path / "old.keras").digest == expected.digest
+    (tmp_path / "old.weights.h5").write_bytes(members["model.weights.h5"])
+    assert as_weights(tmp_path / "old.weights.h5").digest == expected.digest
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bfloat16_is_widened_exactly(tmp_path: Path, name: str) -> None:
+    exact = net(layers.GRU(4)).get_weights()
+    keras.config.set_dtype_policy("bfloat16")
+    gru = layers.GRU(4, recurrent_initializer="zeros")
+    model = keras.Sequential([keras.Input((None, 3)), gru])
+    model.set_weights(exact)
+    half = [np.asarray(w, np.float32) for w in model.get_weights()]
+    keras.config.set_dtype_policy("float32")
+    single = keras.Sequential([keras.Input((None, 3)), layers.GRU(4)])
+    single.set_weights(half)
+    expected = as_weights(single)
+    assert as_weights(model).digest == expected.digest
+    assert as_weights(write(model, tmp_path / name)).digest == expected.digest
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (
+            layers.LSTM(4, activation="relu", name="odd"),
+            "activation relu, expected tanh",
+        ),
+        (
+            layers.GRU(4, recurrent_activation="hard_sigmoid", name="odd"),
+            "recurrent_activation hard_sigmoid, expected sigmoid",
+        ),
+        (
+            layers.SimpleRNN(4, activation="linear", name="odd"),
+            "activation linear, expected tanh or relu",
+        ),
+        (
+            layers.Bidirectional(layers.LSTM(4, activation="elu", name="odd")),
+            "activation elu, expected tanh",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["net.keras", "net.h5", "live"])
+def test_other_formulas_are_refused(
+    tmp_path: Path, layer: Any, says: str, name: str
+) -> None:
+    model = net(layer.__class__.from_config(layer.get_config()))
+    message = refusal(model if name == "live" else write(model, tmp_path / name))
+    assert f"' has {says}" in message
+    assert f"layer '{model.layers[-1].name}" in message or "ward_odd'" in message
+
+
+def damaged(tmp_path: Path, change: Any, name: str = "a.weights.h5") -> Path:
+    path = write(net(layers.GRU(4)), tmp_path / name)
+    with h5py.File(path, "r+") as file:
+        change(file["layers/gru/cell/vars"])
+    return path
+
+
+def replace_array(number: str, shape: tuple[int, ...]) -> Any:
+    def change(group: Any) -> None:
+        del group[number]
+        group[number] = np.zeros(shape)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("number", "shape", "says"),
+    [
+        ("0", (3, 13), "vars/0' has shape (3, 13), expected (inputs, 12)"),
+        ("0", (12,), "vars/0' has shape (12,), expected (inputs, 12)"),
+        ("2", (12, 2), "vars/2' has shape (12, 2), expected (12,) or (2, 12)"),
+        (
+            "1",
+            (4, 9),
+            "vars/1' has shape (4, 9), expected (H, 4 * H) or (H, 3 * H) or (H, H)",
+        ),
+    ],
+)
+def test_wrong_shapes_are_named(
+    tmp_path: Path, number: str, shape: tuple[int, ...], says: str
+) -> None:
+    path = damaged(tmp_path, replace_array(number, shape))
+    assert says in refusal(path)
+
+
+def test_a_missing_array_is_named(tmp_path: Path) -> None:
+    path = damaged(tmp_path, lambda group: group.__delitem__("1"))
+    assert "'layers/gru/cell' has no recurrent_kernel" in refusal(path)
+
+
+def test_nothing_outside_the_file_is_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(96))
+
+    def soft(group: Any) -> None:
+        group["3"] = h5py.SoftLink("/layers/gru/cell/vars/0")
+
+    def far(group: Any) -> None:
+        group["3"] = h5py.ExternalLink("other.h5", "/")
+
+    def raw(group: Any) -> None:
+        group.create_dataset("3", (12,), "f8", external=[(str(secret), 0, 96)])
+
+    def virtual(group: Any) -> None:
+        layout = h5py.VirtualLayout((12,), "f8")
+        layout[:] = h5py.VirtualSource("other.h5", "/", (12,), "f8")
+        group.create_virtual_dataset("3", layout)
+
+    for change in (soft, far, raw, virtual):
+        path = damaged(tmp_path, change)
+        assert "/3' is a" in refusal(path)
+        assert "may reach into other files" in refusal(path)
+
+
+def test_arrays_larger_than_the_file_are_refused(tmp_path: Path) -> None:
+    def grow(group: Any) -> None:
+        group.create_dataset("3", (2**40,), "f8", chunks=(2**10,))
+
+    assert "declares more bytes" in refusal(damaged(tmp_path, grow))
+
+
+def test_a_group_that_contains_itself_ends(tmp_path: Path) -> None:
+    def loop(group: Any) -> None:
+        group["again"] = group
+
+    assert as_weights(damaged(tmp_path, loop)).cell == "gru"
+
+
+def test_archives_without_weights(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({}))
+    assert "not a sound .keras file" in refusal(tmp_path / "a.keras")
+
+
+def test_without_h5py_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(net(layers.LSTM(4)), tmp_path / "a.keras")
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    assert "pip install 'lstm-edge[keras]'" in refusal(path)
+
+
+def test_a_folder_of_weights_in_keras_own_naming(tmp_path: Path) -> None:
+    for epoch in (1, 2, 10):
+        write(net(layers.LSTM(4)), tmp_path / f"weights.{epoch:02}-0.25.weights.h5")
+    assert [file.update for file in find_checkpoints(tmp_path)] == [1, 2, 10]
+
+
+def test_optimiser_states_are_passed_over(tmp_path: Path) -> None:
+    model = net(layers.LSTM(4), layers.Dense(2))
+    model.compile("adam", "mse")
+    model.fit(np.zeros((1, 2, 3)), np.zeros((1, 2)), verbose=0)
+    for name in FILES:
+        found, _ = read_tensors(write(model, tmp_path / name))
+        assert len(found) == 6
