@@ -84,27 +84,34 @@ class Database:
 
     def _prepare(self, write: bool) -> None:
         """Make the tables in a new file, check those of another."""
-        names = self._connection.execute("SELECT name FROM sqlite_master")
-        tables = {name for (name,) in names}
+        made = _objects(self._connection)
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if write and not tables and version == 0:
+        if write and not made and version == 0:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.executescript(
                 f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;"
             )
         else:
-            self._check(tables, version)
+            self._check(made, version)
             if write:
                 self._check_pages()
         # a commit survives a killed process; WAL needs no more for that
         self._connection.execute("PRAGMA synchronous = NORMAL")
 
-    def _check(self, tables: set[str], version: int) -> None:
-        if not {"run", "checkpoints", "results"} <= tables:
-            raise StoreError(
-                f"{self.path}: expected a store, found a database that was not written "
-                "by lstm-edge; name another file"
-            )
+    def _check(self, made: dict[str, str], version: int) -> None:
+        """Refuse what is no store of this schema.
+
+        A view or a trigger in place of a table could run for ever.
+        """
+        foreign = StoreError(
+            f"{self.path}: expected a store, found a database that was not written by "
+            "lstm-edge; name another file"
+        )
+        with closing(sqlite3.connect(":memory:")) as ours:
+            ours.executescript(_TABLES)
+            expected = _objects(ours)
+        if not expected.keys() <= made.keys():
+            raise foreign
         if version != SCHEMA:
             advice = (
                 "a newer lstm-edge wrote it, upgrade to read it"
@@ -115,6 +122,8 @@ class Database:
                 f"{self.path}: expected a store of schema {SCHEMA}, found {version}; "
                 f"{advice}"
             )
+        if made != expected:
+            raise foreign
 
     def _check_pages(self) -> None:
         """Refuse a file whose structure is damaged: rows could be missing from it."""
@@ -130,8 +139,8 @@ class Database:
         """Turn SQLite's errors into ones that say what to do."""
         try:
             yield
-        except (sqlite3.Error, UnicodeError, OverflowError) as error:
-            text = _line(error)
+        except (sqlite3.Error, UnicodeError, OverflowError, MemoryError) as error:
+            text = _line(error) or "the file asks for more memory than there is"
             advice = next((a for part, a in _ADVICE.items() if part in text), _AGAIN)
             raise StoreError(f"{self.path}: {text}; {advice}") from error
 
@@ -172,6 +181,12 @@ class Database:
                 if checksum(columns) != expected:
                     raise self._damaged(f"row of {columns[0]}: wrong checksum")
                 yield tuple(columns)
+
+
+def _objects(connection: sqlite3.Connection) -> dict[str, str]:
+    """Name to statement of what a database was made of; SQLite's own apart."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master")
+    return {str(n): str(sql) for n, sql in rows if not str(n).startswith("sqlite_")}
 
 
 def _line(text: object) -> str:
