@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from lstm_edge.cli import main
+from lstm_edge.cluster import _DaskExecutor, dask_executor
 from lstm_edge.errors import LstmEdgeError
 from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.sweep import Progress, analyze
@@ -160,6 +162,77 @@ def test_the_command_line_takes_the_address_of_a_scheduler(
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert "6 checkpoints" in result.output
+
+
+def test_a_scheduler_that_dies_ends_the_sweep(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lost:
+        """A client whose scheduler dies after some answers: futures never end."""
+
+        status = "running"
+
+        def get_executor(self, pure: bool) -> Executor:
+            return Mute(self)
+
+    class Mute(Executor):
+        def __init__(self, client: Lost) -> None:
+            self.client, self.calls = client, 0
+
+        def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            self.calls += 1
+            if self.calls < 3:
+                future.set_result(function(*args, **kwargs))
+            else:
+                self.client.status = "closed"
+            return future
+
+    with pytest.raises(LstmEdgeError, match="the Dask scheduler is gone"):
+        analyze(run, settings=SETTINGS, executor=_DaskExecutor(Lost()), workers=1)
+    assert len(open_sweep(run).names) == 2
+
+
+def test_an_executor_that_takes_no_more_ends_the_sweep(run: Path) -> None:
+    class Closing(Executor):
+        calls = 0
+
+        def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.calls += 1
+            if self.calls > 2:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            future: Future[Any] = Future()
+            future.set_result(function(*args, **kwargs))
+            return future
+
+    with pytest.raises(LstmEdgeError, match="cannot schedule new futures"):
+        analyze(run, settings=SETTINGS, executor=Closing(), workers=1)
+    sweep = open_sweep(run)
+    assert len(sweep.names) == 2
+    assert sweep.failed == []
+
+
+@pytest.mark.parametrize("content", [None, "{nope", '{"x": 1}', "[]"])
+def test_a_scheduler_file_that_is_none(
+    tmp_path: Path, content: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lstm_edge.cluster.WAIT", 0.1)
+    path = tmp_path / "scheduler.json"
+    if content is not None:
+        path.write_text(content)
+    with (
+        pytest.raises(LstmEdgeError, match="expected the file that dask scheduler"),
+        dask_executor(str(path)),
+    ):
+        pass
+
+
+def test_a_scheduler_file_is_read(run: Path, cluster: Any, tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.json"
+    path.write_text(json.dumps({"address": cluster.scheduler_address}))
+    with dask_executor(str(path)) as (executor, threads):
+        assert threads == 2
+        assert executor.submit(max, 1, 2).result() == 2
 
 
 def test_no_scheduler_there(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"store", "weights"},
     "sweep": {"_core", "checkpoints", "errors", "evaluation", "measures", "metrics"}
     | {"numpy", "places", "plan", "results", "store", "visiting"},
-    "visiting": {"refinement"},
+    "visiting": {"numpy", "refinement"},
     "watching": {"checkpoints", "errors", "evaluation", "measures", "numpy", "places"}
     | {"refinement", "results", "store", "sweep", "transitions", "visiting"},
     # everything after the store only reads rows

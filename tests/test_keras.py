@@ -1,4 +1,4 @@
-"""The Keras callback, and a Keras net in PyTorch's layout."""
+"""The Keras callback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lstm_edge
-from lstm_edge import CheckpointError, EdgeMonitor, EdgeStopping, UsageError
+from lstm_edge import EdgeMonitor, EdgeStopping, UsageError
 
 pytestmark = [
     pytest.mark.integration,
@@ -43,92 +43,9 @@ def fit(model: Any, callback: Any, **options: Any) -> None:
     model.fit(*data(), callbacks=[callback], **{**settings, **options})
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("depth", [1, 2])
-def test_the_map_is_that_of_keras(bias: bool, depth: int) -> None:
-    middle = [
-        layers.LSTM(
-            5 - i,
-            use_bias=bias,
-            bias_initializer="random_normal",
-            unit_forget_bias=False,
-            return_sequences=True,
-            dropout=0.1,
-        )
-        for i in range(depth)
-    ]
-    model = net(middle[0], layers.Dropout(0.5), *middle[1:])
-    inputs, _ = data()
-    top = keras.Model(model.inputs[0], middle[-1].output)
-    expected = top.predict(inputs, verbose=0)
-    found = lstm_edge.orbit(edge.state_dict(model), inputs, steps=6, starts=12).hidden
-    # float32 sums of a few terms near 1: some 1e-7
-    np.testing.assert_allclose(found[..., -expected.shape[-1] :], expected, atol=2e-6)
-
-
-def test_embedding_and_linear_readout_come_along() -> None:
-    model = net(layers.Embedding(7, 3), layers.LSTM(4), inputs=(None,))
-    weights = lstm_edge.as_weights(edge.state_dict(model))
-    tokens = np.array([[1, 2, 3]])
-    hidden = lstm_edge.orbit(weights, tokens, steps=3, starts=1).hidden[0, -1]
-    assert weights.readout is not None
-    found = weights.readout[0] @ hidden + weights.readout[1]
-    expected = model.predict(tokens, verbose=0)[0]
-    np.testing.assert_allclose(found, expected, atol=2e-6)  # float32, as above
-
-
-def test_a_readout_that_is_not_linear_is_none() -> None:
-    model = net(layers.LSTM(4), dense=layers.Dense(3, activation="softmax"))
-    assert lstm_edge.as_weights(edge.state_dict(model)).readout is None
-
-
-def test_a_layer_is_chosen_by_its_name() -> None:
-    inputs = layers.Input((None, 3))
-    pair = [layers.LSTM(4, name=name)(inputs) for name in ("left", "right")]
-    model = keras.Model(inputs, layers.Concatenate()(pair))
-    with pytest.raises(
-        CheckpointError, match=r"found left, right; choose one by layer"
-    ):
-        edge.state_dict(model)
-    chosen = edge.state_dict(model, layer="right")
-    kernel = model.get_layer("right").cell.kernel.value.T
-    assert (chosen["weight_ih_l0"] == kernel).all()
-    alone = edge.state_dict(model.get_layer("right"))
-    assert (alone["weight_ih_l0"] == kernel).all()
-
-
-@pytest.mark.parametrize(
-    ("layer", "message"),
-    [
-        (lambda: layers.GRU(4, name="x"), "layer 'x': expected a .*LSTM, found a GRU"),
-        (lambda: layers.SimpleRNN(4, name="x"), "found a SimpleRNN"),
-        (lambda: layers.Bidirectional(layers.LSTM(4)), "found a Bidirectional"),
-        (lambda: layers.LSTM(4, go_backwards=True), "expected go_backwards=False"),
-        (lambda: layers.LSTM(4, activation="relu"), "activation tanh, found relu"),
-        (
-            lambda: layers.LSTM(4, recurrent_activation="hard_sigmoid"),
-            "recurrent_activation sigmoid, found hard_sigmoid",
-        ),
-        (lambda: layers.Flatten(name="x"), "expected an LSTM layer, found x, dense"),
-    ],
-)
-def test_what_is_no_plain_lstm_is_refused(layer: Any, message: str) -> None:
-    model = net(layer(), inputs=(6, 3))
-    with pytest.raises(CheckpointError, match=message) as caught:
-        edge.state_dict(model)
-    assert "\n" not in str(caught.value)
-
-
-def test_layers_that_are_not_built_or_not_there_are_named() -> None:
-    with pytest.raises(CheckpointError, match="found a layer not built yet"):
-        edge.state_dict(layers.LSTM(4))
-    with pytest.raises(CheckpointError, match="an LSTM layer named 'top', found"):
-        edge.state_dict(net(layers.LSTM(4)), layer="top")
-
-
 def test_every_epoch_is_measured_and_the_untrained_net() -> None:
     model = net(layers.LSTM(4))
-    untrained = lstm_edge.lyapunov(edge.state_dict(model), k=2, steps=60, transient=40)
+    untrained = lstm_edge.lyapunov(model, k=2, steps=60, transient=40)
     with EdgeMonitor(**{**FEW, "starts": 8}) as monitor:
         fit(model, edge.EdgeCallback(monitor))
     assert [result.update for result in monitor.history] == [0, 2, 4, 6]
@@ -138,7 +55,7 @@ def test_every_epoch_is_measured_and_the_untrained_net() -> None:
     for result in rest:
         assert result.metrics["test_loss"] == result.metrics["val_loss"]
         assert result.metrics["loss"] > 0
-    trained = lstm_edge.lyapunov(edge.state_dict(model), k=2, steps=60, transient=40)
+    trained = lstm_edge.lyapunov(model, k=2, steps=60, transient=40)
     assert rest[-1].exponent == trained.per_start[:, 0].max()
 
 
@@ -206,6 +123,15 @@ def test_a_backup_that_is_none_is_refused(tmp_path: Path) -> None:
         callback = edge.EdgeCallback(monitor, backup=backup)
         with pytest.raises(UsageError, match="expected the state of a monitor"):
             model.fit(*data(), callbacks=[callback], verbose=0)
+
+
+def test_a_layer_is_chosen_by_the_monitor() -> None:
+    inputs = layers.Input((None, 3))
+    pair = [layers.GRU(4, name=name)(inputs) for name in ("left", "right")]
+    model = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(pair)))
+    with EdgeMonitor(module="right", **FEW) as monitor:
+        fit(model, edge.EdgeCallback(monitor), epochs=1)
+    assert np.isfinite([result.exponent for result in monitor.history]).all()
 
 
 def test_another_moment_is_refused() -> None:

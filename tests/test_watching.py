@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_edge.errors import CheckpointError, StoreError
+from lstm_edge.errors import CheckpointError, StoreError, UsageError
 from lstm_edge.results import open_sweep
 from lstm_edge.store import Store
 from lstm_edge.sweep import analyze
@@ -127,6 +127,52 @@ def test_losses_that_come_later_are_told(run: Path, hidden: list[Path]) -> None:
     (run / "metrics.csv").write_text("\n".join(metrics) + "\n")
     list(rows)
     assert np.isfinite(open_sweep(run).table["test_loss"]).all()
+
+
+def test_a_trainer_that_removes_old_checkpoints(run: Path, hidden: list[Path]) -> None:
+    rows = watching(run, idle=0.5)
+    seen = [next(rows).update]
+    gone = sorted((run / "checkpoints").glob("update-*"))[1:4]
+    for path in gone:
+        path.unlink()
+    write(hidden[0])
+    seen += [row.update for row in rows]
+    assert {0, 40, 50} <= {*seen}
+    sweep = open_sweep(run)
+    assert sweep.table["update"].tolist() == sorted(seen), "results outlive their files"
+
+
+def test_a_second_run_beside_the_first_keeps_the_names(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    first = make_run(3, name="two/a")
+    second = make_run(3, name="later")
+    pattern = str(tmp_path / "two" / "*" / "checkpoints" / "*.safetensors")
+    rows = watching(Path(pattern), idle=0.5, out=tmp_path / "both.sqlite")
+    next(rows)
+    second.rename(first.parent / "b")
+    rest = list(rows)
+    assert len(rest) == 5
+    assert len(open_sweep(tmp_path / "both.sqlite").names) == 6
+
+
+def test_metrics_that_cannot_be_read_leave_the_former_ones(
+    run: Path, hidden: list[Path]
+) -> None:
+    rows = watching(run, idle=0.5)
+    next(rows)
+    with (run / "metrics.csv").open("a") as file:
+        file.write("80,oops")
+    write(hidden[0])
+    seen = {row.update: row for row in rows}
+    assert np.isfinite(seen[50].test_loss)
+
+
+@pytest.mark.parametrize("option", ["poll", "idle"])
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_wrong_times_are_refused(run: Path, option: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"{option}: expected"):
+        next(watch(run, **{option: value}))  # type: ignore[arg-type]
 
 
 def test_it_waits_for_the_first_checkpoint(tmp_path: Path, run: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import time
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lstm_edge.errors import LstmEdgeError, UsageError
@@ -46,9 +50,10 @@ def dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
             "distributed is not installed; expected it for a Dask cluster: "
             "pip install 'lstm-edge[cluster]'"
         ) from None
-    where = {"scheduler_file" if address.endswith(".json") else "address": address}
+    if address.endswith(".json"):
+        address = _read_address(Path(address))
     try:
-        client: Any = Client(**where, timeout=WAIT)  # type: ignore[no-untyped-call]
+        client: Any = Client(address, timeout=WAIT)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise LstmEdgeError(
@@ -58,9 +63,40 @@ def dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
     with client:
         try:
             client.wait_for_workers(1, timeout=WAIT)
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):
             raise LstmEdgeError(
                 f"{address}: the scheduler has no workers; start some with "
                 f"dask worker {address}"
             ) from None
-        yield client.get_executor(pure=False), sum(client.nthreads().values())
+        yield _DaskExecutor(client), sum(client.nthreads().values())
+
+
+class _DaskExecutor(Executor):
+    """Submits to a scheduler, and tells when that is lost: its futures never end."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._inner: Executor = client.get_executor(pure=False)
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.check()
+        return self._inner.submit(fn, *args, **kwargs)
+
+    def check(self) -> None:
+        """Raise BrokenExecutor once the connection is given up."""
+        if self._client.status == "closed":
+            raise BrokenExecutor("the Dask scheduler is gone")
+
+
+def _read_address(path: Path) -> str:
+    """Wait for a scheduler file, and read the address in it."""
+    end = time.monotonic() + WAIT
+    while not path.is_file() and time.monotonic() < end:
+        time.sleep(0.2)
+    try:
+        return str(json.loads(path.read_text())["address"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LstmEdgeError(
+            f"{path}: expected the file that dask scheduler --scheduler-file writes, "
+            f"found none that can be read ({type(error).__name__}: {error})"
+        ) from error

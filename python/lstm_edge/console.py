@@ -91,7 +91,9 @@ def _json_lines() -> Advance:
 
     def advance(stage: str, done: int, total: int | None, text: str) -> None:
         seconds = round(time.monotonic() - begin, 3)
-        print_json("progress", stage=stage, done=done, total=total, seconds=seconds)
+        print_json(
+            "progress", stage=stage, done=done, total=total, seconds=seconds, text=text
+        )
 
     return advance
 
@@ -141,7 +143,11 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
     counts = "  ".join(
         f"{phase} {phases.count(phase)}" for phase in ("order", "edge", "chaos")
     )
-    console.print(f"[bold]{len(phases)} checkpoints[/]  {counts}", highlight=False)
+    known = len(sweep.checkpoints)
+    of_all = "" if known == len(phases) else f" of {known}"
+    console.print(
+        f"[bold]{len(phases)}{of_all} checkpoints[/]  {counts}", highlight=False
+    )
     shares = sweep.summary()["attractors"]
     if shares:
         means = "  ".join(

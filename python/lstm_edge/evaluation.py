@@ -128,13 +128,20 @@ def evaluate(
             scalars, arrays = MEASURES[row.measure].compute(
                 weights, inputs, task.settings, cancel=cancel, threads=threads
             )
-        except LstmEdgeError as error:
+        except (LstmEdgeError, MemoryError) as failure:
+            error = _said(failure, weights)
             first = first or error
             rows.append(replace(row, status="failed", message=str(error)))
             continue
         seconds = time.perf_counter() - begin
         rows.append(replace(row, scalars=scalars, arrays=arrays, seconds=seconds))
     return rows, first
+
+
+def _said(failure: LstmEdgeError | MemoryError, weights: Weights) -> LstmEdgeError:
+    if isinstance(failure, LstmEdgeError):
+        return failure
+    return LstmEdgeError(f"{weights.source}: its measures do not fit into memory")
 
 
 @dataclass(frozen=True)
@@ -203,15 +210,18 @@ class Job:
         One that has answered before is sound: what it fails at is this checkpoint's
         fault. One that never did, or says that it is broken, ends the sweep.
         """
+        submitted = False
         try:
             future = executor.submit(
                 evaluate, weights, self.plan.inputs, tasks, self.threads
             )
+            submitted = True
             while not future.done():
                 wait([future], GLANCE)
                 if self._cancelled.is_set():
                     future.cancel()
                     raise KeyboardInterrupt
+                getattr(executor, "check", bool)()  # of those that can be lost
             outcome.rows, outcome.error = future.result()
             self._answered.set()
         except Exception as failure:
@@ -220,7 +230,8 @@ class Job:
                 f"{failure}); expected workers that live and have lstm-edge "
                 f"{_core.__version__} installed"
             )
-            if isinstance(failure, BrokenExecutor) or not self._answered.is_set():
+            sound = submitted and self._answered.is_set()
+            if isinstance(failure, BrokenExecutor) or not sound:
                 raise error from failure
             return _unreadable(outcome.name, error)
         return outcome

@@ -146,9 +146,10 @@ def _metadata(data: bytes, source: str) -> dict[str, str]:
     length = int.from_bytes(data[:8], "little")
     try:
         if not 0 < length <= min(_MAX_HEADER, len(data) - 8):
+            most = max(0, min(_MAX_HEADER, len(data) - 8))
             raise ValueError(
-                f"expected {_MAX_HEADER} bytes at most, found {length} declared in a "
-                f"file of {len(data)}"
+                f"expected 1 to {most} bytes in a file of {len(data)}, found {length} "
+                "declared; it may be cut off"
             )
         header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
         said = header.get("__metadata__") or {}

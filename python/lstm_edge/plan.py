@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge.errors import UsageError
 from lstm_edge.measures import MEASURES
+from lstm_edge.measures.regime import count, positive
 from lstm_edge.metrics import read_probe
 
 DYNAMIC = {"lyapunov", "attractors", "distance"}
@@ -111,7 +112,10 @@ def choose_inputs(inputs: ArrayLike | str | None, run: Path) -> NDArray[Any] | N
         return read_probe(run)
     if inputs is None:
         return None
-    array = np.asarray(inputs)
+    try:
+        array = np.asarray(inputs)
+    except ValueError as error:
+        raise UsageError(f"inputs: expected an array ({error})") from error
     if array.ndim not in (1, 2, 3) or array.dtype.kind not in "fiub":
         raise UsageError(
             "inputs: expected numbers of shape (I,), (T, I) or (B, T, I), found "
@@ -144,7 +148,7 @@ def merge_settings(
     changes = dict(settings or {})
     _known("settings", changes, MEASURES)
     for name, change in changes.items():
-        _known(f"settings[{name!r}]", change, MEASURES[name].defaults)
+        _check(f"settings[{name!r}]", change, MEASURES[name].defaults)
     merged = {
         name: {**measure.defaults, **changes.get(name, {})}
         for name, measure in MEASURES.items()
@@ -155,6 +159,19 @@ def merge_settings(
         for name in DYNAMIC & merged.keys():
             merged[name]["closed_loop"] = True
     return merged
+
+
+def _check(where: str, change: object, defaults: Mapping[str, Any]) -> None:
+    """Refuse before anything is measured what no checkpoint could take."""
+    if not isinstance(change, Mapping):
+        raise UsageError(f"{where}: expected settings by name, found {change!r}")
+    _known(where, change, defaults)
+    for name, value in change.items():
+        place = f"{where}: {name}"
+        if isinstance(defaults[name], float):
+            positive(place, value)
+        elif not (name == "k" and value is None):
+            count(place, value, 0 if name in ("seed", "transient") else 1)
 
 
 def _known(where: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lstm_edge.transitions import (
     MAJORITY,
     PHASES,
+    SIGNED,
     SUSTAIN,
     WINDOW,
     Transition,
@@ -52,7 +53,8 @@ def next_visits(phase: Sequence[str | None]) -> list[int]:
 
     First every `WINDOW`-th one; then the middles of the gaps at changes of phase, down
     to half a window; then, until nothing is left, the middles of the gaps between order
-    and chaos, and one gap for each onset and end of a sustained phase that is in doubt.
+    and chaos, and one gap for each onset and end of a sustained phase that is in doubt;
+    then wherever order or chaos was seen within another sustained phase, and may last.
 
     Parameters
     ----------
@@ -94,7 +96,8 @@ def _wanted(phase: list[str | None]) -> set[int]:
     }
     view = _View(phase)
     sustained = [t for t in view.transitions() if t.sustained]
-    return crossings.union(*(view.doubts(t) for t in sustained))
+    wanted = crossings.union(*(view.doubts(t) for t in sustained))
+    return wanted or view.overlooked(sustained)
 
 
 class _View:
@@ -116,6 +119,23 @@ class _View:
         end = self._first_doubt(range(onset - 1, old - 1, -1), self.phase[old], (-1, 1))
         wanted = {old + 1, onset - 1} | begin | end
         return {i for i in wanted if not self.seen[i]}
+
+    def overlooked(self, sustained: list[Transition]) -> set[int]:
+        """Checkpoints to look at next where another phase than the sustained one is.
+
+        What was seen of it does not make it last; what lies between may.
+        """
+        current = np.repeat(self.phase[:1], len(self.phase))
+        for transition in sustained:
+            onset = int(transition.edge[1])
+            current[onset:] = self.phase[onset]
+        wanted: set[int] = set()
+        for before, i in pairwise(np.flatnonzero(self.seen).tolist()):
+            if self.phase[i] in SIGNED and self.phase[i] != current[i]:
+                wanted |= self._first_doubt(
+                    range(before + 1, i + 1), self.phase[i], (1,)
+                )
+        return wanted
 
     def _first_doubt(
         self, places: Iterable[int], phase: str, ways: tuple[int, ...]

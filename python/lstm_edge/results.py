@@ -286,6 +286,7 @@ class Sweep:
             {
                 "store": str(self.path),
                 "checkpoints": len(self.names),
+                "known": len(self.checkpoints),
                 "phases": {p: phases.count(p) for p in sorted(set(phases))},
                 "attractors": {
                     kind: float(np.nanmean(share))

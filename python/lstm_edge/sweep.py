@@ -174,10 +174,9 @@ def _refuse(outcome: Outcome, nets: set[str]) -> None:
         raise outcome.error
     nets |= {outcome.architecture} - {""}
     if len(nets) > 1:
-        others = ", ".join(nets - {outcome.architecture})
         raise CheckpointError(
-            f"{outcome.name}: expected {others}, as in the checkpoints before, found "
-            f"{outcome.architecture}"
+            f"{outcome.name}: expected the net of the checkpoints before, found one of "
+            f"{' and '.join(sorted(nets))}; analyse each on its own"
         )
 
 
@@ -233,7 +232,10 @@ class Found:
 
 
 def look(
-    checkpoints: Where | Iterable[Where], metrics: Where | None, *, strict: bool = True
+    checkpoints: Where | Iterable[Where],
+    metrics: Where | None,
+    *,
+    before: Metrics | None = None,
 ) -> Found:
     """Find the checkpoints that there are now, and what training says of them.
 
@@ -241,8 +243,9 @@ def look(
     ----------
     checkpoints, metrics
         As in `analyze`.
-    strict : bool
-        Refuse metrics that do not exist, or tell nothing of any checkpoint.
+    before : dict, optional
+        What training said before: it stands while there are no metrics to be read, as
+        when a row is half written. Default: such metrics are refused.
 
     Raises
     ------
@@ -256,15 +259,24 @@ def look(
     folders = {run_folder(absolute(file.path)) for file in files}
     run = folders.pop() if len(folders) == 1 else Path()
     path = None if metrics is None else as_place(metrics)
-    if path is not None and not strict and not path.exists():
-        return Found(files, run, _names(files), {})
-    table = read_metrics(path, run, files)
-    if path is not None and strict and not any(table.get(f.update) for f in files):
+    try:
+        table = read_metrics(path, run, files)
+    except UsageError:
+        if before is None:
+            raise
+        table = before
+    if path is not None and before is None:
+        _refuse_silence(path, table, files)
+    return Found(files, run, _names(files), table)
+
+
+def _refuse_silence(path: Path, table: Metrics, files: list[CheckpointFile]) -> None:
+    """Refuse metrics that tell nothing of any checkpoint."""
+    if not any(table.get(file.update) for file in files):
         raise UsageError(
             f"{path}: expected rows for the checkpoints' updates ({files[0].update} to "
             f"{files[-1].update}) with some of {', '.join(METRICS)}; found none"
         )
-    return Found(files, run, _names(files), table)
 
 
 def _names(files: list[CheckpointFile]) -> dict[Path, str]:

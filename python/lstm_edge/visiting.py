@@ -6,7 +6,9 @@ result: the table is the same in any.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+
+import numpy as np
 
 from lstm_edge.refinement import next_visits
 
@@ -33,21 +35,52 @@ def coarse_to_fine(count: int, phase: Mapping[int, str]) -> Iterator[int]:
     int
         Each index from 0 to count - 1 once.
     """
-    yield from range(min(count, 1))
-    if count < 2:
+    if count == 0:
+        return
+    yield 0
+    if count == 1:
         return
     yield count - 1
-    gaps = [(0, count - 1)] if count > 2 else []
+    gaps = _Gaps(count, phase)
+    while gaps.open:
+        yield gaps.split()
 
-    def urgency(gap: tuple[int, int]) -> int:
-        a, b = (phase.get(end, "") for end in gap)
-        return (gap[1] - gap[0]) * (CHANGE if a and b and a != b else 1)
 
-    while gaps:
-        begin, end = gaps.pop(_argmax([urgency(gap) for gap in gaps]))
-        middle = (begin + end) // 2
-        yield middle
-        gaps += [gap for gap in ((begin, middle), (middle, end)) if gap[1] - gap[0] > 1]
+class _Gaps:
+    """The gaps between checkpoints that were visited."""
+
+    def __init__(self, count: int, phase: Mapping[int, str]) -> None:
+        self._phase = phase
+        self._codes: dict[str, int] = {"": 0}
+        self._code = np.zeros(count, np.int64)  # of each phase; 0 is not known
+        self._unknown = {0, count - 1}
+        self._ends = np.zeros((count, 2), np.int64)
+        self.open = 0
+        self._add(0, count - 1)
+
+    def split(self) -> int:
+        """Close the most urgent gap, open its halves, and give their middle."""
+        for i in [i for i in self._unknown if i in self._phase]:
+            self._unknown.remove(i)
+            self._code[i] = self._codes.setdefault(self._phase[i], len(self._codes))
+        ends = self._ends[: self.open]
+        a, b = self._code[ends[:, 0]], self._code[ends[:, 1]]
+        change = (a != b) & (a > 0) & (b > 0)
+        urgency = (ends[:, 1] - ends[:, 0]) * np.where(change, CHANGE, 1)
+        place = int(urgency.argmax())
+        begin, end = ends[place].tolist()
+        self.open -= 1
+        ends[place] = ends[-1]
+        middle = int(begin + end) // 2
+        self._unknown.add(middle)
+        self._add(begin, middle)
+        self._add(middle, end)
+        return middle
+
+    def _add(self, begin: int, end: int) -> None:
+        if end - begin > 1:
+            self._ends[self.open] = begin, end
+            self.open += 1
 
 
 def until_certain(count: int, phase: Mapping[int, str]) -> Iterator[int | None]:
@@ -72,7 +105,3 @@ def until_certain(count: int, phase: Mapping[int, str]) -> Iterator[int | None]:
         yield from (wanted[i] for i in coarse_to_fine(len(wanted), {}))
         while any(i not in phase for i in wanted):
             yield None
-
-
-def _argmax(values: Sequence[int]) -> int:
-    return max(range(len(values)), key=values.__getitem__)

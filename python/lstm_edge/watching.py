@@ -12,9 +12,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from lstm_edge.checkpoints import CheckpointFile
-from lstm_edge.errors import CheckpointError, UsageError
-from lstm_edge.evaluation import GLANCE, Job, Outcome, fill
-from lstm_edge.measures.regime import count
+from lstm_edge.errors import CheckpointError
+from lstm_edge.evaluation import Job, Outcome, fill
+from lstm_edge.measures.regime import count, positive
 from lstm_edge.places import stamp
 from lstm_edge.refinement import infer_phases
 from lstm_edge.results import Where
@@ -103,6 +103,9 @@ def watch(
     StoreError, UsageError
         As in `analyze`.
     """
+    positive("poll", poll)
+    if idle is not None:
+        positive("idle", idle)
     found = _wait_for_the_first(checkpoints, metrics, poll, idle)
     plan = make_plan(found, inputs, settings, module)
     workers = count("workers", workers)
@@ -126,11 +129,11 @@ def _wait_for_the_first(
     begin = time.monotonic()
     while True:
         try:
-            return look(checkpoints, metrics, strict=False)
+            return look(checkpoints, metrics, before={})
         except CheckpointError:
             if idle is not None and time.monotonic() - begin >= idle:
                 raise
-        time.sleep(min(poll, GLANCE))
+        time.sleep(poll if idle is None else min(poll, idle))
 
 
 class _Arrivals:
@@ -153,12 +156,21 @@ class _Arrivals:
         self._changed = time.monotonic()
         self._next_look = self._changed + poll
         self.names: dict[Path, str] = {}
+        self.updates: dict[str, int] = {}
         self._take(found)
 
     def _take(self, found: Found) -> None:
-        self.found = found
-        self.names.update(found.names)
-        self.updates = {found.names[file.path]: file.update for file in found.files}
+        """Add what was found: each keeps its first name, also when its file is gone."""
+        for path, name in found.names.items():
+            self.names.setdefault(path, name)
+        self.updates |= {self.names[file.path]: file.update for file in found.files}
+        self.metrics = found.metrics
+        self._store.set_checkpoints(
+            {
+                name: (update, self.metrics.get(update, {}))
+                for name, update in self.updates.items()
+            }
+        )
 
     def __iter__(self) -> Iterator[CheckpointFile | None]:
         while True:
@@ -174,23 +186,24 @@ class _Arrivals:
         if begin < self._next_look:
             return
         try:
-            found = look(self._where, self._metrics, strict=False)
-        except (CheckpointError, UsageError):
-            return  # all are gone for the moment, or a row is half written
+            found = look(self._where, self._metrics, before=self.metrics)
+        except CheckpointError:
+            return  # all are gone for the moment
         finally:
             now = time.monotonic()
             # a folder of many files is looked at less often
             self._next_look = now + max(self._poll, 10 * (now - begin))
         stamps = {file.path: stamp(file.path) for file in found.files}
         new = [f for f in found.files if self._stamps.get(f.path) != stamps[f.path]]
-        if new or found.metrics != self.found.metrics:
-            found.describe(self._store)
+        if new or found.metrics != self.metrics:
             self._take(found)
+        self._stamps = stamps
         if new:
-            self._stamps = stamps
-            fresh = {file.path for file in new}
-            self._waiting = [f for f in self._waiting if f.path not in fresh] + new
             self._changed = time.monotonic()
+        fresh = {file.path for file in new}
+        self._waiting = [
+            f for f in self._waiting if f.path in stamps and f.path not in fresh
+        ] + new
 
 
 @dataclass
@@ -202,7 +215,7 @@ class _Known:
 
     def add(self, outcome: Outcome, arrivals: _Arrivals) -> Watched:
         name, update = outcome.name, arrivals.updates[outcome.name]
-        said = arrivals.found.metrics.get(update, {})
+        said = arrivals.metrics.get(update, {})
         numbers = {k: v for s in outcome.scalars.values() for k, v in s.items()}
         self.phase[name] = outcome.phase
         self.exponent[name] = numbers.get("lambda_max", NAN)
@@ -220,19 +233,20 @@ class _Known:
         )
 
     def _advice(self, arrivals: _Arrivals) -> Advice:
-        names = [arrivals.names[file.path] for file in arrivals.found.files]
-        updates = [file.update for file in arrivals.found.files]
-        inferred = infer_phases([self.phase.get(name) for name in names])
-        exponents = [self.exponent.get(name, NAN) for name in names]
-        transitions = find_transitions(updates, [p or "" for p in inferred], exponents)
-        metrics = arrivals.found.metrics
-        measured = [i for i, name in enumerate(names) if self.phase.get(name)]
+        updates = dict(sorted(arrivals.updates.items(), key=lambda item: item[1]))
+        inferred = infer_phases([self.phase.get(name) for name in updates])
+        exponents = [self.exponent.get(name, NAN) for name in updates]
+        transitions = find_transitions(
+            [*updates.values()], [phase or "" for phase in inferred], exponents
+        )
+        measured = [name for name in updates if self.phase.get(name)]
+        metrics = arrivals.metrics
         return advise(
-            [updates[i] for i in measured],
-            [self.phase[names[i]] for i in measured],
+            [updates[name] for name in measured],
+            [self.phase[name] for name in measured],
             transitions,
-            name=[names[i] for i in measured],
-            epoch=[metrics.get(updates[i], {}).get("epoch", NAN) for i in measured],
-            test_loss=[m.get("test_loss", NAN) for m in metrics.values()],
+            name=measured,
+            epoch=[metrics.get(updates[n], {}).get("epoch", NAN) for n in measured],
+            test_loss=[said.get("test_loss", NAN) for said in metrics.values()],
             loss_update=list(metrics),
         )

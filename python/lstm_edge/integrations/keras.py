@@ -12,10 +12,9 @@ from lstm_edge.checkpoints import replace_file
 from lstm_edge.errors import UsageError
 from lstm_edge.extras import load
 from lstm_edge.integrations import Watch
-from lstm_edge.integrations.keras_weights import state_dict
 from lstm_edge.monitor import EdgeMonitor
 
-__all__ = ["EdgeCallback", "state_dict"]
+__all__ = ["EdgeCallback"]
 
 _Callback: Any = load("keras", "keras").callbacks.Callback
 
@@ -30,8 +29,6 @@ class EdgeCallback(Watch, _Callback):  # type: ignore[misc]
     monitor, stopping, on, test_loss
         As in `lstm_edge.integrations.Watch`; the names of metrics are those of Keras'
         ``logs``.
-    layer : str, optional
-        Name of the LSTM layer, where there are several that are not stacked.
     backup : path, optional
         File for the monitor's state, written at the end of every epoch, as
         ``keras.callbacks.BackupAndRestore`` does with the model: a call of ``fit`` that
@@ -50,12 +47,10 @@ class EdgeCallback(Watch, _Callback):  # type: ignore[misc]
         self,
         monitor: EdgeMonitor,
         *,
-        layer: str | None = None,
         backup: str | PathLike[str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(monitor, **options)
-        self.layer = layer
         self.backup = None if backup is None else Path(backup)
         self._begun = False
         self._epoch = 0
@@ -98,8 +93,7 @@ class EdgeCallback(Watch, _Callback):  # type: ignore[misc]
         return int(self.model.optimizer.iterations)
 
     def _look(self, epoch: float, logs: dict[str, Any] | None) -> None:
-        net = KerasNet(self.model, self.layer)
-        self.offer(net, self._update, epoch, logs or {})
+        self.offer(self.model, self._update, epoch, logs or {})
         if self.stops:
             self.model.stop_training = True
 
@@ -118,14 +112,3 @@ class EdgeCallback(Watch, _Callback):  # type: ignore[misc]
                 f"({type(error).__name__}: {error}); remove the file to start without"
             ) from error
         self.monitor.load_state_dict(state)
-
-
-class KerasNet:
-    """A Keras model as `lstm_edge.as_weights` takes it; converted when it does."""
-
-    def __init__(self, model: Any, layer: str | None) -> None:
-        self.model, self.layer = model, layer
-
-    def state_dict(self) -> dict[str, Any]:
-        """Convert it."""
-        return state_dict(self.model, layer=self.layer)

@@ -75,6 +75,10 @@ class Database:
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         self.path = path
+        if write and (path.is_dir() or not path.name):
+            raise StoreError(
+                f"{path}: expected the name of a file, found a folder; name one with --out"
+            )
         with ExitStack() as stack, self._explained():
             if write:
                 stack.enter_context(lock(path))
@@ -94,6 +98,8 @@ class Database:
         else:
             self._check(made, version)
             if write:
+                # a copy that SQLite made, or rescued rows, have another journal
+                self._connection.execute("PRAGMA journal_mode = WAL")
                 self._check_pages()
         # a commit survives a killed process; WAL needs no more for that
         self._connection.execute("PRAGMA synchronous = NORMAL")
