@@ -77,7 +77,7 @@ class Database:
         self.path = path
         if write and (path.is_dir() or not path.name):
             raise StoreError(
-                f"{path}: expected the name of a file, found a folder; name one with --out"
+                f"{path}: expected the name of a file, found a folder; use --out"
             )
         with ExitStack() as stack, self._explained():
             if write:
