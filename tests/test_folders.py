@@ -95,6 +95,18 @@ def test_folders_of_a_trainer_are_a_sweep(tmp_path: Path) -> None:
     assert list(table["test_loss"]) == [1 / 50, 1 / 100, 1 / 1000]
 
 
+def test_folders_elsewhere_are_a_sweep_too(tmp_path: Path) -> None:
+    pytest.importorskip("upath")
+    fs = pytest.importorskip("fsspec").filesystem("memory")
+    nets = write_trainer(tmp_path)
+    fs.put(f"{tmp_path}/", "/folders/run/", recursive=True)
+    found = find_checkpoints("memory://folders/run")
+    assert [file.update for file in found] == [50, 100, 1000]
+    assert read_checkpoint(found[0].path).digest == as_weights(nets[50]).digest
+    assert as_weights("memory://folders/run").digest == as_weights(nets[1000]).digest
+    fs.rm("/folders", recursive=True)
+
+
 def test_what_a_trainer_saves_beside_the_weights_is_no_checkpoint(
     tmp_path: Path,
 ) -> None:

@@ -119,7 +119,6 @@ def write_lightning(net: Net, path: Path) -> None:
 
 def write_keras(net: Net, path: Path) -> None:
     os.environ.setdefault("KERAS_BACKEND", "torch")
-    pytest.importorskip("h5py")
     keras = pytest.importorskip("keras")
     kinds = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
     kind = kinds.get(net.cell, keras.layers.SimpleRNN)
