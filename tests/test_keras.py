@@ -20,7 +20,7 @@ pytestmark = [
 os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras")
 layers = keras.layers
-edge: Any = pytest.importorskip("lstm_edge.integrations.keras")
+edge: Any = pytest.importorskip("lstm_edge.integrations.keras", exc_type=ImportError)
 
 FEW: dict[str, Any] = {"steps": 60, "transient": 40, "starts": 3, "waiting": None}
 

@@ -361,7 +361,7 @@ def test_arrays_and_attributes_are_those_that_h5py_reads(
     path = write(net(layers.LSTM(4), *many), tmp_path / name)
     arrays, attributes = read_hdf5(path.read_bytes(), name)
     expected: dict[str, Any] = {}
-    texts: dict[str, Any] = {}
+    texts: dict[tuple[str, str], str] = {}
 
     def visit(path: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):

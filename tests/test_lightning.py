@@ -19,7 +19,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::Warning:lightning"),
     pytest.mark.filterwarnings("ignore::Warning:pytorch_lightning"),
 ]
-edge: Any = pytest.importorskip("lstm_edge.integrations.lightning")
+edge: Any = pytest.importorskip(
+    "lstm_edge.integrations.lightning", exc_type=ImportError
+)
 
 FEW: dict[str, Any] = {"steps": 60, "transient": 40, "starts": 3, "waiting": None}
 
