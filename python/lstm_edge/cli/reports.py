@@ -68,7 +68,7 @@ def report(
     formats: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write one HTML page from STORE (the results, or their run folder)."""
+    """Write one HTML page from STORE, the results or their run folder."""
     from lstm_edge.report import save_figures, write_report
     from lstm_edge.results import open_sweep
 

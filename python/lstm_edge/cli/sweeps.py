@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,46 @@ from lstm_edge.cli.group import (
 )
 from lstm_edge.errors import UsageError
 
+_OPTIONS = (
+    click.argument("checkpoints", nargs=-1, required=True),
+    click.option("--out", type=click.Path(path_type=Path), help="The store (SQLite)."),
+    click.option("--metrics", help="CSV with update, test_loss, ..."),
+    click.option("--zero", is_flag=True, help="Zero input, even beside a probe."),
+    click.option("--closed-loop", is_flag=True, help="The readout is the next input."),
+    click.option("--steps", type=int, help="Measured steps of the exponents."),
+    click.option("--transient", type=int, help="Steps before them."),
+    click.option("--starts", type=int, help="Ensemble of starts."),
+    click.option("--samples", type=int, help="Samples of the asymptotic distance."),
+    click.option("--seed", type=int, help="Of starts, frames and perturbations."),
+    click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'."),
+)
+
+
+def _what_to_measure(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that analyze and watch share."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _plan(options: dict[str, Any]) -> dict[str, Any]:
+    """Turn those options into arguments of the functions."""
+    zero, closed_loop = options.pop("zero"), options.pop("closed_loop")
+    if zero and closed_loop:
+        raise UsageError("--zero, --closed-loop: expected one of them, found both")
+    names = ("steps", "transient", "starts", "samples", "seed")
+    given = {name: options.pop(name) for name in names}
+    settings = {
+        measure: {name: given[name] for name in taken if given[name] is not None}
+        for measure, taken in {
+            "lyapunov": ("steps", "transient", "starts", "seed"),
+            "attractors": ("transient", "starts", "seed"),
+            "distance": ("samples", "seed"),
+        }.items()
+    }
+    inputs = "closed loop" if closed_loop else None if zero else "probe"
+    return {"inputs": inputs, "settings": settings, **options}
+
 
 @main.command(
     epilog=examples(
@@ -30,42 +71,15 @@ from lstm_edge.errors import UsageError
         "lstm-edge analyze s3://bucket/run --refine --dask tcp://10.0.0.1:8786",
     )
 )
-@click.argument("checkpoints", nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), help="The store (SQLite).")
-@click.option(
-    "--metrics", type=click.Path(path_type=Path), help="CSV with update, test_loss, ..."
-)
+@_what_to_measure
 @click.option("--spectrum", is_flag=True, help="All exponents rather than two.")
-@click.option("--zero", is_flag=True, help="Zero input, even where there is a probe.")
-@click.option("--closed-loop", is_flag=True, help="The readout is the next input.")
-@click.option("--steps", type=int, help="Measured steps of the exponents.")
-@click.option("--transient", type=int, help="Steps before them.")
-@click.option(
-    "--starts", type=int, help="Ensemble of starts, exponents and attractors."
-)
-@click.option("--samples", type=int, help="Samples of the asymptotic distance.")
-@click.option("--seed", type=int, help="Of starts, frames and perturbations.")
-@click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'.")
 @click.option("--refine", is_flag=True, help="Only what the transitions hang on.")
 @click.option("--workers", type=int, help="Checkpoints at a time; default: the cores.")
 @click.option("--dask", metavar="ADDRESS", help="Measure on a Dask cluster.")
 @click.option("--strict", is_flag=True, help="Stop at the first bad checkpoint.")
 @json_option
 @quiet_option
-def analyze(
-    checkpoints: tuple[str, ...],
-    zero: bool,
-    closed_loop: bool,
-    steps: int | None,
-    transient: int | None,
-    starts: int | None,
-    samples: int | None,
-    seed: int | None,
-    dask: str | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def analyze(dask: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Measure all checkpoints, find the transitions.
 
     CHECKPOINTS are a run, folders of weight files, files or globs, here or at any
@@ -79,27 +93,15 @@ def analyze(
     from lstm_edge.console import print_json, progress, show_sweep
     from lstm_edge.sweep import analyze as sweep_over
 
-    if zero and closed_loop:
-        raise UsageError("--zero, --closed-loop: expected one of them, found both")
-    given = {"steps": steps, "transient": transient, "starts": starts, "seed": seed}
-    settings = {
-        "lyapunov": _known(given),
-        "attractors": _known({name: given[name] for name in given if name != "steps"}),
-        "distance": _known({"samples": samples, "seed": seed}),
-    }
+    arguments = _plan(options)
     console = Console()
     with ExitStack() as stack:
         if dask is not None:
-            options["executor"], threads = stack.enter_context(dask_executor(dask))
-            options["workers"] = options["workers"] or 2 * threads
+            executor, threads = stack.enter_context(dask_executor(dask))
+            arguments["executor"] = executor
+            arguments["workers"] = arguments["workers"] or 2 * threads
         advance = stack.enter_context(progress(console, quiet, as_json))
-        sweep = sweep_over(
-            checkpoints,
-            inputs="closed loop" if closed_loop else None if zero else "probe",
-            settings=settings,
-            progress=analysis_line(advance),
-            **options,
-        )
+        sweep = sweep_over(progress=analysis_line(advance), **arguments)
     if as_json:
         print_json("summary", **sweep.summary())
     else:
@@ -110,45 +112,25 @@ def analyze(
 
 
 @main.command(epilog=examples("lstm-edge watch runs/digits"))
-@click.argument("checkpoints", nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), help="The store (SQLite).")
-@click.option(
-    "--metrics", type=click.Path(path_type=Path), help="CSV with update, test_loss, ..."
-)
-@click.option("--zero", is_flag=True, help="Zero input, even where there is a probe.")
-@click.option("--samples", type=int, help="Samples of the asymptotic distance.")
-@click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'.")
+@_what_to_measure
 @click.option("--workers", default=1, show_default=True, help="Checkpoints at a time.")
 @click.option("--poll", default=2.0, show_default=True, help="Seconds between looks.")
-@click.option(
-    "--idle", type=float, help="End when nothing new came for so many seconds."
-)
+@click.option("--idle", type=float, help="End when nothing new came in these seconds.")
 @json_option
 @quiet_option
-def watch(
-    zero: bool, samples: int | None, as_json: bool, quiet: bool, **options: Any
-) -> None:
+def watch(as_json: bool, quiet: bool, **options: Any) -> None:
     """Measure checkpoints as training writes them.
 
     Works at the lowest priority, so that training on the same machine keeps its speed.
-    Ctrl-C ends it; analyze goes on where it ended.
+    Ctrl-C ends it; analyze with the same options goes on where it ended.
     """
     from lstm_edge.console import show_watched
     from lstm_edge.watching import watch as watch_over
 
     if hasattr(os, "nice"):
         os.nice(19)
-    watched = watch_over(
-        inputs=None if zero else "probe",
-        settings={"distance": _known({"samples": samples})},
-        **options,
-    )
-    failed = show_watched(watched, quiet, as_json)
+    failed = show_watched(watch_over(**_plan(options)), quiet, as_json)
     sys.exit(SOME_FAILED if failed else DONE)
-
-
-def _known(settings: dict[str, int | None]) -> dict[str, int]:
-    return {name: value for name, value in settings.items() if value is not None}
 
 
 @main.command(

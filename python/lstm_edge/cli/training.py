@@ -173,7 +173,7 @@ def zoom(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Replay training between two checkpoints of RUN, analyse every update.
+    """Replay a part of RUN, analyse every update.
 
     The replay must arrive at each checkpoint of the run with the same bytes.
     """
