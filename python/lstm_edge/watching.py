@@ -153,7 +153,7 @@ class _Arrivals:
         self._stamps = {file.path: stamp(file.path) for file in found.files}
         order = coarse_to_fine(len(found.files), {})
         self._waiting = [found.files[i] for i in order][::-1]
-        self._changed = time.monotonic()
+        self._changed = self._looked = time.monotonic()
         self._next_look = self._changed + poll
         self.names: dict[Path, str] = {}
         self.updates: dict[str, int] = {}
@@ -175,7 +175,7 @@ class _Arrivals:
     def __iter__(self) -> Iterator[CheckpointFile | None]:
         while True:
             self._look()
-            quiet = time.monotonic() - self._changed
+            quiet = self._looked - self._changed  # as of the last look
             if not self._waiting and self._idle is not None and quiet >= self._idle:
                 return
             yield self._waiting.pop() if self._waiting else None
@@ -185,6 +185,7 @@ class _Arrivals:
         begin = time.monotonic()
         if begin < self._next_look:
             return
+        self._looked = begin
         try:
             found = look(self._where, self._metrics, before=self.metrics)
         except CheckpointError:
