@@ -77,7 +77,8 @@ def watch(
 
     What was there before is measured coarse to fine whenever nothing new waits. The
     results go into the store of `analyze`, which goes on where this ends. A file that
-    could not be read is tried again once it has changed.
+    could not be read is tried again once it has changed. After each checkpoint it rests
+    for as long as that took.
 
     Parameters
     ----------
@@ -117,6 +118,7 @@ def watch(
         known = _Known()
         with closing(fill(store, job, present, arrivals, workers, 0)) as outcomes:
             for outcome in outcomes:
+                arrivals.rest(sum(row.seconds for row in outcome.rows))
                 yield known.add(outcome, arrivals)
 
 
@@ -153,7 +155,7 @@ class _Arrivals:
         self._stamps = {file.path: stamp(file.path) for file in found.files}
         order = coarse_to_fine(len(found.files), {})
         self._waiting = [found.files[i] for i in order][::-1]
-        self._changed = self._looked = time.monotonic()
+        self._changed = self._looked = self._resting_until = time.monotonic()
         self._next_look = self._changed + poll
         self.names: dict[Path, str] = {}
         self.updates: dict[str, int] = {}
@@ -172,13 +174,18 @@ class _Arrivals:
             }
         )
 
+    def rest(self, seconds: float) -> None:
+        """Leave the machine to training for so long before the next checkpoint."""
+        self._resting_until = time.monotonic() + seconds
+
     def __iter__(self) -> Iterator[CheckpointFile | None]:
         while True:
             self._look()
             quiet = self._looked - self._changed  # as of the last look
             if not self._waiting and self._idle is not None and quiet >= self._idle:
                 return
-            yield self._waiting.pop() if self._waiting else None
+            rested = time.monotonic() >= self._resting_until
+            yield self._waiting.pop() if self._waiting and rested else None
 
     def _look(self) -> None:
         """Look for what is new, every now and then."""

@@ -129,6 +129,8 @@ def watch(as_json: bool, quiet: bool, **options: Any) -> None:
 
     if hasattr(os, "nice"):
         os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):  # what the niceness leaves, on Linux
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     failed = show_watched(watch_over(**_plan(options)), quiet, as_json)
     sys.exit(SOME_FAILED if failed else DONE)
 
