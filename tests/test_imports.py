@@ -77,22 +77,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "merging": {"errors", "results", "store"},
     "export": {"errors", "numpy", "pandas", "results", "store", "xarray"},
     "report": {"errors", "formats", "matplotlib", "numpy", "plotly", "results"}
-    | {"tanh_map", "transitions"},
+    | {"studies", "tanh_map", "transitions"},
     # a net in training, measured beside it
     "background": set(),
     "history": {"pandas", "transitions"},
     "monitor": {"_core", "background", "checkpoints", "errors", "history", "measures"}
     | {"numpy", "pandas", "transitions", "weights"},
-    "stopping": {"errors", "history", "measures", "monitor", "transitions"},
+    "stopping": {"errors", "history", "measures", "transitions"},
     "extras": {"errors"},
     "integrations": {"checkpoints", "errors", "extras", "monitor", "numpy", "stopping"},
+    # many runs
+    "studies": {"claims", "display", "errors", "formats", "history", "measures"}
+    | {"numpy", "pandas", "plan", "report", "results", "runs", "scipy", "stopping"}
+    | {"sweep", "tasks", "torch", "trainer", "training", "transitions"},
     # a map to compare training with
     "tanh_map": {"_core", "display", "errors", "measures", "numpy", "report"}
     | {"transitions"},
     # the command line
     "cluster": {"distributed", "errors"},
     # the command line
-    "console": {"click", "display", "results", "rich", "tanh_map", "watching"},
+    "console": {"click", "display", "results", "rich", "studies", "tanh_map"}
+    | {"watching"},
     "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
     | {"results", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},
@@ -105,6 +110,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "report",
         "results",
         "rich",
+        "studies",
         "sweep",
     }
     | {"tanh_map", "training", "watching", "zoom"},

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
@@ -32,6 +33,7 @@ from lstm_edge.display import plain_values
 
 if TYPE_CHECKING:
     from lstm_edge.results import Sweep
+    from lstm_edge.studies import Study
     from lstm_edge.tanh_map import Analogy
     from lstm_edge.watching import Watched
 
@@ -172,6 +174,27 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
         )
         console.print(f"worth checkpoints at every update: {listed}", highlight=False)
     _show_failures(console, sweep)
+
+
+def show_study(console: Console, study: Study) -> None:
+    """Print the claims, the rules and the runs of a study, and what did not end."""
+    from lstm_edge.studies.tables import claim_table, regret_table, run_table
+
+    tables = {"run by run (first edge in epochs)": run_table(study)}
+    for group in study.groups:
+        tables[f"claims of Wei et al. 2025, {group.name}"] = claim_table(group)
+        tables[f"when to stop, {group.name}"] = regret_table(group)
+    for title, (header, rows) in tables.items():
+        table = Table(*header, title=title, box=SIMPLE_HEAD, collapse_padding=True)
+        for column in table.columns[1:]:
+            column.overflow = "fold"
+        table.columns[0].no_wrap = True
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    console.print(f"[bold]{study.verdict}[/]", highlight=False)
+    for label, message in study.unfinished.items():
+        console.print(f"{label}: {message}", style="red", markup=False)
 
 
 def show_watched(

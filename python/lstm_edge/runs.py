@@ -174,15 +174,20 @@ def save_state(folder: Path, state: Mapping[str, Any], *, keep: bool) -> None:
         For good, or only until the next state.
     """
     rows = (folder / "metrics.csv").stat().st_size
-    buffer = io.BytesIO()
-    torch.save({"state": dict(state), "metrics_bytes": rows}, buffer)
     newest = folder / "resume" / "newest.pt"
     if keep:
         kept = folder / "resume" / f"update-{state['update']:08}.pt"
-        replace_file(kept, buffer.getvalue())
+        write_state(kept, state, rows)
         newest.unlink(missing_ok=True)
     else:
-        replace_file(newest, buffer.getvalue())
+        write_state(newest, state, rows)
+
+
+def write_state(path: Path, state: Mapping[str, Any], metrics_bytes: int = 0) -> None:
+    """Write a state, with the size of ``metrics.csv`` that belongs to it."""
+    buffer = io.BytesIO()
+    torch.save({"state": dict(state), "metrics_bytes": metrics_bytes}, buffer)
+    replace_file(path, buffer.getvalue())
 
 
 def kept_states(folder: Path) -> dict[int, Path]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from lstm_edge.errors import UsageError
 from lstm_edge.history import MonitorResult, advice_of, transitions_of
 from lstm_edge.measures.regime import count, positive
-from lstm_edge.monitor import EdgeMonitor
 from lstm_edge.transitions import SUSTAIN, Advice, Transition, first_transition
+
+
+class Measured(Protocol):
+    """What has a history of measurements."""
+
+    history: list[MonitorResult]
 
 
 class EdgeStopping:
@@ -25,7 +31,7 @@ class EdgeStopping:
 
     Parameters
     ----------
-    monitor : EdgeMonitor
+    monitor : EdgeMonitor, or any object with its ``history``
         Whose history it follows.
     patience : int
         Measurements in a row.
@@ -45,7 +51,7 @@ class EdgeStopping:
     """
 
     def __init__(
-        self, monitor: EdgeMonitor, *, patience: int = SUSTAIN, margins: float = 1.0
+        self, monitor: Measured, *, patience: int = SUSTAIN, margins: float = 1.0
     ) -> None:
         self.monitor = monitor
         self.patience = count("patience", patience)
@@ -60,6 +66,13 @@ class EdgeStopping:
     def should_stop(self) -> bool:
         """Whether training is to stop."""
         return self.transition is not None
+
+    @property
+    def stopped(self) -> int | None:
+        """Update of the measurement that said stop; None before there is one."""
+        if not self.should_stop:
+            return None
+        return self.monitor.history[self._seen - 1].update
 
     @property
     def transition(self) -> Transition | None:

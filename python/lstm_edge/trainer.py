@@ -188,10 +188,8 @@ class Evaluator:
         if snapshot.evaluate:
             self.model.load_state_dict(snapshot.weights)
             task = self.task
-            train_loss, _ = self._evaluate(task.train_inputs, task.train_targets)
-            test_loss, test_accuracy = self._evaluate(
-                task.test_inputs, task.test_targets
-            )
+            train_loss, _ = self.loss(task.train_inputs, task.train_targets)
+            test_loss, test_accuracy = self.loss(task.test_inputs, task.test_targets)
         weights, before = snapshot.weights, snapshot.before
         epoch = snapshot.update / self.updates_per_epoch
         values = (
@@ -207,7 +205,7 @@ class Evaluator:
         return dict(zip(COLUMNS, values, strict=True))
 
     @torch.inference_mode()
-    def _evaluate(self, inputs: Tensor, targets: Tensor) -> tuple[float, float]:
+    def loss(self, inputs: Tensor, targets: Tensor) -> tuple[float, float]:
         """Mean loss, and share of right answers; nan where that is no question."""
         objective = self.task.objective
         device = next(self.model.parameters()).device

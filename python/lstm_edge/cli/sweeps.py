@@ -23,16 +23,21 @@ from lstm_edge.cli.group import (
 )
 from lstm_edge.errors import UsageError
 
+SETTINGS = (
+    click.option("--steps", type=int, help="Measured steps of the exponents."),
+    click.option("--transient", type=int, help="Steps before them."),
+    click.option("--starts", type=int, help="Ensemble of starts."),
+    click.option("--samples", type=int, help="Samples of the asymptotic distance."),
+)
+"""Options of the measures."""
+
 _OPTIONS = (
     click.argument("checkpoints", nargs=-1, required=True),
     click.option("--out", type=click.Path(path_type=Path), help="The store (SQLite)."),
     click.option("--metrics", help="CSV with update, test_loss, ..."),
     click.option("--zero", is_flag=True, help="Zero input, even beside a probe."),
     click.option("--closed-loop", is_flag=True, help="The readout is the next input."),
-    click.option("--steps", type=int, help="Measured steps of the exponents."),
-    click.option("--transient", type=int, help="Steps before them."),
-    click.option("--starts", type=int, help="Ensemble of starts."),
-    click.option("--samples", type=int, help="Samples of the asymptotic distance."),
+    *SETTINGS,
     click.option("--seed", type=int, help="Of starts, frames and perturbations."),
     click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'."),
 )
@@ -45,14 +50,11 @@ def _what_to_measure(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _plan(options: dict[str, Any]) -> dict[str, Any]:
-    """Turn those options into arguments of the functions."""
-    zero, closed_loop = options.pop("zero"), options.pop("closed_loop")
-    if zero and closed_loop:
-        raise UsageError("--zero, --closed-loop: expected one of them, found both")
+def measure_settings(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Take the settings of the measures from the options given."""
     names = ("steps", "transient", "starts", "samples", "seed")
-    given = {name: options.pop(name) for name in names}
-    settings = {
+    given = {name: options.pop(name, None) for name in names}
+    return {
         measure: {name: given[name] for name in taken if given[name] is not None}
         for measure, taken in {
             "lyapunov": ("steps", "transient", "starts", "seed"),
@@ -60,6 +62,14 @@ def _plan(options: dict[str, Any]) -> dict[str, Any]:
             "distance": ("samples", "seed"),
         }.items()
     }
+
+
+def _plan(options: dict[str, Any]) -> dict[str, Any]:
+    """Turn those options into arguments of the functions."""
+    zero, closed_loop = options.pop("zero"), options.pop("closed_loop")
+    if zero and closed_loop:
+        raise UsageError("--zero, --closed-loop: expected one of them, found both")
+    settings = measure_settings(options)
     inputs = "closed loop" if closed_loop else None if zero else "probe"
     return {"inputs": inputs, "settings": settings, **options}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,61 @@ _evaluate = click.option(
     help="Losses on the whole sets at the first checkpoint after so much: 1epoch, ...",
 )
 
+_OF_THE_TASK = {
+    "text_column": click.option("--text-column", help="Of the table: text."),
+    "label_column": click.option("--label-column", help="Of the table: text."),
+    "length": click.option(
+        "--length", type=int, help="Steps of a sequence: imdb, text, lorenz."
+    ),
+    "vocabulary": click.option("--vocabulary", type=int, help="Tokens: imdb, text."),
+    "embedding_size": click.option(
+        "--embedding-size", type=int, help="Numbers a token: imdb, text."
+    ),
+    "reviews": click.option("--reviews", type=int, help="How many to take: imdb."),
+    "sequences": click.option(
+        "--sequences", type=int, help="How many to make: lorenz."
+    ),
+    "dt": click.option("--dt", type=float, help="Time of a step: lorenz, sequence."),
+}
+
+_TRAINING = (
+    click.option("--data", type=click.Path(path_type=Path), help="Data of the task."),
+    click.option("--preset", help="Settings to begin with: wei2025, wei2025-small."),
+    click.option("--hidden-size", type=int, help="Units a layer."),
+    click.option("--layers", type=int, help="LSTM layers."),
+    click.option("--learning-rate", type=float, help="Of Adam."),
+    click.option(
+        "--decay", type=float, help="Factor of the learning rate until the end."
+    ),
+    click.option("--betas", type=(float, float), help="Of Adam."),
+    click.option("--batch-size", type=int, help="Sequences an update."),
+    click.option("--epochs", type=int),
+    click.option(
+        "--every",
+        default="1epoch",
+        show_default=True,
+        help="Checkpoint schedule: 1epoch, 10updates, log:20 (a decade), edge, ...",
+    ),
+    _evaluate,
+    click.option(
+        "--device", default="cpu", show_default=True, help="As PyTorch names it."
+    ),
+    *_OF_THE_TASK.values(),
+)
+
+
+def how_to_train(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that train and study share."""
+    for option in reversed(_TRAINING):
+        command = option(command)
+    return command
+
+
+def training_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """Turn those options into arguments of the function."""
+    options = {name: given.pop(name) for name in _OF_THE_TASK}
+    return {**given, "evaluate": given["evaluate"] or "1epoch", "options": options}
+
 
 @main.command(
     epilog=examples(
@@ -77,36 +133,10 @@ _evaluate = click.option(
 )
 @click.argument("task", default="digits")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.")
-@click.option("--data", type=click.Path(path_type=Path), help="Data of the task.")
-@click.option("--preset", help="Settings to begin with: wei2025, wei2025-small.")
-@click.option("--hidden-size", type=int, help="Units a layer.")
-@click.option("--layers", type=int, help="LSTM layers.")
-@click.option("--learning-rate", type=float, help="Of Adam.")
-@click.option("--decay", type=float, help="Factor of the learning rate until the end.")
-@click.option("--betas", type=(float, float), help="Of Adam.")
-@click.option("--batch-size", type=int, help="Sequences an update.")
-@click.option("--epochs", type=int)
-@click.option(
-    "--every",
-    default="1epoch",
-    show_default=True,
-    help="Checkpoint schedule: 1epoch, 10updates, log:20 (a decade), edge, ...",
-)
-@_evaluate
 @click.option("--seed", default=0, show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="As PyTorch names it.")
-@click.option("--text-column", help="Of the table: text.")
-@click.option("--label-column", help="Of the table: text.")
-@click.option("--length", type=int, help="Steps of a sequence: imdb, text, lorenz.")
-@click.option("--vocabulary", type=int, help="Tokens: imdb, text.")
-@click.option("--embedding-size", type=int, help="Numbers a token: imdb, text.")
-@click.option("--reviews", type=int, help="How many to take: imdb.")
-@click.option("--sequences", type=int, help="How many to make: lorenz.")
-@click.option("--dt", type=float, help="Time of a step: lorenz, sequence.")
+@how_to_train
 @quiet_option
-def train(
-    task: str, quiet: bool, every: str, evaluate: str | None, **given: Any
-) -> None:
+def train(task: str, quiet: bool, **given: Any) -> None:
     """Train an LSTM and keep dense checkpoints.
 
     \b
@@ -127,33 +157,17 @@ def train(
     from lstm_edge.measures import at_edge
     from lstm_edge.training import train as train_task
 
-    options = {name: given.pop(name) for name in _TASK_OPTIONS}
     console = Console()
     with progress(console, quiet) as advance:
         run = train_task(
             task,
-            **given,
-            evaluate=evaluate or "1epoch",
-            options=options,
+            **training_arguments(given),
             at_edge=at_edge,
-            every=every,
             on_plan=lambda space: None if quiet else click.echo(f"to write: {space}"),
             progress=training_line(advance),
         )
     click.echo(f"run: {run}")
     click.echo(f"next: lstm-edge analyze {shlex.quote(str(run))}")
-
-
-_TASK_OPTIONS = (
-    "text_column",
-    "label_column",
-    "length",
-    "vocabulary",
-    "embedding_size",
-    "reviews",
-    "sequences",
-    "dt",
-)
 
 
 @main.command(epilog=examples("lstm-edge zoom runs/digits --from 400 --to 440"))

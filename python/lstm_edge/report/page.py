@@ -1,20 +1,16 @@
-"""The report as one HTML page, with Plotly inlined."""
+"""The report of a sweep."""
 
 from __future__ import annotations
 
 import html
 import json
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from string import Template
 
 import numpy as np
-from plotly.offline import get_plotlyjs
 
-from lstm_edge.errors import UsageError
-from lstm_edge.formats import replace_file
 from lstm_edge.report import plots
+from lstm_edge.report.html_page import table, write_page
 from lstm_edge.report.series import Series, make_series
 from lstm_edge.results import Sweep
 from lstm_edge.transitions import Transition
@@ -42,11 +38,9 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         If the file cannot be written.
     """
     series = make_series(sweep, most_dots=MOST_DOTS)
-    template = Template(
-        files("lstm_edge.report").joinpath("page.html").read_text(encoding="utf-8")
-    )
-    page = template.substitute(
-        plotly=get_plotlyjs(),
+    return write_page(
+        path,
+        "page.html",
         headline=_headline(sweep),
         verdict=_verdict(sweep),
         main=plots.main_figure(series).to_json(),
@@ -63,13 +57,6 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         failures=_failures(sweep),
         settings=_settings(sweep),
     )
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(target, page.encode())
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error})") from error
-    return target
 
 
 def _headline(sweep: Sweep) -> str:
@@ -103,15 +90,6 @@ def _caption(series: Series) -> str:
     if series.left_out:
         text += f" {series.left_out:,} dots are left out to keep the page light."
     return text
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _transitions(series: Series) -> str:
@@ -151,7 +129,7 @@ def _transition_table(transitions: list[Transition]) -> str:
     header = ["direction", "update", "epoch", "bracket", "edge", "width", "in epochs"]
     header += ["weights walk", "kind"]
     known = [i for i in range(len(header)) if any(row[i] for row in rows)]
-    return _table([header[i] for i in known], [[row[i] for i in known] for row in rows])
+    return table([header[i] for i in known], [[row[i] for i in known] for row in rows])
 
 
 def _claims(sweep: Sweep) -> str:
@@ -168,11 +146,11 @@ def _failures(sweep: Sweep) -> str:
     if not sweep.failed:
         return ""
     rows = [[name, message] for name, message in sweep.failed]
-    return "<h2>Checkpoints that failed</h2>" + _table(["name", "why"], rows)
+    return "<h2>Checkpoints that failed</h2>" + table(["name", "why"], rows)
 
 
 def _settings(sweep: Sweep) -> str:
     rows = [[name, json.dumps(value)] for name, value in sorted(sweep.run.items())]
     seconds = sum(row.seconds for row in sweep.rows.values())
     rows.append(["core seconds spent on measures", f"{seconds:.1f}"])
-    return _table(["setting", "value"], rows)
+    return table(["setting", "value"], rows)

@@ -1,0 +1,130 @@
+"""The command that makes a study."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lstm_edge.cli.group import (
+    DONE,
+    SOME_FAILED,
+    examples,
+    json_option,
+    main,
+    quiet_option,
+)
+from lstm_edge.cli.sweeps import SETTINGS, measure_settings
+from lstm_edge.cli.training import how_to_train, training_arguments
+from lstm_edge.errors import UsageError
+
+
+def _how_to_measure(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(SETTINGS):
+        command = option(command)
+    return command
+
+
+@main.command(
+    epilog=examples(
+        "lstm-edge study digits --seeds 10",
+        "lstm-edge study digits --seeds 5 --vary hidden_size=32,60,100 --samples 32",
+    )
+)
+@click.argument("task", default="digits")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the study.")
+@click.option("--seeds", default=10, show_default=True, help="How many, from 0 on.")
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="NAME=VALUE,VALUE",
+    help="A setting or option with a number to take in turn; may be repeated.",
+)
+@click.option(
+    "--held-out",
+    "shares",
+    multiple=True,
+    type=float,
+    default=(0.1, 0.2),
+    show_default=True,
+    help="Share of the training set for early stopping; may be repeated.",
+)
+@click.option(
+    "--patience", default=20, show_default=True, help="Of early stopping, in epochs."
+)
+@click.option("--jobs", type=int, help="Runs at a time; default: the cores.")
+@how_to_train
+@_how_to_measure
+@json_option
+@quiet_option
+def study(
+    task: str,
+    out: Path | None,
+    seeds: int,
+    vary: tuple[str, ...],
+    shares: tuple[float, ...],
+    patience: int,
+    jobs: int | None,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Train with several seeds, analyse all, compare when to stop.
+
+    TASK is one of those of train. Per run the claims of Wei et al. 2025; over the runs
+    how often each holds, and what is lost by stopping at the first transition to chaos,
+    against early stopping on held-out data, the last checkpoint, and the best one.
+
+    A killed study goes on when the command is given again; more seeds or values may be
+    asked for.
+    """
+    from rich.console import Console
+
+    from lstm_edge.console import print_json, progress, show_study
+    from lstm_edge.studies import study as run_study
+
+    settings = measure_settings(given)
+    console = Console()
+    with progress(console, quiet, as_json) as advance:
+        found = run_study(
+            task,
+            out,
+            seeds=seeds,
+            vary=dict(map(_values, vary)),
+            training=training_arguments(given),
+            settings=settings,
+            shares=shares,
+            patience=patience,
+            jobs=jobs,
+            progress=lambda p: advance("runs", p.done, p.total, p.text),
+        )
+    report = found.report(found.folder / "report.html")
+    if as_json:
+        print_json("summary", **found.summary())
+    else:
+        show_study(console, found)
+        click.echo(f"report: {shlex.quote(str(report))}")
+    sys.exit(SOME_FAILED if found.unfinished else DONE)
+
+
+def _values(text: str) -> tuple[str, list[float]]:
+    """Read NAME=VALUE,VALUE."""
+    name, _, values = text.partition("=")
+    try:
+        numbers = [_number(value) for value in values.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--vary: expected NAME=VALUE,VALUE with numbers, found {text!r}"
+        ) from None
+    return name.strip().replace("-", "_"), numbers
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

@@ -1,0 +1,63 @@
+"""Pages that need no network and no other file: Plotly, style and data are inlined."""
+
+from __future__ import annotations
+
+import html
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from string import Template
+
+from plotly.offline import get_plotlyjs
+
+from lstm_edge.errors import UsageError
+from lstm_edge.formats import replace_file
+
+
+def write_page(path: str | PathLike[str], template: str, **parts: str) -> Path:
+    """Fill a template in and write it, beside and renamed into place.
+
+    Parameters
+    ----------
+    path : path
+    template : str
+        Name of a file in this folder.
+    **parts : str
+        What it leaves open, beside the style and the scripts.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    page = Template(_resource(template)).substitute(
+        plotly=get_plotlyjs(),
+        style=_resource("style.css"),
+        draw=_resource("draw.js"),
+        **parts,
+    )
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(target, page.encode())
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error})") from error
+    return target
+
+
+def _resource(name: str) -> str:
+    return files("lstm_edge.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Make a table of text."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,0 +1,370 @@
+"""Runs over seeds and settings, several at a time, each in a process of its own."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    ProcessPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lstm_edge.errors import LstmEdgeError, UsageError
+from lstm_edge.formats import replace_file
+from lstm_edge.measures import at_edge
+from lstm_edge.measures.regime import count
+from lstm_edge.plan import merge_settings
+from lstm_edge.runs import read_description
+from lstm_edge.studies.early_stopping import stop_early
+from lstm_edge.studies.results import (
+    DESCRIPTION,
+    Study,
+    early_stop_file,
+    open_study,
+    run_folder,
+)
+from lstm_edge.studies.rules import held_out
+from lstm_edge.sweep import analyze
+from lstm_edge.tasks import TASKS, make_task
+from lstm_edge.training import train
+
+SHARES = (0.1, 0.2)
+"""Shares of the training set that early stopping holds out."""
+
+PATIENCE = 20
+"""Epochs."""
+
+GLANCE = 0.2
+"""Seconds between two looks at what the processes say."""
+
+_NUMBERS = ("hidden_size", "layers", "learning_rate", "decay", "batch_size", "epochs")
+
+Event = str | LstmEdgeError | None
+"""What a run is doing; why it failed; None when it is done."""
+
+Hear = Callable[[Path, Event], None]
+Tell = Callable[[Path, str], None]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is.
+
+    Attributes
+    ----------
+    done, failed, total : int
+        Runs.
+    text : str
+        What the run that was heard of last is doing.
+    """
+
+    done: int
+    failed: int
+    total: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to make a run and to measure it.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the run.
+    task : str
+    arguments : dict
+        Of `train`, with the seed.
+    settings : dict
+        Of `analyze`.
+    shares : tuple of float
+    patience : int
+    threads : int
+        Cores for the sweep.
+    """
+
+    folder: Path
+    task: str
+    arguments: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]] | None
+    shares: tuple[float, ...]
+    patience: int
+    threads: int
+
+    def __call__(self, tell: Tell) -> None:
+        """Train, analyse every checkpoint, train again with data held out.
+
+        Each part goes on where a former call was killed.
+        """
+
+        def line(p: Any) -> None:
+            tell(self.folder, f"training, epoch {p.epoch:.0f} of {p.epochs}")
+
+        train(self.task, self.folder, at_edge=at_edge, progress=line, **self.arguments)
+        analyze(
+            self.folder,
+            settings=self.settings,
+            workers=1,
+            threads=self.threads,
+            progress=lambda p: tell(self.folder, f"analysing {p.done} of {p.total}"),
+        )
+        description = read_description(self.folder)
+        task = make_task(
+            self.task,
+            description["data"],
+            seed=description["seed"],
+            **description["options"],
+        )
+        for share in self.shares:
+            file = early_stop_file(self.folder, share, self.patience)
+            file.parent.mkdir(exist_ok=True)
+            stop_early(
+                task,
+                file,
+                settings=description["settings"],
+                seed=description["seed"],
+                share=share,
+                patience=self.patience,
+                progress=partial(self._tell_epoch, tell, held_out(share)),
+            )
+
+    def _tell_epoch(self, tell: Tell, stage: str, epoch: int, last: int) -> None:
+        tell(self.folder, f"{stage}, epoch {epoch} of at most {last}")
+
+
+def study(
+    task: str = "digits",
+    out: str | PathLike[str] | None = None,
+    *,
+    seeds: int | Iterable[int] = 10,
+    vary: Mapping[str, Sequence[Any]] | None = None,
+    training: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    shares: Iterable[float] = SHARES,
+    patience: int = PATIENCE,
+    jobs: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Study:
+    """Train with several seeds and settings, analyse all, and compare stopping rules.
+
+    Every run is trained and every checkpoint of it analysed, then trained twice more
+    with a part of its training set held out, until early stopping ends that. A study
+    that was killed goes on when the call is made again, and more seeds or settings may
+    be asked for; what is done is not done again.
+
+    Parameters
+    ----------
+    task : str, default "digits"
+        A name in `TASKS`.
+    out : path, optional
+        Folder of the study; ``studies/<task>`` by default. Each run has a folder in it.
+    seeds : int or iterable of int
+        How many, from 0 on, or which.
+    vary : mapping of str to sequence, optional
+        Settings of `train` with a number, or options of the task, with the values to
+        take; all combinations are run with all seeds.
+    training : mapping, optional
+        Other arguments of `train`.
+    settings : mapping of measure to mapping, optional
+        Of `analyze`.
+    shares : iterable of float
+        Shares of the training set, in (0, 1), for early stopping.
+    patience : int
+        Epochs without a lower held-out loss that end it.
+    jobs : int, optional
+        Processes. Default: one a core. With 1 all is done in this process; with more,
+        a script that calls this needs the usual ``if __name__ == "__main__":``.
+    progress : callable, optional
+        Called with a `Progress` now and then.
+
+    Returns
+    -------
+    Study
+        A run that failed is told in `Study.unfinished`, and tried again by the next
+        call.
+
+    Raises
+    ------
+    UsageError
+        An argument out of range.
+    """
+    merge_settings(settings)  # refuses what no sweep could take
+    grid = list(_settings(task, vary or {}))
+    chosen = list(range(count("seeds", seeds)) if isinstance(seeds, int) else seeds)
+    parts = tuple(_share(value) for value in shares)
+    folder = Path("studies") / task if out is None else Path(out)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    most = count("jobs", cores if jobs is None else jobs)
+    most = min(most, len(grid) * len(chosen))
+    work = [
+        Job(
+            folder=run_folder(folder, setting, seed),
+            task=task,
+            arguments=_arguments(task, training or {}, setting, seed),
+            settings=settings,
+            shares=parts,
+            patience=count("patience", patience),
+            threads=max(1, cores // most),
+        )
+        for setting in grid
+        for seed in chosen
+    ]
+    description = {
+        "task": task,
+        "runs": [(setting, seed) for setting in grid for seed in chosen],
+        "training": _given(training or {}),
+        "settings": settings or {},
+        "shares": parts,
+        "patience": patience,
+    }
+    _begin(folder, description)
+    failed: dict[Path, str] = {}
+    ended: set[Path] = set()
+
+    def hear(path: Path, event: Event) -> None:
+        if isinstance(event, LstmEdgeError):
+            failed[path] = str(event)
+        if not isinstance(event, str):
+            ended.add(path)
+        if progress is not None:
+            text = f"{path.relative_to(folder)}: {event or 'done'}"
+            progress(Progress(len(ended), len(failed), len(work), text))
+
+    if most == 1:
+        for job in work:
+            hear(job.folder, _attempt(job, hear))
+    else:
+        _in_processes(work, most, hear)
+    return open_study(folder, failed)
+
+
+def _attempt(job: Job, tell: Tell) -> LstmEdgeError | None:
+    """Do a job; wrong usage is wrong for all of them, and raised."""
+    try:
+        job(tell)
+    except UsageError:
+        raise
+    except LstmEdgeError as error:
+        return error
+    return None
+
+
+_told: multiprocessing.Queue[tuple[Path, str]]
+"""Of a process that does jobs: where it tells how they go."""
+
+
+def _set_up(told: multiprocessing.Queue[tuple[Path, str]]) -> None:
+    global _told
+    _told = told
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End also where nobody could say so: a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _attempt_in_process(job: Job) -> LstmEdgeError | None:
+    return _attempt(job, lambda path, text: _told.put((path, text)))
+
+
+def _in_processes(work: Sequence[Job], jobs: int, hear: Hear) -> None:
+    """Do jobs in some processes, and hear how they go."""
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    told: multiprocessing.Queue[tuple[Path, str]] = context.Queue()
+    pool = ProcessPoolExecutor(jobs, context, _set_up, (told,))
+    try:
+        pending = {pool.submit(_attempt_in_process, job): job.folder for job in work}
+        while pending:
+            ended, _ = wait(pending, GLANCE, FIRST_COMPLETED)
+            while not told.empty():
+                hear(*told.get())
+            for future in ended:
+                hear(pending.pop(future), future.result())
+    except BrokenExecutor as error:
+        raise LstmEdgeError(
+            "a process of the study was ended from outside, perhaps for want of "
+            "memory; make the same call again to go on, with fewer jobs"
+        ) from error
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()  # a run goes on from its files, as after any kill
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(folder: Path, description: Mapping[str, Any]) -> None:
+    """Say what the study is, in its folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(description, indent=2, default=str)
+        replace_file(folder / DESCRIPTION, text.encode())
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot hold a study ({error})") from error
+
+
+def _settings(task: str, vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Give all combinations of what is varied."""
+    for name, values in vary.items():
+        if name not in (known := [*_NUMBERS, *_options(task)]):
+            raise UsageError(
+                f"vary: expected some of {', '.join(known)}, found {name!r}"
+            )
+        if len(set(values)) < max(1, len(values)):
+            raise UsageError(
+                f"vary: {name}: expected values, each once, found {values}"
+            )
+    for values in itertools.product(*vary.values()):
+        yield dict(zip(vary, values, strict=True))
+
+
+def _options(task: str) -> list[str]:
+    if task not in TASKS:
+        raise UsageError(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
+    return [*inspect.signature(TASKS[task]).parameters][2:]
+
+
+def _arguments(
+    task: str, training: Mapping[str, Any], setting: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    """Give the arguments of `train` for one run."""
+    options = {k: v for k, v in setting.items() if k not in _NUMBERS}
+    numbers = {k: v for k, v in setting.items() if k in _NUMBERS}
+    given = _given(training)
+    return {
+        **given,
+        **numbers,
+        "seed": seed,
+        "options": {**given.get("options", {}), **options},
+    }
+
+
+def _given(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not given."""
+    given = {name: value for name, value in training.items() if value is not None}
+    if "options" in given:
+        given["options"] = _given(given["options"])
+    return given
+
+
+def _share(value: float) -> float:
+    if not 0 < value < 1:
+        raise UsageError(f"shares: expected some between 0 and 1, found {value}")
+    return value

@@ -1,0 +1,74 @@
+"""The tables of a study, as text: for the terminal and for the page."""
+
+from __future__ import annotations
+
+import math
+
+from lstm_edge.claims import FAILS, HOLDS, UNKNOWN
+from lstm_edge.studies.results import Group, Study
+
+Table = tuple[list[str], list[list[str]]]
+"""Header and rows."""
+
+SHORT = {
+    1: "several descents",
+    2: "optima at transitions",
+    3: "best at the first",
+    4: "first is widest",
+}
+"""The claims of Wei et al. 2025, by number."""
+
+MARKS = {HOLDS: "✓", FAILS: "✗", UNKNOWN: "?"}
+
+
+def claim_table(group: Group) -> Table:
+    """Tell how often each claim holds."""
+    header = ["claim", "holds", "does not", "untold", "share", "95 % interval"]
+    rows = []
+    for found in group.claims:
+        told = found.holds + found.fails
+        share = f"{found.holds / told:.0%}" if told else ""
+        interval = f"{found.low:.0%} to {found.high:.0%}" if told else ""
+        counts = [str(n) for n in (found.holds, found.fails, found.untold)]
+        claim = f"{found.number} {SHORT[found.number]}"
+        rows.append([claim, *counts, share, interval])
+    return header, rows
+
+
+def regret_table(group: Group) -> Table:
+    """Tell what each rule loses."""
+    header = ["rule", "found", "test loss", "regret", "95 % interval", "epochs"]
+    header += ["wins / losses", "p"]
+    rows = []
+    for found in group.regrets:
+        known = math.isfinite(found.low + found.high)
+        rows.append(
+            [
+                found.rule,
+                f"{found.decided}/{found.runs}",
+                f"{found.test_loss:.3f}",
+                f"{found.regret:.3f}",
+                f"{found.low:.3f} to {found.high:.3f}" if known else "too few",
+                f"{found.trained:g}",
+                f"{found.better} / {found.worse}",
+                "" if math.isnan(found.p_value) else f"{found.p_value:.2g}",
+            ]
+        )
+    return header, rows
+
+
+def run_table(study: Study) -> Table:
+    """Give each run: its first edge, the claims, and the test loss of each rule."""
+    rules = list(dict.fromkeys(rule for run in study.done for rule in run.choices))
+    header = ["run", "first edge", "claims 1-4", *rules]
+    rows = []
+    for run in study.done:
+        begin, end = run.edge
+        edge = "none" if math.isnan(begin) else f"{begin:g} to {end:g}"
+        marks = "".join(MARKS[claim.answer] for claim in run.claims)
+        losses = [
+            f"{run.choices[rule].test_loss:.3f}" if rule in run.choices else ""
+            for rule in rules
+        ]
+        rows.append([run.label, edge, marks, *losses])
+    return header, rows
