@@ -59,14 +59,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the sweep reads checkpoints and writes the store
     "store": {"errors", "locking", "numpy", "safetensors"},
     "locking": {"errors"},
-    "plan": {"errors", "measures", "metrics", "numpy"},
+    "discovery": {"checkpoints", "errors", "metrics", "places", "results"},
+    "plan": {"discovery", "errors", "measures", "metrics", "numpy"},
+    "destination": {"_core", "discovery", "errors", "numpy", "places", "plan"}
+    | {"results", "store"},
     "evaluation": {"_core", "checkpoints", "errors", "measures", "numpy", "plan"}
     | {"store", "weights"},
-    "sweep": {"_core", "checkpoints", "errors", "evaluation", "measures", "metrics"}
-    | {"numpy", "places", "plan", "results", "store", "visiting"},
+    "pool": {"checkpoints", "evaluation", "store"},
+    "sweep": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
+    | {"measures", "numpy", "plan", "pool", "results", "visiting"},
     "visiting": {"numpy", "refinement"},
-    "watching": {"checkpoints", "errors", "evaluation", "measures", "numpy", "places"}
-    | {"refinement", "results", "store", "sweep", "transitions", "visiting"},
+    "watching": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
+    | {"measures", "numpy", "places", "plan", "pool", "refinement", "results", "store"}
+    | {"transitions", "visiting"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_edge.discovery import Found
 from lstm_edge.errors import UsageError
 from lstm_edge.measures import MEASURES
 from lstm_edge.measures.regime import count, positive
@@ -91,6 +92,34 @@ class Plan:
             name: (MEASURES[name].revision, {**chosen, "inputs": self.inputs_digest})
             for name, chosen in self.settings.items()
         }
+
+
+def make_plan(
+    found: Found,
+    inputs: ArrayLike | str | None,
+    settings: Mapping[str, Mapping[str, Any]] | None,
+    module: str | None,
+    *,
+    spectrum: bool = False,
+) -> Plan:
+    """Settle what is measured of the checkpoints found.
+
+    Parameters
+    ----------
+    found : Found
+    inputs, settings, module, spectrum
+        As in `analyze`.
+    """
+    if isinstance(inputs, str) and inputs == "probe" and found.forecasts:
+        inputs = "closed loop"
+    closed_loop = isinstance(inputs, str) and inputs == "closed loop"
+    plan = Plan(
+        inputs=choose_inputs(inputs, found.run),
+        settings=merge_settings(settings, spectrum=spectrum, closed_loop=closed_loop),
+        module=module,
+    )
+    plan.check_that_inputs_end()
+    return plan
 
 
 def choose_inputs(inputs: ArrayLike | str | None, run: Path) -> NDArray[Any] | None:

@@ -12,14 +12,17 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from lstm_edge.checkpoints import CheckpointFile
+from lstm_edge.destination import open_store
+from lstm_edge.discovery import Found, look
 from lstm_edge.errors import CheckpointError
-from lstm_edge.evaluation import Job, Outcome, fill
+from lstm_edge.evaluation import Job, Outcome
 from lstm_edge.measures.regime import count, positive
 from lstm_edge.places import stamp
+from lstm_edge.plan import make_plan
+from lstm_edge.pool import fill
 from lstm_edge.refinement import infer_phases
 from lstm_edge.results import Where
 from lstm_edge.store import Store
-from lstm_edge.sweep import Found, describe_sweep, look, make_plan, open_store
 from lstm_edge.transitions import Advice, advise, find_transitions
 from lstm_edge.visiting import coarse_to_fine
 
@@ -110,8 +113,7 @@ def watch(
     found = _wait_for_the_first(checkpoints, metrics, poll, idle)
     plan = make_plan(found, inputs, settings, module)
     workers = count("workers", workers)
-    with open_store(out, found) as store:
-        describe_sweep(store, found, plan)
+    with open_store(out, found, plan) as store:
         present = store.done()
         arrivals = _Arrivals(checkpoints, metrics, store, found, poll, idle)
         job = Job(plan, arrivals.names, present, threads=1)
