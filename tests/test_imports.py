@@ -101,8 +101,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
     | {"results", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},
-    "cli": {"__version__", "bench", "click", "cluster", "console", "demo", "errors"}
+    "cli": {"__version__", "bench", "click", "cluster", "console", "demo"}
     | {
+        "display",
+        "errors",
         "export",
         "inspection",
         "measures",

@@ -98,11 +98,22 @@ def export(store: Path, out: Path) -> None:
     """Write the results in STORE for other programs.
 
     Parquet and CSV hold a row a checkpoint, netCDF also every start and sample.
+    Checkpoints without exponents are left out, and counted on stderr.
     """
+    from lstm_edge.display import counted
     from lstm_edge.export import write_export
     from lstm_edge.results import open_sweep
 
-    click.echo(write_export(open_sweep(store), out))
+    sweep = open_sweep(store)
+    click.echo(write_export(sweep, out))
+    left_out = sweep.checkpoints.keys() - set(sweep.names)
+    if left_out:
+        failed = left_out & dict(sweep.failed).keys()
+        click.echo(
+            f"left out: {counted(len(left_out), 'checkpoint')} without exponents, "
+            f"{len(failed)} failed (the report says why)",
+            err=True,
+        )
 
 
 @main.command(epilog=examples("lstm-edge analogy --out analogy.png"))
