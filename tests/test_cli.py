@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lstm_edge.cli import main
+from lstm_edge.results import open_sweep
 
 COMMANDS = sorted(main.commands)
 FAST = ["--steps", "40", "--transient", "20", "--starts", "3", "--samples", "4"]
@@ -124,9 +125,18 @@ def test_some_failed_checkpoints_are_listed_and_exit_with_3(
 ) -> None:
     folder = make_run(2)
     (folder / "checkpoints" / "bad-5.safetensors").write_bytes(b"")
-    result = run("analyze", folder, *FAST)
+    result = run("analyze", folder, "-q", *FAST)
     assert result.exit_code == 3
     assert "failed: bad-5.safetensors" in result.output
+    assert result.output.count("bad-5.safetensors") == 1
+
+
+def test_a_single_checkpoint_is_one(make_run: Callable[..., Path]) -> None:
+    folder = make_run(1)
+    assert "\n1 checkpoint  " in run("analyze", folder, *FAST).output
+    merged = run("merge", folder, "-o", folder / "whole.sqlite")
+    assert "(1 checkpoint)" in merged.output
+    assert ": 1 checkpoint (" in repr(open_sweep(folder))
 
 
 @pytest.mark.parametrize(

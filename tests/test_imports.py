@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"checkpoints", "errors", "locking", "metrics", "numpy", "torch"},
     "trainer": {"numpy", "runs", "tasks", "torch"},
     "recording": {"checkpoints", "errors", "runs", "schedules", "torch", "trainer"},
-    "space": {"errors", "recording", "schedules", "trainer"},
+    "space": {"display", "errors", "recording", "schedules", "trainer"},
     "training": {"errors", "numpy", "recording", "runs", "schedules", "space", "tasks"}
     | {"torch", "trainer"},
     "zoom": {"checkpoints", "errors", "numpy", "recording", "runs", "safetensors"}
@@ -81,8 +81,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"numpy", "pandas", "refinement", "report", "store", "transitions", "xarray"},
     "merging": {"errors", "results", "store"},
     "export": {"errors", "numpy", "pandas", "results", "store", "xarray"},
-    "report": {"errors", "formats", "matplotlib", "numpy", "plotly", "results"}
-    | {"tanh_map", "transitions"},
+    "report": {"display", "errors", "formats", "matplotlib", "numpy", "plotly"}
+    | {"results", "tanh_map", "transitions"},
     # a net in training, measured beside it
     "background": set(),
     "history": {"pandas", "transitions"},

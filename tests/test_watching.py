@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_edge.console import show_watched
 from lstm_edge.errors import CheckpointError, StoreError, UsageError
 from lstm_edge.results import open_sweep
 from lstm_edge.store import Store
@@ -169,6 +170,26 @@ def test_metrics_that_cannot_be_read_leave_the_former_ones(
     write(hidden[0])
     seen = {row.update: row for row in rows}
     assert np.isfinite(seen[50].test_loss)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_the_live_table_has_notes_where_there_are_some(
+    run: Path,
+    bad: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, says rich
+    monkeypatch.setenv("COLUMNS", "200")
+    if bad:
+        (run / "checkpoints" / "bad-5.safetensors").write_bytes(b"")
+    rows = watch(run, settings=SETTINGS, poll=0.02, idle=0.1)
+    assert show_watched(rows, quiet=False, as_json=False).keys() == (
+        {"bad-5.safetensors"} if bad else set()
+    )
+    shown = capsys.readouterr().out
+    assert "test loss" in shown
+    assert ("note" in shown) == bad
 
 
 @pytest.mark.parametrize("option", ["poll", "idle"])

@@ -11,7 +11,7 @@ import numpy as np
 
 def counted(number: int, noun: str) -> str:
     """Give "1 checkpoint", "2 checkpoints"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def plain(result: Any, *properties: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import CheckpointFile, read_checkpoint
-from lstm_edge.errors import LstmEdgeError
+from lstm_edge.errors import LstmEdgeError, one_line
 from lstm_edge.measures import MEASURES
 from lstm_edge.plan import Plan
 from lstm_edge.store import Store
@@ -122,7 +122,8 @@ def evaluate(
         except (LstmEdgeError, MemoryError) as failure:
             error = _said(failure, weights)
             first = first or error
-            rows.append(replace(row, status="failed", message=str(error)))
+            message = _without(weights.source, error)
+            rows.append(replace(row, status="failed", message=message))
             continue
         seconds = time.perf_counter() - begin
         rows.append(replace(row, scalars=scalars, arrays=arrays, seconds=seconds))
@@ -172,7 +173,7 @@ class Job:
         try:
             weights = read_checkpoint(file.path, module=self.plan.module)
         except LstmEdgeError as error:
-            return _unreadable(outcome.name, error)
+            return _unreadable(outcome.name, str(file.path), error)
         tasks = self._tasks(weights, outcome)
         if self.executor is None or not tasks:
             outcome.rows, outcome.error = evaluate(
@@ -224,17 +225,22 @@ class Job:
             sound = submitted and self._answered.is_set()
             if isinstance(failure, BrokenExecutor) or not sound:
                 raise error from failure
-            return _unreadable(outcome.name, error)
+            return _unreadable(outcome.name, outcome.name, error)
         return outcome
 
 
-def _unreadable(name: str, error: LstmEdgeError) -> Outcome:
+def _without(source: str, error: LstmEdgeError) -> str:
+    """Give the message alone: the row has the checkpoint's name."""
+    return str(error).removeprefix(one_line(f"{source}: "))
+
+
+def _unreadable(name: str, source: str, error: LstmEdgeError) -> Outcome:
     row = Row(
         name,
         "checkpoint",
         "",
         status="failed",
-        message=str(error),
+        message=_without(source, error),
         version=_core.__version__,
     )
     return Outcome(name, [row], readable=False, error=error)

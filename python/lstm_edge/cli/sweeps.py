@@ -154,11 +154,13 @@ def merge(stores: tuple[Path, ...], out: Path, as_json: bool) -> None:
     computed, and nothing is there twice.
     """
     from lstm_edge.console import print_json
+    from lstm_edge.display import counted
     from lstm_edge.merging import merge_stores
 
     sweep = merge_stores(stores, out)
     if as_json:
         print_json("summary", **sweep.summary())
     else:
-        click.echo(f"results: {sweep.path} ({len(sweep.names)} checkpoints)")
+        number = counted(len(sweep.names), "checkpoint")
+        click.echo(f"results: {sweep.path} ({number})")
         click.echo(f"next: lstm-edge report {shlex.quote(str(sweep.path))}")

@@ -12,6 +12,7 @@ from string import Template
 import numpy as np
 from plotly.offline import get_plotlyjs
 
+from lstm_edge.display import counted
 from lstm_edge.errors import UsageError
 from lstm_edge.formats import replace_file
 from lstm_edge.report import plots
@@ -122,8 +123,9 @@ def _transitions(series: Series) -> str:
     if lasting:
         text = _transition_table(lasting)
     if raw:
+        number = counted(len(raw), "single crossing")
         text += (
-            f"<details><summary>{len(raw)} single crossings, flicker included"
+            f"<details><summary>{number}, flicker included"
             f"</summary>{_transition_table(raw)}</details>"
         )
     zoom = series.sweep.zoom_intervals
