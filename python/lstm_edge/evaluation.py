@@ -66,7 +66,7 @@ class Outcome:
         if self.readable:
             store.forget_failure(self.name)
         for row in self.rows:
-            store.put(row, row.version)
+            store.put(row)
             if row.status == "done":
                 present.setdefault(row.key, set()).add(self.name)
                 self.scalars[row.measure] = row.scalars
