@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,38 @@ def test_equal_weights_are_computed_once_and_each_has_its_row(
     (run / "checkpoints" / "last-99.safetensors").write_bytes(files[2].read_bytes())
     assert "last-99.safetensors" in analyze(run, select=[20]).names
     assert fake.calls == []
+
+
+@pytest.fixture
+def equal(run: Path) -> Path:
+    """Eight checkpoints with the same weights."""
+    first, *rest = sorted((run / "checkpoints").iterdir())
+    for file in rest:
+        file.write_bytes(first.read_bytes())
+    return run
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_equal_weights_in_flight_are_computed_once(
+    equal: Path, fake: Fake, elsewhere: bool
+) -> None:
+    with ThreadPoolExecutor(4) as executor:
+        sweep = analyze(equal, workers=4, executor=executor if elsewhere else None)
+    assert len(sweep.names) == 8
+    assert sorted(measure for measure, _ in fake.calls) == ["distance", "lyapunov"]
+
+
+def test_equal_weights_that_are_refused_cost_all_their_rows(
+    equal: Path, fake: Fake
+) -> None:
+    fake.refuse = lambda source: CheckpointError(f"{source}: the orbit left")
+    assert len(dict(analyze(equal, workers=4).failed)) == 8
+
+
+def test_ctrl_c_ends_the_wait_for_equal_weights(equal: Path, fake: Fake) -> None:
+    fake.refuse = lambda source: signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        analyze(equal, workers=4)
 
 
 def test_a_file_that_is_overwritten_is_computed_anew_and_back(

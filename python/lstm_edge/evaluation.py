@@ -41,6 +41,8 @@ class Outcome:
         The first.
     scalars : dict of str to dict
         Numbers by measure, computed or there before; known once it is written.
+    written : Event
+        Set once its rows are in the store.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Outcome:
     readable: bool = True
     error: LstmEdgeError | None = None
     scalars: dict[str, dict[str, Any]] = field(default_factory=dict)
+    written: threading.Event = field(default_factory=threading.Event)
 
     @property
     def architecture(self) -> str:
@@ -60,6 +63,14 @@ class Outcome:
         """What the last of its measures says; "" where none does."""
         told = [numbers.get("phase", "") for numbers in self.scalars.values()]
         return str(next(filter(None, reversed(told)), ""))
+
+    def refused(self, source: str, error: LstmEdgeError) -> Outcome:
+        """Turn into that of a checkpoint which cannot be measured."""
+        message = _without(source, error)
+        row = Row(self.name, "checkpoint", "", status="failed", message=message)
+        self.rows = [replace(row, version=_core.__version__)]
+        self.readable, self.error = False, error
+        return self
 
     def write(self, store: Store, present: dict[str, set[str]]) -> None:
         """Store the rows, and make those that are done known to the jobs to come."""
@@ -74,6 +85,7 @@ class Outcome:
             if self.name not in present[key]:
                 store.copy(key, self.name)
             self.scalars[measure] = store.scalars(self.name, key)
+        self.written.set()
 
 
 @dataclass(frozen=True)
@@ -158,6 +170,7 @@ class Job:
     done: Mapping[str, set[str]]
     threads: int | None = None
     executor: Executor | None = None
+    _begun: dict[str, threading.Event] = field(default_factory=dict)
     _cancel: _core.Cancel = field(default_factory=_core.Cancel)
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _answered: threading.Event = field(default_factory=threading.Event)
@@ -173,7 +186,8 @@ class Job:
         try:
             weights = read_checkpoint(file.path, module=self.plan.module)
         except LstmEdgeError as error:
-            return _unreadable(outcome.name, str(file.path), error)
+            return outcome.refused(str(file.path), error)
+        self._wait_for_equal(weights, outcome)
         tasks = self._tasks(weights, outcome)
         if self.executor is None or not tasks:
             outcome.rows, outcome.error = evaluate(
@@ -181,6 +195,13 @@ class Job:
             )
             return outcome
         return self._elsewhere(self.executor, outcome, weights, tasks)
+
+    def _wait_for_equal(self, weights: Weights, outcome: Outcome) -> None:
+        """Wait while weights like these are in flight: their results can be copied."""
+        first = self._begun.setdefault(weights.digest, outcome.written)
+        while first is not outcome.written and not first.wait(GLANCE):
+            if self._cancelled.is_set():
+                raise KeyboardInterrupt
 
     def _tasks(self, weights: Weights, outcome: Outcome) -> list[Task]:
         """Tell what is to be computed, and what is there."""
@@ -225,22 +246,10 @@ class Job:
             sound = submitted and self._answered.is_set()
             if isinstance(failure, BrokenExecutor) or not sound:
                 raise error from failure
-            return _unreadable(outcome.name, outcome.name, error)
+            return outcome.refused(outcome.name, error)
         return outcome
 
 
 def _without(source: str, error: LstmEdgeError) -> str:
     """Give the message alone: the row has the checkpoint's name."""
     return str(error).removeprefix(one_line(f"{source}: "))
-
-
-def _unreadable(name: str, source: str, error: LstmEdgeError) -> Outcome:
-    row = Row(
-        name,
-        "checkpoint",
-        "",
-        status="failed",
-        message=_without(source, error),
-        version=_core.__version__,
-    )
-    return Outcome(name, [row], readable=False, error=error)
