@@ -131,6 +131,16 @@ def test_some_failed_checkpoints_are_listed_and_exit_with_3(
     assert result.output.count("bad-5.safetensors") == 1
 
 
+def test_the_readout_of_a_closed_loop_can_be_named(
+    make_run: Callable[..., Path],
+) -> None:
+    options = [make_run(1), "--closed-loop", *FAST]
+    assert run("analyze", *options, "--readout", "readout_weight").exit_code == 0
+    refused = run("analyze", *options, "--readout", "nothing")
+    told = " ".join(refused.output.split())  # lines are broken
+    assert "readout: expected one tensor named 'nothing'" in told
+
+
 def test_a_single_checkpoint_is_one(make_run: Callable[..., Path]) -> None:
     folder = make_run(1)
     assert "\n1 checkpoint  " in run("analyze", folder, *FAST).output

@@ -184,7 +184,7 @@ class Job:
         """Give what becomes of a checkpoint."""
         outcome = Outcome(self.names[file.path])
         try:
-            weights = read_checkpoint(file.path, module=self.plan.module)
+            weights = read_checkpoint(file.path, **self.plan.names)
         except LstmEdgeError as error:
             return outcome.refused(str(file.path), error)
         self._wait_for_equal(weights, outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,13 @@ class Plan:
         What drives the net, as in `lyapunov`.
     settings : dict of str to dict
         Of each measure.
-    module : str or None
-        Which recurrent module, where a file holds several.
+    names : dict of str to str
+        Of the module, the readout and the embedding, where they were given.
     """
 
     inputs: NDArray[Any] | None
     settings: Mapping[str, Mapping[str, Any]]
-    module: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def regime(self) -> str:
@@ -88,8 +88,9 @@ class Plan:
     @cached_property
     def measures(self) -> dict[str, tuple[int, dict[str, Any]]]:
         """Measure to all that determines its result, beside the weights."""
+        alike = {**self.names, "inputs": self.inputs_digest}
         return {
-            name: (MEASURES[name].revision, {**chosen, "inputs": self.inputs_digest})
+            name: (MEASURES[name].revision, {**chosen, **alike})
             for name, chosen in self.settings.items()
         }
 
@@ -98,7 +99,7 @@ def make_plan(
     found: Found,
     inputs: ArrayLike | str | None,
     settings: Mapping[str, Mapping[str, Any]] | None,
-    module: str | None,
+    names: Mapping[str, str | None],
     *,
     spectrum: bool = False,
 ) -> Plan:
@@ -107,8 +108,10 @@ def make_plan(
     Parameters
     ----------
     found : Found
-    inputs, settings, module, spectrum
+    inputs, settings, spectrum
         As in `analyze`.
+    names : dict of str to str or None
+        Of the module, the readout and the embedding.
     """
     if isinstance(inputs, str) and inputs == "probe" and found.forecasts:
         inputs = "closed loop"
@@ -116,7 +119,7 @@ def make_plan(
     plan = Plan(
         inputs=choose_inputs(inputs, found.run),
         settings=merge_settings(settings, spectrum=spectrum, closed_loop=closed_loop),
-        module=module,
+        names={what: name for what, name in names.items() if name is not None},
     )
     plan.check_that_inputs_end()
     return plan

@@ -61,6 +61,8 @@ def analyze(
     select: Iterable[int] | Callable[[CheckpointFile], bool] | None = None,
     refine: bool = False,
     module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
@@ -101,8 +103,8 @@ def analyze(
         Only those of them that the sustained transitions hang on, some fifth or less:
         the rest lies inside one phase, as far as can be told (see
         `lstm_edge.refinement`).
-    module : str, optional
-        Which recurrent module, where a file holds several.
+    module, readout, embedding : str, optional
+        Names of what is taken, where a file holds several, as in `as_weights`.
     workers : int, optional
         Checkpoints at a time. Default: one a core; with an executor twice what it says
         it has, else 64.
@@ -131,7 +133,8 @@ def analyze(
     """
     found = look(checkpoints, metrics)
     files = _selected(found.files, select)
-    plan = make_plan(found, inputs, settings, module, spectrum=spectrum)
+    names = {"module": module, "readout": readout, "embedding": embedding}
+    plan = make_plan(found, inputs, settings, names, spectrum=spectrum)
     workers, threads = _shared_out(workers, threads, len(files), executor)
     with open_store(out, found, plan) as store:
         present = store.done()

@@ -72,6 +72,8 @@ def watch(
     inputs: ArrayLike | str | None = "probe",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
     workers: int = 1,
     poll: float = 2.0,
     idle: float | None = None,
@@ -85,7 +87,7 @@ def watch(
 
     Parameters
     ----------
-    checkpoints, out, metrics, inputs, settings, module
+    checkpoints, out, metrics, inputs, settings, module, readout, embedding
         As in `analyze`; there need be no checkpoint yet.
     workers : int
         Checkpoints at a time, each on one core. Training on the same machine keeps the
@@ -111,7 +113,8 @@ def watch(
     if idle is not None:
         positive("idle", idle)
     found = _wait_for_the_first(checkpoints, metrics, poll, idle)
-    plan = make_plan(found, inputs, settings, module)
+    names = {"module": module, "readout": readout, "embedding": embedding}
+    plan = make_plan(found, inputs, settings, names)
     workers = count("workers", workers)
     with open_store(out, found, plan) as store:
         present = store.done()

@@ -61,6 +61,8 @@ def main(debug: bool) -> None:
 
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+readout_option = click.option("--readout", help="Name of the linear readout's weight.")
+embedding_option = click.option("--embedding", help="Name of the embedding.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON for a script."
 )

@@ -11,17 +11,19 @@ import click
 from lstm_edge.cli.group import (
     DONE,
     FAILED,
+    embedding_option,
     examples,
     json_option,
     main,
+    readout_option,
 )
 from lstm_edge.errors import UsageError
 
 
 @main.command(epilog=examples("lstm-edge inspect model.keras"))
 @click.argument("checkpoint")
-@click.option("--readout", help="Name of the linear readout's weight.")
-@click.option("--embedding", help="Name of the embedding.")
+@readout_option
+@embedding_option
 @json_option
 def inspect(
     checkpoint: str, readout: str | None, embedding: str | None, as_json: bool

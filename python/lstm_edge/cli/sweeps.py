@@ -16,10 +16,12 @@ from lstm_edge.cli.group import (
     DONE,
     SOME_FAILED,
     analysis_line,
+    embedding_option,
     examples,
     json_option,
     main,
     quiet_option,
+    readout_option,
 )
 from lstm_edge.errors import UsageError
 
@@ -35,6 +37,8 @@ _OPTIONS = (
     click.option("--samples", type=int, help="Samples of the asymptotic distance."),
     click.option("--seed", type=int, help="Of starts, frames and perturbations."),
     click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'."),
+    readout_option,
+    embedding_option,
 )
 
 
