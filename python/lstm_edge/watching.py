@@ -95,7 +95,8 @@ def watch(
     poll : float
         Seconds between two looks for new checkpoints.
     idle : float, optional
-        End when nothing new came for so many seconds. Default: go on until closed.
+        End when nothing new came, and nothing was left to measure, for so many seconds.
+        Default: go on until closed.
 
     Yields
     ------
@@ -189,8 +190,12 @@ class _Arrivals:
             quiet = self._looked - self._changed  # as of the last look
             if not self._waiting and self._idle is not None and quiet >= self._idle:
                 return
-            rested = time.monotonic() >= self._resting_until
-            yield self._waiting.pop() if self._waiting and rested else None
+            now = time.monotonic()
+            if self._waiting and now >= self._resting_until:
+                self._changed = now  # what comes meanwhile is seen by another look
+                yield self._waiting.pop()
+            else:
+                yield None
 
     def _look(self) -> None:
         """Look for what is new, every now and then."""
