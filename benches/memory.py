@@ -76,7 +76,7 @@ def fill(path: Path, checkpoints: int) -> None:
                 row = Row(
                     name, measure, key, 1, settings, scalars=scalars, arrays=arrays
                 )
-                store.put(row, "0")
+                store.put(row)
 
 
 def write_checkpoints(folder: Path, checkpoints: int) -> None:

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lstm_edge.cli import main
+from lstm_edge.results import open_sweep
 
 COMMANDS = sorted(main.commands)
 FAST = ["--steps", "40", "--transient", "20", "--starts", "3", "--samples", "4"]
@@ -124,9 +125,28 @@ def test_some_failed_checkpoints_are_listed_and_exit_with_3(
 ) -> None:
     folder = make_run(2)
     (folder / "checkpoints" / "bad-5.safetensors").write_bytes(b"")
-    result = run("analyze", folder, *FAST)
+    result = run("analyze", folder, "-q", *FAST)
     assert result.exit_code == 3
     assert "failed: bad-5.safetensors" in result.output
+    assert result.output.count("bad-5.safetensors") == 1
+
+
+def test_the_readout_of_a_closed_loop_can_be_named(
+    make_run: Callable[..., Path],
+) -> None:
+    options = [make_run(1), "--closed-loop", *FAST]
+    assert run("analyze", *options, "--readout", "readout_weight").exit_code == 0
+    refused = run("analyze", *options, "--readout", "nothing")
+    told = " ".join(refused.output.split())  # lines are broken
+    assert "readout: expected one tensor named 'nothing'" in told
+
+
+def test_a_single_checkpoint_is_one(make_run: Callable[..., Path]) -> None:
+    folder = make_run(1)
+    assert "\n1 checkpoint  " in run("analyze", folder, *FAST).output
+    merged = run("merge", folder, "-o", folder / "whole.sqlite")
+    assert "(1 checkpoint)" in merged.output
+    assert ": 1 checkpoint (" in repr(open_sweep(folder))
 
 
 @pytest.mark.parametrize(
@@ -159,13 +179,14 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
-def test_ctrl_c_stops_soon_and_the_same_command_goes_on(
+def test_ctrl_c_ends_calls_and_the_same_command_goes_on(
     make_run: Callable[..., Path],
 ) -> None:
     folder = make_run(2, hidden_sizes=(40,))
-    # minutes of work in each checkpoint: the calls themselves must be interrupted
-    long = ["--steps", "3000000", "--samples", "2"]
-    command = ["from lstm_edge.cli import main; main()", "analyze", str(folder), *long]
+    # no checkpoint ever ends: the calls themselves must be interrupted
+    endless = ["--steps", "1000000000", "--samples", "2"]
+    code = "from lstm_edge.cli import main; main()"
+    command = [code, "analyze", str(folder), *endless]
     process = subprocess.Popen(
         [sys.executable, "-c", *command], stderr=subprocess.PIPE, text=True
     )
@@ -173,9 +194,9 @@ def test_ctrl_c_stops_soon_and_the_same_command_goes_on(
         while not (folder / "analysis.sqlite").exists():
             assert process.poll() is None
             time.sleep(0.05)
-        time.sleep(0.5)
+        time.sleep(0.5)  # a call has most likely begun
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=30)
+        _, error = process.communicate()
     assert process.returncode == 130
     assert "run the same command again" in error
     assert run("analyze", folder, *FAST).exit_code == 0

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.set_run(**RUN)
         store.set_checkpoints(CHECKPOINTS)
         for row in ROWS:
-            store.put(row, "0")
+            store.put(row)
     return path
 
 
@@ -98,7 +99,7 @@ def test_damage_gives_the_right_rows_or_an_error(
     assert path.read_bytes() == hurt
     try:
         with Store(path, write=True) as store:
-            store.put(ROWS[0], "0")
+            store.put(ROWS[0])
     except StoreError:
         assert path.read_bytes() == hurt
 
@@ -153,7 +154,7 @@ def test_a_full_disk_keeps_what_was_written(small_disk: Path) -> None:
 
     def fill(store: Store) -> None:
         for i, row in enumerate(ROWS * 20):
-            store.put(row, str(i))
+            store.put(replace(row, version=str(i)))
             newest[row.key] = str(i)
 
     with Store(path, write=True) as store:
@@ -165,7 +166,7 @@ def test_a_full_disk_keeps_what_was_written(small_disk: Path) -> None:
         assert {row.key: row.version for row in store.rows()} == newest
     ballast.unlink()
     with Store(path, write=True) as store:
-        store.put(Row("more", "lyapunov", "more", 1, SETTINGS), "0")
+        store.put(Row("more", "lyapunov", "more", 1, SETTINGS))
         assert {row.key for row in store.rows()} == {*newest, "more"}
 
 
@@ -200,6 +201,7 @@ def test_a_read_only_disk_is_read_but_not_written(
 
 LIMITED = """
 import resource, sys
+from dataclasses import replace
 from pathlib import Path
 from test_damage import ROWS, RUN
 from lstm_edge.errors import StoreError
@@ -209,7 +211,7 @@ with Store(Path(sys.argv[1]), write=True) as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
     try:
         for i, row in enumerate(ROWS * 20):
-            store.put(row, str(i))
+            store.put(replace(row, version=str(i)))
     except StoreError as error:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
         print(i, error)

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
@@ -102,18 +101,16 @@ def test_a_dask_worker_that_dies_loses_nothing(
 
 
 class Failing(Executor):
-    """Answers at once, but fails at some checkpoints."""
+    """Answers at once, but fails at some checkpoints when it is told to."""
 
-    def __init__(self, victim: str, error: Exception) -> None:
-        self.victim, self.error = victim, error
+    def __init__(self, victim: str) -> None:
+        self.victim, self.failing = victim, Future[Any]()
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
         if self.victim in args[0].source:
-            time.sleep(0.5)  # others answer first
-            future.set_exception(self.error)
-        else:
-            future.set_result(function(*args, **kwargs))
+            return self.failing
+        future: Future[Any] = Future()
+        future.set_result(function(*args, **kwargs))
         return future
 
 
@@ -122,8 +119,14 @@ def test_a_checkpoint_that_kills_its_workers_costs_its_row(
 ) -> None:
     """What Dask gives up after some dead workers comes back as an exception."""
     worker = SimpleNamespace(address="tcp://worker")
-    error = distributed.scheduler.KilledWorker("task", worker, 3)
-    sweep = analyze(run, settings=SETTINGS, executor=Failing("00000030", error))
+    executor = Failing("00000030")
+
+    def give_up(progress: Progress) -> None:
+        if progress.done == 5:  # the executor is sound
+            error = distributed.scheduler.KilledWorker("task", worker, 3)
+            executor.failing.set_exception(error)
+
+    sweep = analyze(run, settings=SETTINGS, executor=executor, progress=give_up)
     ((name, message),) = sweep.failed
     assert name == "update-00000030.safetensors"
     assert "the executor failed (KilledWorker" in message
@@ -132,7 +135,8 @@ def test_a_checkpoint_that_kills_its_workers_costs_its_row(
 
 
 def test_an_executor_that_never_answers_ends_the_sweep(run: Path) -> None:
-    executor = Failing("update", ImportError("no lstm_edge"))
+    executor = Failing("update")
+    executor.failing.set_exception(ImportError("no lstm_edge"))
     with pytest.raises(LstmEdgeError, match=r"executor failed \(ImportError: no lstm"):
         analyze(run, settings=SETTINGS, executor=executor)
     assert open_sweep(run).rows == {}
@@ -248,7 +252,7 @@ def test_no_scheduler_there(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_does_not_wait_for_the_executor(run: Path) -> None:
     class Silent(Executor):
         def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-            threading.Timer(0.3, interrupt.set).start()
+            interrupt.set()
             return Future()
 
     interrupt = threading.Event()

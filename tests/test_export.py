@@ -132,3 +132,16 @@ def test_the_command_says_where(sweep: Sweep, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert done.output.strip() == str(out)
     assert len(pandas.read_csv(out)) == 4
+
+
+def test_the_command_counts_what_is_left_out(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run, out = make_run(3), tmp_path / "results.csv"
+    (run / "checkpoints" / "bad-5.safetensors").write_bytes(b"")
+    chosen = lstm_edge.analyze(run, settings=QUICK, select=[0, 5, 10])
+    done = CliRunner().invoke(main, ["export", str(chosen.path), "-o", str(out)])
+    assert done.exit_code == 0
+    assert done.stdout.strip() == str(out)
+    assert "left out: 2 checkpoints without exponents, 1 failed" in done.stderr
+    assert len(pandas.read_csv(out)) == 2

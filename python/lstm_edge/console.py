@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from lstm_edge.display import plain_values
+from lstm_edge.display import counted, plain_values
 
 if TYPE_CHECKING:
     from lstm_edge.results import Sweep
@@ -145,11 +145,9 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
     counts = "  ".join(
         f"{phase} {phases.count(phase)}" for phase in ("order", "edge", "chaos")
     )
-    known = len(sweep.checkpoints)
-    of_all = "" if known == len(phases) else f" of {known}"
-    console.print(
-        f"[bold]{len(phases)}{of_all} checkpoints[/]  {counts}", highlight=False
-    )
+    known = counted(len(sweep.checkpoints), "checkpoint")
+    some = "" if len(phases) == len(sweep.checkpoints) else f"{len(phases)} of "
+    console.print(f"[bold]{some}{known}[/]  {counts}", highlight=False)
     shares = sweep.summary()["attractors"]
     if shares:
         means = "  ".join(
@@ -211,8 +209,8 @@ def show_watched(
     failed: dict[str, str] = {}
     newest: deque[Watched] = deque(maxlen=NEWEST)
     with closing(watched), ExitStack() as stack:
-        table = as_json or quiet or not console.is_terminal
-        live = None if table else stack.enter_context(Live(console=console))
+        plain = as_json or quiet or not console.is_terminal
+        live = None if plain else stack.enter_context(Live(console=console))
         for row in watched:
             failed.pop(row.name, None)
             if row.message:
@@ -227,14 +225,17 @@ def show_watched(
     return failed
 
 
-def _watch_table(rows: Iterable[Watched], failed: int) -> Group:
+def _watch_table(rows: Collection[Watched], failed: int) -> Group:
     table = Table()
-    for column in ("update", "epoch", "phase", "exponent", "D~", "test loss", ""):
-        table.add_column(column, justify="left" if column == "phase" else "right")
+    columns = ["update", "epoch", "phase", "exponent", "D~", "test loss"]
+    columns += ["note"] if any(row.message for row in rows) else []
+    for column in columns:
+        words = column in ("phase", "note")
+        table.add_column(column, justify="left" if words else "right")
     advice = Text("waiting for checkpoints")
     for row in rows:
         style = {"order": "blue", "edge": "yellow", "chaos": "red"}.get(row.phase)
-        table.add_row(*map(Text, _cells(row)), style=style)
+        table.add_row(*map(Text, _cells(row)[: len(columns)]), style=style)
         advice = Text(row.advice.reason)
         if row.advice.update is not None:
             advice = Text(f"advised so far: update {row.advice.update}: ") + advice
@@ -247,11 +248,12 @@ def _cells(row: Watched) -> list[str]:
     def number(value: float, form: str) -> str:
         return "" if value != value else format(value, form)
 
+    exponent = number(row.exponent, "+.4f")
     return [
         str(row.update),
         number(row.epoch, "g"),
         row.phase or "unknown",
-        f"{number(row.exponent, '+.4f')} ± {number(row.stderr, '.4f')}",
+        exponent and f"{exponent} ± {number(row.stderr, '.4f')}",
         number(row.distance, ".2f"),
         number(row.test_loss, ".4f"),
         row.message,
@@ -286,11 +288,11 @@ def _regret(loss: float, best: float, regret: float) -> str:
 
 def _show_transitions(console: Console, sweep: Sweep) -> None:
     lasting = [t for t in sweep.transitions if t.sustained]
-    raw = len(sweep.transitions) - len(lasting)
+    raw = counted(len(sweep.transitions) - len(lasting), "raw crossing")
     if not lasting:
-        console.print(f"no sustained transition ({raw} raw crossings)")
+        console.print(f"no sustained transition ({raw})")
         return
-    table = Table(title=f"sustained transitions, beside {raw} raw crossings")
+    table = Table(title=f"sustained transitions, beside {raw}")
     columns = ("direction", "update", "epoch", "edge (updates)", "width", "path")
     for column in (*columns, "kind"):
         words = column in ("direction", "kind")

@@ -1,4 +1,4 @@
-"""What all results share: plain values for a script, a table for a notebook."""
+"""What all results share: words for people, plain values, a table for a notebook."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+
+
+def counted(number: int, noun: str) -> str:
+    """Give "1 checkpoint", "2 checkpoints"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def plain(result: Any, *properties: str) -> dict[str, Any]:

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
+from collections.abc import Iterable, Mapping
+from concurrent.futures import BrokenExecutor, Executor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import CheckpointFile, read_checkpoint
-from lstm_edge.errors import LstmEdgeError
+from lstm_edge.errors import LstmEdgeError, one_line
 from lstm_edge.measures import MEASURES
 from lstm_edge.plan import Plan
 from lstm_edge.store import Store
@@ -30,8 +23,6 @@ from lstm_edge.weights import Weights
 
 GLANCE = 0.2
 """Seconds after which a wait looks for Ctrl-C, and for new checkpoints."""
-
-_END: Any = object()
 
 
 @dataclass
@@ -50,6 +41,8 @@ class Outcome:
         The first.
     scalars : dict of str to dict
         Numbers by measure, computed or there before; known once it is written.
+    written : Event
+        Set once its rows are in the store.
     """
 
     name: str
@@ -58,6 +51,7 @@ class Outcome:
     readable: bool = True
     error: LstmEdgeError | None = None
     scalars: dict[str, dict[str, Any]] = field(default_factory=dict)
+    written: threading.Event = field(default_factory=threading.Event)
 
     @property
     def architecture(self) -> str:
@@ -70,12 +64,20 @@ class Outcome:
         told = [numbers.get("phase", "") for numbers in self.scalars.values()]
         return str(next(filter(None, reversed(told)), ""))
 
+    def refused(self, source: str, error: LstmEdgeError) -> Outcome:
+        """Turn into that of a checkpoint which cannot be measured."""
+        message = _without(source, error)
+        row = Row(self.name, "checkpoint", "", status="failed", message=message)
+        self.rows = [replace(row, version=_core.__version__)]
+        self.readable, self.error = False, error
+        return self
+
     def write(self, store: Store, present: dict[str, set[str]]) -> None:
         """Store the rows, and make those that are done known to the jobs to come."""
         if self.readable:
             store.forget_failure(self.name)
         for row in self.rows:
-            store.put(row, row.version)
+            store.put(row)
             if row.status == "done":
                 present.setdefault(row.key, set()).add(self.name)
                 self.scalars[row.measure] = row.scalars
@@ -83,6 +85,7 @@ class Outcome:
             if self.name not in present[key]:
                 store.copy(key, self.name)
             self.scalars[measure] = store.scalars(self.name, key)
+        self.written.set()
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ def evaluate(
         except (LstmEdgeError, MemoryError) as failure:
             error = _said(failure, weights)
             first = first or error
-            rows.append(replace(row, status="failed", message=str(error)))
+            message = _without(weights.source, error)
+            rows.append(replace(row, status="failed", message=message))
             continue
         seconds = time.perf_counter() - begin
         rows.append(replace(row, scalars=scalars, arrays=arrays, seconds=seconds))
@@ -166,6 +170,7 @@ class Job:
     done: Mapping[str, set[str]]
     threads: int | None = None
     executor: Executor | None = None
+    _begun: dict[str, threading.Event] = field(default_factory=dict)
     _cancel: _core.Cancel = field(default_factory=_core.Cancel)
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _answered: threading.Event = field(default_factory=threading.Event)
@@ -179,9 +184,10 @@ class Job:
         """Give what becomes of a checkpoint."""
         outcome = Outcome(self.names[file.path])
         try:
-            weights = read_checkpoint(file.path, module=self.plan.module)
+            weights = read_checkpoint(file.path, **self.plan.names)
         except LstmEdgeError as error:
-            return _unreadable(outcome.name, error)
+            return outcome.refused(str(file.path), error)
+        self._wait_for_equal(weights, outcome)
         tasks = self._tasks(weights, outcome)
         if self.executor is None or not tasks:
             outcome.rows, outcome.error = evaluate(
@@ -189,6 +195,13 @@ class Job:
             )
             return outcome
         return self._elsewhere(self.executor, outcome, weights, tasks)
+
+    def _wait_for_equal(self, weights: Weights, outcome: Outcome) -> None:
+        """Wait while weights like these are in flight: their results can be copied."""
+        first = self._begun.setdefault(weights.digest, outcome.written)
+        while first is not outcome.written and not first.wait(GLANCE):
+            if self._cancelled.is_set():
+                raise KeyboardInterrupt
 
     def _tasks(self, weights: Weights, outcome: Outcome) -> list[Task]:
         """Tell what is to be computed, and what is there."""
@@ -233,86 +246,10 @@ class Job:
             sound = submitted and self._answered.is_set()
             if isinstance(failure, BrokenExecutor) or not sound:
                 raise error from failure
-            return _unreadable(outcome.name, error)
+            return outcome.refused(outcome.name, error)
         return outcome
 
 
-def _unreadable(name: str, error: LstmEdgeError) -> Outcome:
-    row = Row(
-        name,
-        "checkpoint",
-        "",
-        status="failed",
-        message=str(error),
-        version=_core.__version__,
-    )
-    return Outcome(name, [row], readable=False, error=error)
-
-
-def fill(
-    store: Store,
-    job: Job,
-    present: dict[str, set[str]],
-    files: Iterable[CheckpointFile | None],
-    workers: int,
-    ahead: int,
-) -> Generator[Outcome]:
-    """Evaluate checkpoints, a few at a time, and write what becomes of each.
-
-    Parameters
-    ----------
-    store : Store
-        Open for writing.
-    job : Job
-    present : dict
-        What `job` knows to be done; it grows.
-    files : iterable of CheckpointFile or None
-        None is: nothing at present, ask again later.
-    workers : int
-        How many at a time.
-    ahead : int
-        How many more wait for a worker.
-
-    Yields
-    ------
-    Outcome
-        Written. Those that end together come in the order in which they were begun.
-    """
-    pool = ThreadPoolExecutor(workers, "lstm-edge-sweep")
-    try:
-        for outcome in _in_flight(pool, job, iter(files), workers + ahead):
-            outcome.write(store, present)
-            yield outcome
-    except BaseException:
-        job.cancel()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _in_flight(
-    pool: ThreadPoolExecutor,
-    job: Callable[[CheckpointFile], Outcome],
-    files: Iterator[CheckpointFile | None],
-    most: int,
-) -> Iterator[Outcome]:
-    """Outcomes as they come, with at most `most` checkpoints in memory."""
-    pending: list[Future[Outcome]] = []
-    more = True
-    while more or pending:
-        while more and len(pending) < most:
-            file = next(files, _END)
-            if file is None:
-                break
-            if file is _END:
-                more = False
-            else:
-                pending.append(pool.submit(job, file))
-        if not pending:
-            time.sleep(GLANCE if more else 0)
-            continue
-        # waking up now and then lets Ctrl-C in on every system
-        ended, _ = wait(pending, timeout=GLANCE, return_when=FIRST_COMPLETED)
-        for future in [future for future in pending if future in ended]:
-            pending.remove(future)
-            yield future.result()
+def _without(source: str, error: LstmEdgeError) -> str:
+    """Give the message alone: the row has the checkpoint's name."""
+    return str(error).removeprefix(one_line(f"{source}: "))

@@ -133,7 +133,8 @@ def write_export(sweep: Sweep, path: str | PathLike[str]) -> Path:
 
     ``.csv`` and ``.parquet`` hold the table, a row a checkpoint, with the exponents in
     columns of their own and the `origins` of each; ``.nc`` (netCDF 4) holds all of
-    `make_dataset`.
+    `make_dataset`. Checkpoints without exponents are in none: ``sweep.failed`` has the
+    reasons.
 
     Parameters
     ----------

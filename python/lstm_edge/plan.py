@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_edge.discovery import Found
 from lstm_edge.errors import UsageError
 from lstm_edge.measures import MEASURES
 from lstm_edge.measures.regime import count, positive
@@ -31,13 +32,13 @@ class Plan:
         What drives the net, as in `lyapunov`.
     settings : dict of str to dict
         Of each measure.
-    module : str or None
-        Which recurrent module, where a file holds several.
+    names : dict of str to str
+        Of the module, the readout and the embedding, where they were given.
     """
 
     inputs: NDArray[Any] | None
     settings: Mapping[str, Mapping[str, Any]]
-    module: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def regime(self) -> str:
@@ -87,10 +88,41 @@ class Plan:
     @cached_property
     def measures(self) -> dict[str, tuple[int, dict[str, Any]]]:
         """Measure to all that determines its result, beside the weights."""
+        alike = {**self.names, "inputs": self.inputs_digest}
         return {
-            name: (MEASURES[name].revision, {**chosen, "inputs": self.inputs_digest})
+            name: (MEASURES[name].revision, {**chosen, **alike})
             for name, chosen in self.settings.items()
         }
+
+
+def make_plan(
+    found: Found,
+    inputs: ArrayLike | str | None,
+    settings: Mapping[str, Mapping[str, Any]] | None,
+    names: Mapping[str, str | None],
+    *,
+    spectrum: bool = False,
+) -> Plan:
+    """Settle what is measured of the checkpoints found.
+
+    Parameters
+    ----------
+    found : Found
+    inputs, settings, spectrum
+        As in `analyze`.
+    names : dict of str to str or None
+        Of the module, the readout and the embedding.
+    """
+    if isinstance(inputs, str) and inputs == "probe" and found.forecasts:
+        inputs = "closed loop"
+    closed_loop = isinstance(inputs, str) and inputs == "closed loop"
+    plan = Plan(
+        inputs=choose_inputs(inputs, found.run),
+        settings=merge_settings(settings, spectrum=spectrum, closed_loop=closed_loop),
+        names={what: name for what, name in names.items() if name is not None},
+    )
+    plan.check_that_inputs_end()
+    return plan
 
 
 def choose_inputs(inputs: ArrayLike | str | None, run: Path) -> NDArray[Any] | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge.bifurcations import bifurcation_kind
-from lstm_edge.display import plain_values
+from lstm_edge.display import counted, plain_values
 from lstm_edge.errors import StoreError
 from lstm_edge.metrics import METRICS
 from lstm_edge.refinement import infer_phases
@@ -328,7 +328,7 @@ class Sweep:
         update = self.advice.update
         advised = "none" if update is None else f"update {update}"
         return (
-            f"Sweep({self.path}: {len(self.names)} checkpoints ({counts}), "
+            f"Sweep({self.path}: {counted(len(self.names), 'checkpoint')} ({counts}), "
             f"{len(self.failed)} failed, advised: {advised})"
         )
 

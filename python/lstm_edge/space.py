@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from lstm_edge.display import counted
 from lstm_edge.errors import LstmEdgeError
 from lstm_edge.recording import KEPT_STATES, Plan
 from lstm_edge.schedules import count_checkpoints
@@ -38,10 +39,9 @@ class Space:
 
     def __str__(self) -> str:
         """Return it for people."""
-        most = "checkpoint" if self.checkpoints == 1 else "checkpoints"
         return (
-            f"{self.checkpoints:,} {most}, {_in_words(self.needed)} at most "
-            f"({_in_words(self.free)} free)"
+            f"{counted(self.checkpoints, 'checkpoint')}, {_in_words(self.needed)} at "
+            f"most ({_in_words(self.free)} free)"
         )
 
     def check(self, folder: Path) -> None:

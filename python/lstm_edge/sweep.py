@@ -8,23 +8,19 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_edge import _core
-from lstm_edge.checkpoints import CheckpointFile, find_checkpoints
-from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError, one_line
-from lstm_edge.evaluation import Job, Outcome, fill
+from lstm_edge.checkpoints import CheckpointFile
+from lstm_edge.destination import open_store
+from lstm_edge.discovery import look
+from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
+from lstm_edge.evaluation import Job, Outcome
 from lstm_edge.measures.regime import count
-from lstm_edge.metrics import METRICS, Metrics, read_metrics, run_folder
-from lstm_edge.places import absolute, as_place, is_place, is_remote
-from lstm_edge.plan import Plan, choose_inputs, merge_settings
+from lstm_edge.plan import make_plan
+from lstm_edge.pool import fill
 from lstm_edge.results import Sweep, Where, open_sweep
-from lstm_edge.store import Store
 from lstm_edge.visiting import coarse_to_fine, until_certain
 
 ELSEWHERE = 64
@@ -65,6 +61,8 @@ def analyze(
     select: Iterable[int] | Callable[[CheckpointFile], bool] | None = None,
     refine: bool = False,
     module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
@@ -105,8 +103,8 @@ def analyze(
         Only those of them that the sustained transitions hang on, some fifth or less:
         the rest lies inside one phase, as far as can be told (see
         `lstm_edge.refinement`).
-    module : str, optional
-        Which recurrent module, where a file holds several.
+    module, readout, embedding : str, optional
+        Names of what is taken, where a file holds several, as in `as_weights`.
     workers : int, optional
         Checkpoints at a time. Default: one a core; with an executor twice what it says
         it has, else 64.
@@ -135,10 +133,10 @@ def analyze(
     """
     found = look(checkpoints, metrics)
     files = _selected(found.files, select)
-    plan = make_plan(found, inputs, settings, module, spectrum=spectrum)
+    names = {"module": module, "readout": readout, "embedding": embedding}
+    plan = make_plan(found, inputs, settings, names, spectrum=spectrum)
     workers, threads = _shared_out(workers, threads, len(files), executor)
-    with open_store(out, found) as store:
-        describe_sweep(store, found, plan)
+    with open_store(out, found, plan) as store:
         present = store.done()
         job = Job(plan, found.names, present, threads, executor)
         place = {found.names[file.path]: i for i, file in enumerate(files)}
@@ -193,161 +191,6 @@ def _selected(
             f"select: expected some of {len(found)} checkpoints, found none chosen"
         )
     return files
-
-
-@dataclass(frozen=True)
-class Found:
-    """The checkpoints of a sweep, and what goes with them.
-
-    Attributes
-    ----------
-    files : list of CheckpointFile
-        In ascending order of update.
-    run : Path
-        The one folder that all belong to; else the current one.
-    names : dict of Path to str
-        Their paths from the folder that holds them all.
-    metrics : dict of int to dict
-        What training said, by update.
-    """
-
-    files: list[CheckpointFile]
-    run: Path
-    names: dict[Path, str]
-    metrics: Metrics
-
-    @property
-    def forecasts(self) -> bool:
-        """Whether the checkpoints say that the net forecasts its own next input."""
-        return self.files[0].metadata.get("closed_loop") == "true"
-
-    def describe(self, store: Store) -> None:
-        """Write down which checkpoints there are."""
-        store.set_checkpoints(
-            {
-                self.names[file.path]: (file.update, self.metrics.get(file.update, {}))
-                for file in self.files
-            }
-        )
-
-
-def look(
-    checkpoints: Where | Iterable[Where],
-    metrics: Where | None,
-    *,
-    before: Metrics | None = None,
-) -> Found:
-    """Find the checkpoints that there are now, and what training says of them.
-
-    Parameters
-    ----------
-    checkpoints, metrics
-        As in `analyze`.
-    before : dict, optional
-        What training said before: it stands while there are no metrics to be read, as
-        when a row is half written. Default: such metrics are refused.
-
-    Raises
-    ------
-    CheckpointError, UsageError
-        No checkpoints, or metrics that cannot be used.
-    """
-    places: Any = [checkpoints] if is_place(checkpoints) else checkpoints
-    files = find_checkpoints(*places)
-    if not files:
-        raise CheckpointError("checkpoints: expected some files or folders, found none")
-    folders = {run_folder(absolute(file.path)) for file in files}
-    run = folders.pop() if len(folders) == 1 else Path()
-    path = None if metrics is None else as_place(metrics)
-    try:
-        table = read_metrics(path, run, files)
-    except UsageError:
-        if before is None:
-            raise
-        table = before
-    if path is not None and before is None:
-        _refuse_silence(path, table, files)
-    return Found(files, run, _names(files), table)
-
-
-def _refuse_silence(path: Path, table: Metrics, files: list[CheckpointFile]) -> None:
-    """Refuse metrics that tell nothing of any checkpoint."""
-    if not any(table.get(file.update) for file in files):
-        raise UsageError(
-            f"{path}: expected rows for the checkpoints' updates ({files[0].update} to "
-            f"{files[-1].update}) with some of {', '.join(METRICS)}; found none"
-        )
-
-
-def _names(files: list[CheckpointFile]) -> dict[Path, str]:
-    parts = {file.path: absolute(file.path).as_posix().split("/") for file in files}
-    levels = zip(*(names[:-1] for names in parts.values()), strict=False)
-    common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
-    return {path: _shown("/".join(names[common:])) for path, names in parts.items()}
-
-
-def _shown(name: str) -> str:
-    """Give a name that terminals and stores can hold, of one file only."""
-    return one_line(name.replace("\\", "\\\\"))
-
-
-def make_plan(
-    found: Found,
-    inputs: ArrayLike | str | None,
-    settings: Mapping[str, Mapping[str, Any]] | None,
-    module: str | None,
-    *,
-    spectrum: bool = False,
-) -> Plan:
-    """Settle what is measured of the checkpoints found.
-
-    Parameters
-    ----------
-    found : Found
-    inputs, settings, module, spectrum
-        As in `analyze`.
-    """
-    if isinstance(inputs, str) and inputs == "probe" and found.forecasts:
-        inputs = "closed loop"
-    closed_loop = isinstance(inputs, str) and inputs == "closed loop"
-    plan = Plan(
-        inputs=choose_inputs(inputs, found.run),
-        settings=merge_settings(settings, spectrum=spectrum, closed_loop=closed_loop),
-        module=module,
-    )
-    plan.check_that_inputs_end()
-    return plan
-
-
-def open_store(out: Where | None, found: Found) -> Store:
-    """Open the store of a sweep for writing; beside the run where none is named.
-
-    Raises
-    ------
-    StoreError, UsageError
-        A store that cannot be written, or a place that is none on this machine.
-    """
-    path = found.run / "analysis.sqlite" if out is None else as_place(out)
-    if is_remote(path):
-        if out is not None:
-            raise UsageError(
-                f"{out}: expected a path on this machine, where alone a store can be"
-            )
-        path = Path("analysis.sqlite")
-    return Store(path, write=True)
-
-
-def describe_sweep(store: Store, found: Found, plan: Plan) -> None:
-    """Write down what a sweep measures, and which checkpoints there are."""
-    found.describe(store)
-    store.set_run(
-        source=str(found.run),
-        settings={name: dict(s) for name, s in plan.settings.items()},
-        inputs=plan.regime,
-        measures=plan.measures,
-        version=_core.__version__,
-        numpy=np.__version__,
-    )
 
 
 def _shared_out(

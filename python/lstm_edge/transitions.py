@@ -395,7 +395,7 @@ def why_no_transition(phase: Sequence[str]) -> str:
     chaotic = known.count("chaos")
     if len(known) <= SUSTAIN:
         why = (
-            f"{len(known)} checkpoints with a known phase are too few: a phase counts "
+            f"too few checkpoints with a known phase ({len(known)}): a phase counts "
             f"once {SUSTAIN} in a row have it"
         )
     elif chaotic == len(known):

@@ -12,14 +12,17 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from lstm_edge.checkpoints import CheckpointFile
+from lstm_edge.destination import open_store
+from lstm_edge.discovery import Found, look
 from lstm_edge.errors import CheckpointError
-from lstm_edge.evaluation import Job, Outcome, fill
+from lstm_edge.evaluation import Job, Outcome
 from lstm_edge.measures.regime import count, positive
 from lstm_edge.places import stamp
+from lstm_edge.plan import make_plan
+from lstm_edge.pool import fill
 from lstm_edge.refinement import infer_phases
 from lstm_edge.results import Where
 from lstm_edge.store import Store
-from lstm_edge.sweep import Found, describe_sweep, look, make_plan, open_store
 from lstm_edge.transitions import Advice, advise, find_transitions
 from lstm_edge.visiting import coarse_to_fine
 
@@ -69,6 +72,8 @@ def watch(
     inputs: ArrayLike | str | None = "probe",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
     workers: int = 1,
     poll: float = 2.0,
     idle: float | None = None,
@@ -82,7 +87,7 @@ def watch(
 
     Parameters
     ----------
-    checkpoints, out, metrics, inputs, settings, module
+    checkpoints, out, metrics, inputs, settings, module, readout, embedding
         As in `analyze`; there need be no checkpoint yet.
     workers : int
         Checkpoints at a time, each on one core. Training on the same machine keeps the
@@ -90,7 +95,8 @@ def watch(
     poll : float
         Seconds between two looks for new checkpoints.
     idle : float, optional
-        End when nothing new came for so many seconds. Default: go on until closed.
+        End when nothing new came, and nothing was left to measure, for so many seconds.
+        Default: go on until closed.
 
     Yields
     ------
@@ -108,10 +114,10 @@ def watch(
     if idle is not None:
         positive("idle", idle)
     found = _wait_for_the_first(checkpoints, metrics, poll, idle)
-    plan = make_plan(found, inputs, settings, module)
+    names = {"module": module, "readout": readout, "embedding": embedding}
+    plan = make_plan(found, inputs, settings, names)
     workers = count("workers", workers)
-    with open_store(out, found) as store:
-        describe_sweep(store, found, plan)
+    with open_store(out, found, plan) as store:
         present = store.done()
         arrivals = _Arrivals(checkpoints, metrics, store, found, poll, idle)
         job = Job(plan, arrivals.names, present, threads=1)
@@ -184,8 +190,12 @@ class _Arrivals:
             quiet = self._looked - self._changed  # as of the last look
             if not self._waiting and self._idle is not None and quiet >= self._idle:
                 return
-            rested = time.monotonic() >= self._resting_until
-            yield self._waiting.pop() if self._waiting and rested else None
+            now = time.monotonic()
+            if self._waiting and now >= self._resting_until:
+                self._changed = now  # what comes meanwhile is seen by another look
+                yield self._waiting.pop()
+            else:
+                yield None
 
     def _look(self) -> None:
         """Look for what is new, every now and then."""

@@ -159,8 +159,8 @@ def _stores() -> list[bytes]:
             store.set_checkpoints({"a": (1, {"test_loss": 0.5}), "b": (2, {})})
             row = Row("a", "lyapunov", "key", 1, {"steps": 9}, scalars={"n": [0.5]})
             arrays = {"per_start": np.zeros((2, 2))}
-            store.put(replace(row, arrays=arrays), "0")
-            store.put(Row("b", "checkpoint", "", status="failed", message="no"), "0")
+            store.put(replace(row, arrays=arrays))
+            store.put(Row("b", "checkpoint", "", status="failed", message="no"))
         connection = sqlite3.connect(path)
         for statement in ("journal_mode = DELETE", "page_size = 512"):
             connection.execute(f"PRAGMA {statement}").fetchall()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lstm_edge import __version__
 from lstm_edge.errors import LstmEdgeError, UsageError
 
-Advance = Callable[[str, int, int | None, str], None]
+if TYPE_CHECKING:
+    from lstm_edge.console import Advance
+
 DONE, FAILED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -59,6 +61,8 @@ def main(debug: bool) -> None:
 
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+readout_option = click.option("--readout", help="Name of the linear readout's weight.")
+embedding_option = click.option("--embedding", help="Name of the embedding.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON for a script."
 )

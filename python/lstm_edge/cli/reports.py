@@ -11,17 +11,19 @@ import click
 from lstm_edge.cli.group import (
     DONE,
     FAILED,
+    embedding_option,
     examples,
     json_option,
     main,
+    readout_option,
 )
 from lstm_edge.errors import UsageError
 
 
 @main.command(epilog=examples("lstm-edge inspect model.keras"))
 @click.argument("checkpoint")
-@click.option("--readout", help="Name of the linear readout's weight.")
-@click.option("--embedding", help="Name of the embedding.")
+@readout_option
+@embedding_option
 @json_option
 def inspect(
     checkpoint: str, readout: str | None, embedding: str | None, as_json: bool
@@ -98,11 +100,22 @@ def export(store: Path, out: Path) -> None:
     """Write the results in STORE for other programs.
 
     Parquet and CSV hold a row a checkpoint, netCDF also every start and sample.
+    Checkpoints without exponents are left out, and counted on stderr.
     """
+    from lstm_edge.display import counted
     from lstm_edge.export import write_export
     from lstm_edge.results import open_sweep
 
-    click.echo(write_export(open_sweep(store), out))
+    sweep = open_sweep(store)
+    click.echo(write_export(sweep, out))
+    left_out = sweep.checkpoints.keys() - set(sweep.names)
+    if left_out:
+        failed = left_out & dict(sweep.failed).keys()
+        click.echo(
+            f"left out: {counted(len(left_out), 'checkpoint')} without exponents, "
+            f"{len(failed)} failed (the report says why)",
+            err=True,
+        )
 
 
 @main.command(epilog=examples("lstm-edge analogy --out analogy.png"))

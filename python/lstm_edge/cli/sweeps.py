@@ -16,10 +16,12 @@ from lstm_edge.cli.group import (
     DONE,
     SOME_FAILED,
     analysis_line,
+    embedding_option,
     examples,
     json_option,
     main,
     quiet_option,
+    readout_option,
 )
 from lstm_edge.errors import UsageError
 
@@ -40,6 +42,8 @@ _OPTIONS = (
     *SETTINGS,
     click.option("--seed", type=int, help="Of starts, frames and perturbations."),
     click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'."),
+    readout_option,
+    embedding_option,
 )
 
 
@@ -164,11 +168,13 @@ def merge(stores: tuple[Path, ...], out: Path, as_json: bool) -> None:
     computed, and nothing is there twice.
     """
     from lstm_edge.console import print_json
+    from lstm_edge.display import counted
     from lstm_edge.merging import merge_stores
 
     sweep = merge_stores(stores, out)
     if as_json:
         print_json("summary", **sweep.summary())
     else:
-        click.echo(f"results: {sweep.path} ({len(sweep.names)} checkpoints)")
+        number = counted(len(sweep.names), "checkpoint")
+        click.echo(f"results: {sweep.path} ({number})")
         click.echo(f"next: lstm-edge report {shlex.quote(str(sweep.path))}")

@@ -286,7 +286,7 @@ def _readout(
     if weights.readout is None:
         raise UsageError(
             f"{weights.source}: closed_loop needs a linear readout (readout_weight, "
-            "readout_bias), found none or several"
+            "readout_bias), found none or several; name it, as in as_weights(readout=)"
         )
     weight, bias = weights.readout
     if len(weight) != weights.input_size:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lstm_edge.display import counted
 from lstm_edge.errors import UsageError
 from lstm_edge.report.series import (
     KIND_COLOURS,
@@ -206,7 +207,7 @@ def _around(figure: Figure, series: Series) -> bool:
         if around is None:
             continue
         colour = PHASE_COLOURS[phase]
-        name = f"{direction.replace('_', ' ')} ({around.events} crossings)"
+        name = f"{direction.replace('_', ' ')} ({counted(around.events, 'crossing')})"
         axes.fill_between(
             around.lag, around.low, around.high, color=colour, alpha=0.25, linewidth=0
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_edge.display import counted
 from lstm_edge.report import plots
 from lstm_edge.report.html_page import table, write_page
 from lstm_edge.report.series import Series, make_series
@@ -100,8 +101,9 @@ def _transitions(series: Series) -> str:
     if lasting:
         text = _transition_table(lasting)
     if raw:
+        number = counted(len(raw), "single crossing")
         text += (
-            f"<details><summary>{len(raw)} single crossings, flicker included"
+            f"<details><summary>{number}, flicker included"
             f"</summary>{_transition_table(raw)}</details>"
         )
     zoom = series.sweep.zoom_intervals

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from lstm_edge.display import counted
 from lstm_edge.report.series import (
     KIND_COLOURS,
     LINE_COLOURS,
@@ -268,7 +269,7 @@ def around_figure(series: Series) -> go.Figure:
         around = loss_around(series, direction)
         if around is None:
             continue
-        name = f"{direction.replace('_', ' ')} ({around.events} crossings)"
+        name = f"{direction.replace('_', ' ')} ({counted(around.events, 'crossing')})"
         figure.add_trace(
             go.Scatter(
                 x=np.concatenate([around.lag, around.lag[::-1]]),

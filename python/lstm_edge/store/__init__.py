@@ -125,11 +125,11 @@ class Store(Database):
                 names |= {name} if newest else set()
         return found
 
-    def put(self, row: Row, version: str) -> None:
+    def put(self, row: Row) -> None:
         """Commit a row; a failure of the same checkpoint's measure is forgotten."""
         with self._transaction():
             self._forget_failures(row.name, row.measure)
-            self._insert(to_columns(row, version))
+            self._insert(to_columns(row))
 
     def copy(self, key: str, name: str) -> None:
         """Give a checkpoint the result that is there for weights like its own."""

@@ -38,7 +38,7 @@ class Row:
     seconds : float
         What it took.
     version : str
-        Of the lstm-edge that computed it; "" before it is stored.
+        Of the lstm-edge that computed it.
     """
 
     name: str
@@ -122,7 +122,7 @@ def checksum(columns: Sequence[Any]) -> int:
     return found
 
 
-def to_columns(row: Row, version: str) -> tuple[Any, ...]:
+def to_columns(row: Row) -> tuple[Any, ...]:
     """Give a row as it is stored, in the order of `TYPES`."""
     return (
         row.name,
@@ -137,7 +137,7 @@ def to_columns(row: Row, version: str) -> tuple[Any, ...]:
             {name: np.ascontiguousarray(array) for name, array in row.arrays.items()}
         ),
         float(row.seconds),
-        version,
+        row.version,
     )
 
 
