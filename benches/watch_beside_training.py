@@ -44,7 +44,7 @@ def main() -> None:
             turn = len(times) // options.turn
             watch.send_signal(signal.SIGCONT if turn % 2 else signal.SIGSTOP)
 
-        train("digits", run, epochs=options.epochs, betas=(0.9, 0.99), progress=note)
+        train("digits", run, epochs=options.epochs, progress=note)
         watch.send_signal(signal.SIGCONT)
         watch.kill()
         watch.wait()

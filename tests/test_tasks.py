@@ -354,8 +354,10 @@ def test_presets_are_those_of_the_paper() -> None:
     assert preset.settings["hidden_size"] == 60
     with pytest.raises(UsageError, match="preset: expected one of imdb, wei2025"):
         find_preset("wei2026", "imdb")
-    with pytest.raises(UsageError, match="none for the task 'digits'"):
+    with pytest.raises(UsageError, match="one of digits for the task 'digits'"):
         find_preset("wei2025", "digits")
+    with pytest.raises(UsageError, match="none for the task 'text'"):
+        find_preset("wei2025", "text")
 
 
 def test_padding_has_no_embedding() -> None:

@@ -377,7 +377,7 @@ def test_other_settings_on_a_run_are_named(
         ({"every": "edge"}, "at_edge: the schedule 'edge' needs a function"),
         ({"evaluate": "log:3"}, "evaluate: expected '1epoch'"),
         ({"decay": 0.0}, "decay: expected a number > 0"),
-        ({"preset": "wei2025"}, "preset: expected one of none"),
+        ({"preset": "wei2025"}, "preset: expected one of digits"),
         ({"device": "abacus"}, "device: 'abacus' is not available"),
         ({"data": "images.csv"}, "data"),
     ],

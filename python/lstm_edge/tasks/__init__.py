@@ -87,6 +87,17 @@ WEI_2025_SMALL = Preset(
     options=WEI_2025.options | {"length": 60, "reviews": 2_000},
 )
 
+DIGITS = Preset(
+    task="digits",
+    settings={
+        "hidden_size": 100,
+        "learning_rate": 1e-2,
+        "betas": (0.9, 0.99),  # the falls of the test loss come soon
+        "batch_size": 64,
+        "epochs": 700,
+    },
+)
+
 LORENZ = Preset(
     task="lorenz",
     settings={
@@ -99,6 +110,7 @@ LORENZ = Preset(
 )
 
 PRESETS: dict[str, Preset] = {
+    "digits": DIGITS,
     "imdb": WEI_2025,
     "lorenz": LORENZ,
     "wei2025": WEI_2025,
