@@ -41,6 +41,7 @@ from lstm_edge.tasks import Preset, Task, find_preset, make_task
 from lstm_edge.trainer import Evaluator, Trainer, reproducible
 
 DEFAULTS: dict[str, Any] = {
+    "cell": "lstm",
     "hidden_size": 100,
     "layers": 1,
     "learning_rate": 1e-2,
@@ -73,6 +74,7 @@ def train(
     data: str | PathLike[str] | None = None,
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
+    cell: str | None = None,
     hidden_size: int | None = None,
     layers: int | None = None,
     learning_rate: float | None = None,
@@ -88,7 +90,7 @@ def train(
     on_plan: Callable[[Space], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train an LSTM with Adam, and keep dense checkpoints.
+    """Train a recurrent net with Adam, and keep dense checkpoints.
 
     A call that was killed goes on where it was when it is made again, and ends with
     the same bits as one that was not, with the same versions and device; on CUDA
@@ -107,10 +109,12 @@ def train(
         where there is one; what that does not name is in `DEFAULTS`.
     options : mapping, optional
         Arguments of the function in `TASKS`.
+    cell : str
+        ``"lstm"``, ``"gru"`` or ``"rnn"`` (Elman's, with tanh), as PyTorch names them.
     hidden_size : int
-        Hidden units of each LSTM layer.
+        Hidden units of each layer.
     layers : int
-        LSTM layers.
+        Recurrent layers.
     learning_rate : float
         Of Adam, at first.
     decay : float
@@ -160,6 +164,7 @@ def train(
         If training diverges, or the disk has not the space that the run needs.
     """
     given = {
+        "cell": cell,
         "hidden_size": hidden_size,
         "layers": layers,
         "learning_rate": learning_rate,
@@ -234,7 +239,7 @@ def make_plan(
 def metadata_of(description: Mapping[str, Any]) -> dict[str, str]:
     """Give what every checkpoint of a run says of it."""
     metadata = {
-        "cell": "lstm",
+        "cell": description["settings"]["cell"],
         "task": description["task"],
         "seed": str(description["seed"]),
     }
