@@ -26,8 +26,8 @@ from lstm_edge.errors import UsageError
 from lstm_edge.recording import (
     KEPT_STATES,
     AtEdge,
-    Plan,
     Position,
+    Recording,
     Row,
     Writer,
     kept_apart,
@@ -183,7 +183,7 @@ def train(
     folder = Path("runs") / name if out is None else Path(out)
     with reproducible(seed, device):
         trainer = Trainer(chosen, settings, seed)
-        plan = make_plan(trainer, every, evaluate, at_edge)
+        recording = make_recording(trainer, every, evaluate, at_edge)
         description = {
             "task": name,
             "data": None if data is None else str(data),
@@ -200,7 +200,7 @@ def train(
         }
         with locked(folder):
             open_run(folder, description, chosen.probe)
-            rows = _rows(folder, trainer, plan, metadata_of(description), on_plan)
+            rows = _rows(folder, trainer, recording, metadata_of(description), on_plan)
             with closing(rows):
                 for shown in _progress(rows, trainer, settings["epochs"]):
                     if progress is not None:
@@ -208,9 +208,9 @@ def train(
     return folder
 
 
-def make_plan(
+def make_recording(
     trainer: Trainer, every: str, evaluate: str, at_edge: AtEdge | None = None
-) -> Plan:
+) -> Recording:
     """Read the schedules of a run.
 
     Raises
@@ -225,7 +225,7 @@ def make_plan(
             "edge is near, found None; lstm_edge.measures.at_edge is one"
         )
     embeddings, embedding_every = kept_apart(trainer.model)
-    return Plan(
+    return Recording(
         schedule=schedule,
         last=trainer.last,
         evaluate=parse_interval(evaluate, trainer.updates_per_epoch, "evaluate"),
@@ -251,7 +251,7 @@ def metadata_of(description: Mapping[str, Any]) -> dict[str, str]:
 def _rows(
     folder: Path,
     trainer: Trainer,
-    plan: Plan,
+    recording: Recording,
     metadata: Mapping[str, str],
     on_plan: Callable[[Space], None] | None,
 ) -> Generator[Row]:
@@ -260,14 +260,14 @@ def _rows(
     if state is not None:
         trainer.restore(state)
         position = Position(**state["position"])
-    space = space_needed(trainer, plan, folder)
+    space = space_needed(trainer, recording, folder)
     if on_plan is not None:
         on_plan(space)
     space.check(folder)
     model = copy.deepcopy(trainer.model)
     evaluator = Evaluator(trainer.task, model, trainer.updates_per_epoch)
-    writer = Writer(folder, evaluator, plan.embeddings, metadata)
-    yield from written(snapshots(trainer, plan, position), writer)
+    writer = Writer(folder, evaluator, recording.embeddings, metadata)
+    yield from written(snapshots(trainer, recording, position), writer)
 
 
 def _progress(rows: Iterator[Row], trainer: Trainer, epochs: int) -> Iterator[Progress]:
