@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import lstm_edge
-from lstm_edge.tasks import digits
+from lstm_edge.tasks import make_task
 
 
 def main() -> None:
@@ -29,8 +29,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    task = digits()
-    model = task.make_model(options.hidden, 1)
+    task = make_task("digits")
+    model = task.make_model("lstm", options.hidden, 1)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
 
     def train_an_epoch() -> None:

@@ -35,7 +35,9 @@ def reviews() -> Task:
         train_targets=labels[:210],
         test_inputs=tokens[210:],
         test_targets=labels[210:],
-        make_model=lambda hidden, layers: Classifier(32, hidden, layers, 2, 10_000),
+        make_model=lambda cell, units, layers: Classifier(
+            cell, 32, units, layers, 2, 10_000
+        ),
         probe=tokens[210:220].numpy(),
     )
 
@@ -55,7 +57,7 @@ def since(begin: Times) -> Times:
 def bare(task: Task, settings: dict[str, int], seed: int = 0) -> Times:
     """Time of the loop that everybody writes."""
     with reproducible(seed, "cpu"):
-        model = task.make_model(settings["hidden_size"], 1)
+        model = task.make_model("lstm", settings["hidden_size"], 1)
         optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
         begin = now()
         for epoch in range(settings["epochs"]):

@@ -152,7 +152,7 @@ def test_a_failed_writer_takes_nothing_more(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_as_large_as_its_weights(tmp_path: Path, few: Task) -> None:
     run = train(few, tmp_path / "run", **SMALL)
-    numbers = sum(p.numel() for p in few.make_model(4, 1).parameters())
+    numbers = sum(p.numel() for p in few.make_model("lstm", 4, 1).parameters())
     for file in find_checkpoints(run):
         data = file.path.read_bytes()
         header = 8 + int.from_bytes(data[:8], "little")
@@ -176,7 +176,7 @@ def test_small_embeddings_stay_with_the_weights() -> None:
 def test_the_papers_run_takes_less_than_5_gb() -> None:
     from lstm_edge.tasks import Classifier
 
-    model = Classifier(32, 60, 1, 1, vocabulary_size=10_000)
+    model = Classifier("lstm", 32, 60, 1, 1, vocabulary_size=10_000)
     names, every = kept_apart(model)
     sizes = {name: 4 * t.numel() for name, t in model.state_dict().items()}
     embedding = sum(sizes[name] for name in names)
@@ -190,7 +190,7 @@ def test_embeddings_are_kept_rarely_and_found_again(
     tmp_path: Path, words: Task
 ) -> None:
     run = train(words, tmp_path / "run", every="1update", **(SMALL | {"epochs": 1}))
-    _, every = kept_apart(words.make_model(4, 1))
+    _, every = kept_apart(words.make_model("lstm", 4, 1))
     assert every > 2
     kept = sorted(int(f.stem.removeprefix("update-")) for f in run.glob("embeddings/*"))
     assert kept == [*range(0, 18 + 1, every)]

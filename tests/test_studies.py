@@ -94,7 +94,7 @@ def by_hand(task: Task, share: float, patience: int, seed: int) -> EarlyStop:
     held = order[: round(share * len(order))]
     rest = order[len(held) :]
     torch.manual_seed(seed)
-    model = task.make_model(SETTINGS["hidden_size"], 1)
+    model = task.make_model("lstm", SETTINGS["hidden_size"], 1)
     optimizer = torch.optim.Adam(
         model.parameters(), SETTINGS["learning_rate"], fused=True
     )
@@ -335,7 +335,7 @@ def seconds(folder: Path) -> dict[tuple[str, str], float]:
 
 def test_a_study_gives_each_run_the_claims_and_the_rules(tmp_path: Path) -> None:
     options: dict[str, Any] = {"training": TRAINING, "settings": QUICK, "patience": 2}
-    vary = {"hidden_size": [3, 4]}
+    vary = {"cell": ["lstm", "gru"]}
     heard: list[str] = []
     found = study(
         out=tmp_path / "one",
@@ -348,10 +348,10 @@ def test_a_study_gives_each_run_the_claims_and_the_rules(tmp_path: Path) -> None
     assert heard[0] == "0/4"
     assert heard[-1] == "4/4"
     assert [run.label for run in found.runs] == [
-        "hidden size 3, seed 0",
-        "hidden size 3, seed 1",
-        "hidden size 4, seed 0",
-        "hidden size 4, seed 1",
+        "cell lstm, seed 0",
+        "cell lstm, seed 1",
+        "cell gru, seed 0",
+        "cell gru, seed 1",
     ]
     assert found.unfinished == {}
     for run in found.runs:
@@ -368,7 +368,7 @@ def test_a_study_gives_each_run_the_claims_and_the_rules(tmp_path: Path) -> None
         }
         assert run.choices["oracle"].test_loss == np.nanmin(sweep.loss_history[1])
     groups = [group.name for group in found.groups]
-    assert groups == ["all runs", "hidden size 3", "hidden size 4"]
+    assert groups == ["all runs", "cell lstm", "cell gru"]
     assert [group.runs for group in found.groups] == [4, 2, 2]
 
     # the same in processes, in one go; then one more seed, and nothing again
@@ -390,7 +390,7 @@ def test_a_study_gives_each_run_the_claims_and_the_rules(tmp_path: Path) -> None
     assert "6 of 6 runs done" in repr(more)
     assert "oracle" in more._repr_html_()
     page = more.report(tmp_path / "page" / "study.html").read_text()
-    assert "hidden size 4, seed 2" in page
+    assert "cell gru, seed 2" in page
     assert "$" not in page.split("<body>")[1].split("<script>")[0]
     for header, rows in (
         run_table(more),
@@ -493,9 +493,10 @@ def test_a_study_without_a_result_has_a_report(tmp_path: Path) -> None:
         ({"jobs": 0}, "jobs: expected"),
         ({"patience": 0}, "patience: expected"),
         ({"shares": [0.0]}, "shares: expected some between 0 and 1, found 0.0"),
-        ({"vary": {"colour": [1]}}, "vary: expected some of hidden_size, .*'colour'"),
+        ({"vary": {"colour": [1]}}, "vary: expected some of cell, .*'colour'"),
         ({"vary": {"layers": []}}, r"vary: layers: expected values, each once, .*\[\]"),
         ({"vary": {"layers": [1, 1]}}, "vary: layers: expected values, each once"),
+        ({"vary": {"layers": ["a"]}}, r"vary: layers: expected numbers, found \['a'\]"),
         ({"training": {"hidden_size": -1}}, "hidden_size: expected an integer >= 1"),
         ({"training": {"preset": "wei2025"}}, "preset: expected one of"),
         ({"settings": {"lyapunov": {"stepz": 1}}}, "stepz"),

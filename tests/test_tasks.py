@@ -14,6 +14,7 @@ from lstm_edge.checkpoints import as_weights
 from lstm_edge.errors import UsageError
 from lstm_edge.tasks import (
     BINARY,
+    CELLS,
     CLASSES,
     FORECAST,
     TASKS,
@@ -62,19 +63,23 @@ def test_train_and_test_share_no_image() -> None:
     assert not train & test
 
 
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_makes_a_model_that_fits_its_data(name: str, tmp_path: Path) -> None:
+def test_every_task_makes_a_model_that_fits_its_data(
+    name: str, cell: str, tmp_path: Path
+) -> None:
     data, options = MADE[name](tmp_path)
     task = make_task(name, data, **options)
     assert task.name == name
     assert task.probe.dtype in (np.float32, np.int32)
     np.testing.assert_array_equal(task.probe, task.test_inputs[:500].numpy())
-    model = task.make_model(7, 2)
+    model = task.make_model(cell, 7, 2)
     outputs = model(task.test_inputs[:5])
     loss = task.objective.loss(outputs, task.test_targets[:5])
     assert loss.shape == ()
     assert torch.isfinite(loss)
     weights = as_weights(model)
+    assert weights.cell == {"rnn": "rnn_tanh"}.get(cell, cell)
     assert weights.hidden_sizes == (7, 7)
     assert weights.readout is not None
     if task.closed_loop:
@@ -254,7 +259,9 @@ def test_sequences_without_targets_are_forecast(tmp_path: Path) -> None:
     assert task.dt == 0.5
     assert task.train_inputs.shape == task.train_targets.shape == (14, 5, 3)
     assert torch.equal(task.train_inputs[:, 1:], task.train_targets[:, :-1])
-    assert task.make_model(4, 1)(task.test_inputs).shape == task.test_targets.shape
+    assert (
+        task.make_model("lstm", 4, 1)(task.test_inputs).shape == task.test_targets.shape
+    )
 
 
 def test_sequences_with_targets_are_predicted(tmp_path: Path) -> None:
@@ -262,7 +269,7 @@ def test_sequences_with_targets_are_predicted(tmp_path: Path) -> None:
     task = make_sequence(arrays(tmp_path / "x.npz", targets=targets))
     assert task.objective is FORECAST
     assert not task.closed_loop  # two outputs are no next input of three
-    assert task.make_model(4, 1)(task.test_inputs).shape == (6, 6, 2)
+    assert task.make_model("lstm", 4, 1)(task.test_inputs).shape == (6, 6, 2)
     targets = np.zeros((20, 6, 3), np.float32)
     assert make_sequence(arrays(tmp_path / "x.npz", targets=targets)).closed_loop
 
@@ -270,7 +277,7 @@ def test_sequences_with_targets_are_predicted(tmp_path: Path) -> None:
 def test_sequences_with_labels_are_classified(tmp_path: Path) -> None:
     task = make_sequence(arrays(tmp_path / "x.npz", labels=np.arange(20) % 4))
     assert task.objective is CLASSES
-    assert task.make_model(4, 1)(task.test_inputs).shape == (6, 4)
+    assert task.make_model("lstm", 4, 1)(task.test_inputs).shape == (6, 4)
 
 
 HOLED = np.full((20, 6, 3), np.nan)
@@ -361,7 +368,7 @@ def test_presets_are_those_of_the_paper() -> None:
 
 
 def test_padding_has_no_embedding() -> None:
-    model = Classifier(4, 6, 1, 3, vocabulary_size=11)
+    model = Classifier("lstm", 4, 6, 1, 3, vocabulary_size=11)
     assert model.embedding is not None
     model(torch.tensor([[0, 1]])).sum().backward()
     assert model.embedding.weight.grad is not None
@@ -376,7 +383,7 @@ def test_digits_takes_no_data() -> None:
 
 
 def test_classifier_embeds_tokens() -> None:
-    model = Classifier(4, 6, 1, 3, vocabulary_size=11)
+    model = Classifier("lstm", 4, 6, 1, 3, vocabulary_size=11)
     tokens = torch.tensor([[1, 2, 10], [0, 0, 5]])
     assert model(tokens).shape == (2, 3)
     # the embedding is neither the recurrent module nor the readout
@@ -386,9 +393,10 @@ def test_classifier_embeds_tokens() -> None:
     assert weights.readout[0].shape == (3, 6)
 
 
-def test_classifier_reads_the_last_step() -> None:
+@pytest.mark.parametrize("cell", CELLS)
+def test_classifier_reads_the_last_step(cell: str) -> None:
     torch.manual_seed(0)
-    model = Classifier(2, 3, 1, 2)
+    model = Classifier(cell, 2, 3, 1, 2)
     inputs = torch.randn(1, 6, 2)
-    hidden, _ = model.lstm(inputs)
+    hidden, _ = model.get_submodule(cell)(inputs)
     assert torch.equal(model(inputs), model.readout(hidden[:, 5]))

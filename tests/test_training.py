@@ -104,7 +104,7 @@ def test_checkpoints_hold_weights_and_metadata(tmp_path: Path, task: Task) -> No
 def test_metrics_are_those_of_the_checkpoint(tmp_path: Path, task: Task) -> None:
     run = train(task, tmp_path / "run", **SMALL)
     last = find_checkpoints(run)[-1].path
-    model = task.make_model(6, 1)
+    model = task.make_model("lstm", 6, 1)
     tensors = safetensors.numpy.load_file(last)
     model.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     with torch.no_grad():
@@ -203,6 +203,43 @@ def test_the_callers_torch_is_left_as_it_was(tmp_path: Path, task: Task) -> None
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_other_cells(tmp_path: Path, task: Task, cell: str) -> None:
+    settings = SMALL | {"cell": cell, "epochs": 30, "batch_size": 8}
+    whole = train(task, tmp_path / "whole", **settings)
+    rows = metrics(whole)
+    assert rows[-1]["train_loss"] < 0.8 * rows[0]["train_loss"]
+    for update in (0, 24, 47):
+        with pytest.raises(Killed):
+            train(task, tmp_path / "cut", progress=kill_at(update), **settings)
+    cut = train(task, tmp_path / "cut", **settings)
+    assert fingerprint(cut) == fingerprint(whole)
+    last = find_checkpoints(whole)[-1].path
+    weights = read_checkpoint(last)
+    assert weights.metadata["cell"] == cell
+    assert weights.cell == {"gru": "gru", "rnn": "rnn_tanh"}[cell]
+    assert all(f"{cell}." in name or "readout." in name for name in _names(last))
+    found = lstm_edge.lyapunov(last, task.probe, k=1, steps=50)
+    assert np.isfinite(found.exponents).all()
+
+
+def _names(path: Path) -> list[str]:
+    return list(safetensors.numpy.load_file(path))
+
+
+def test_a_run_that_names_no_cell_is_of_an_lstm(tmp_path: Path, task: Task) -> None:
+    whole = fingerprint(train(task, tmp_path / "whole", **SMALL))
+    with pytest.raises(Killed):
+        train(task, tmp_path / "cut", progress=kill_at(3), **SMALL)
+    described = tmp_path / "cut" / "run.json"
+    description = json.loads(described.read_text())
+    del description["settings"]["cell"]
+    described.write_text(json.dumps(description))
+    with pytest.raises(UsageError, match="cell = lstm, this call has rnn"):
+        train(task, tmp_path / "cut", cell="rnn", **SMALL)
+    assert fingerprint(train(task, tmp_path / "cut", **SMALL)) == whole
+
+
 @pytest.mark.parametrize("every", ["1epoch", "2updates"])
 def test_killed_and_resumed_equals_uninterrupted(
     tmp_path: Path, task: Task, every: str
@@ -269,7 +306,7 @@ def test_a_forecaster_has_a_loss_and_no_accuracy(tmp_path: Path) -> None:
 def test_the_closed_loop_of_a_checkpoint_is_that_of_torch(tmp_path: Path) -> None:
     options: dict[str, Any] = {"sequences": 40, "length": 10}
     run = train("lorenz", tmp_path / "run", options=options, **SMALL)
-    model = make_task("lorenz", **options).make_model(6, 1).double()
+    model = make_task("lorenz", **options).make_model("lstm", 6, 1).double()
     last = find_checkpoints(run)[-1].path
     tensors = safetensors.numpy.load_file(last)
     model.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
@@ -343,6 +380,7 @@ def test_killed_at_20_random_moments_equals_uninterrupted(tmp_path: Path) -> Non
     ("changed", "said"),
     [
         ({"hidden_size": 7}, "hidden_size = 6, this call has 7"),
+        ({"cell": "gru"}, "cell = lstm, this call has gru"),
         ({"betas": (0.9, 0.99)}, "betas"),
         ({"seed": 1}, "seed = 0, this call has 1"),
         ({"every": "1update"}, "schedule"),
@@ -367,6 +405,7 @@ def test_other_settings_on_a_run_are_named(
         ({"epochs": 2.5}, "epochs: expected an integer >= 1"),
         ({"batch_size": -1}, "batch_size"),
         ({"layers": 0}, "layers"),
+        ({"cell": "elman"}, "cell: expected one of lstm, gru, rnn, found 'elman'"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate": math.nan}, "learning_rate"),
         ({"betas": (0.9, 1.0)}, "betas"),
@@ -396,9 +435,10 @@ def test_a_file_cannot_hold_a_run(tmp_path: Path, task: Task) -> None:
     with pytest.raises(UsageError, match="cannot hold a run"):
         train(task, tmp_path / "file", **SMALL)
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text("[1")
-    with pytest.raises(UsageError, match="cannot hold a run"):
-        train(task, tmp_path / "run", **SMALL)
+    for text in ("[1", "[1]", "{}"):
+        (tmp_path / "run" / "run.json").write_text(text)
+        with pytest.raises(UsageError, match="cannot hold a run"):
+            train(task, tmp_path / "run", **SMALL)
 
 
 def test_changed_state_is_refused(tmp_path: Path, task: Task) -> None:

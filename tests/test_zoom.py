@@ -37,6 +37,16 @@ def task() -> Task:
     )
 
 
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_other_cells(tmp_path: Path, task: Task, cell: str) -> None:
+    settings = SMALL | {"cell": cell}
+    run = train(task, tmp_path / "run", every="2epochs", **settings)
+    full = train(task, tmp_path / "full", every="1update", **settings)
+    for file in find_checkpoints(zoom(run, 24, 36, task=task, evaluate="1epoch")):
+        same = full / "checkpoints" / file.path.name
+        assert file.path.read_bytes() == same.read_bytes()
+
+
 @pytest.fixture
 def run(tmp_path: Path, task: Task) -> Path:
     return train(task, tmp_path / "run", every="2epochs", **SMALL)

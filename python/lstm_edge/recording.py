@@ -42,7 +42,7 @@ AtEdge = Callable[..., bool]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Recording:
     """Which updates of a run are kept, and what is kept of them.
 
     Attributes
@@ -92,7 +92,7 @@ def kept_apart(model: nn.Module) -> tuple[frozenset[str], int]:
 
 @dataclass
 class Position:
-    """Where a plan stands, beside the update: part of the state."""
+    """Where a recording stands, beside the update: part of the state."""
 
     count: int = 0
     embedding_update: int = 0
@@ -100,14 +100,14 @@ class Position:
 
 
 def snapshots(
-    trainer: Trainer, plan: Plan, position: Position | None = None
+    trainer: Trainer, recording: Recording, position: Position | None = None
 ) -> Iterator[Snapshot]:
-    """Train along a plan and give what is to be kept.
+    """Train along a recording and give what is to be kept.
 
     Parameters
     ----------
     trainer : Trainer
-    plan : Plan
+    recording : Recording
     position : Position, optional
         Where a former call ended: the checkpoint at this update is there already.
     """
@@ -117,26 +117,30 @@ def snapshots(
         position = Position()
     else:
         previous = trainer.update
-    while previous < plan.last:
+    while previous < recording.last:
         if previous >= 0:
-            update = plan.schedule.after(previous, position.dense)
-            trainer.advance(min(update, plan.last))
-        update, final = trainer.update, trainer.update == plan.last
-        if plan.at_edge is not None and plan.schedule.looks(update):
-            position.dense = _look(trainer, plan.at_edge)
-        if position.count % plan.embedding_every == 0:
+            update = recording.schedule.after(previous, position.dense)
+            trainer.advance(min(update, recording.last))
+        update, final = trainer.update, trainer.update == recording.last
+        if recording.at_edge is not None and recording.schedule.looks(update):
+            position.dense = _look(trainer, recording.at_edge)
+        if position.count % recording.embedding_every == 0:
             position.embedding_update = update
         position.count += 1
-        keep = plan.keep > 0 and _crosses(previous, update, plan.keep)
+        keep = recording.keep > 0 and _crosses(previous, update, recording.keep)
         state = None
-        if keep or (plan.keep and (final or time.monotonic() - saved > STATE_SECONDS)):
+        if keep or (
+            recording.keep and (final or time.monotonic() - saved > STATE_SECONDS)
+        ):
             saved = time.monotonic()
             state = trainer.state() | {"position": dict(vars(position))}
         yield trainer.snapshot(
-            evaluate=final or _crosses(previous, update, plan.evaluate),
+            evaluate=final or _crosses(previous, update, recording.evaluate),
             state=state,
             keep=keep,
-            embedding_update=position.embedding_update if plan.embeddings else None,
+            embedding_update=position.embedding_update
+            if recording.embeddings
+            else None,
         )
         previous = update
 

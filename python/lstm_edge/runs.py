@@ -108,8 +108,17 @@ def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) 
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Read ``run.json``."""
+    """Read ``run.json``.
+
+    Raises
+    ------
+    OSError, ValueError, AttributeError
+        If it cannot be read, or is none.
+    """
     found: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    if not isinstance(found.get("settings"), dict):
+        raise ValueError("it lacks settings")
+    found["settings"].setdefault("cell", "lstm")  # once there was no other
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lstm_edge.display import counted
 from lstm_edge.errors import LstmEdgeError
-from lstm_edge.recording import KEPT_STATES, Plan
+from lstm_edge.recording import KEPT_STATES, Recording
 from lstm_edge.schedules import count_checkpoints
 from lstm_edge.trainer import Trainer
 
@@ -59,18 +59,18 @@ class Space:
             )
 
 
-def space_needed(trainer: Trainer, plan: Plan, folder: Path) -> Space:
+def space_needed(trainer: Trainer, recording: Recording, folder: Path) -> Space:
     """Add up what is to be written after the update that a trainer has reached."""
     tensors = trainer.model.state_dict()
     sizes = {name: 4 * tensor.numel() for name, tensor in tensors.items()}
-    apart = sum(sizes[name] for name in plan.embeddings)
+    apart = sum(sizes[name] for name in recording.embeddings)
     everything = sum(sizes.values())
-    count = count_checkpoints(plan.schedule, trainer.update, plan.last)
+    count = count_checkpoints(recording.schedule, trainer.update, recording.last)
     count += trainer.update == 0
-    states = 1 + min(count, KEPT_STATES + 1) if plan.keep else 0
+    states = 1 + min(count, KEPT_STATES + 1) if recording.keep else 0
     needed = (
         count * (everything - apart + HEADER)
-        + -(-count // plan.embedding_every) * apart
+        + -(-count // recording.embedding_every) * apart
         + states * (STATE * everything + STATE_HEADER)
     )
     return Space(count, needed, shutil.disk_usage(folder).free)

@@ -79,7 +79,9 @@ class Trainer:
         self.targets = task.train_targets.to(device)
         self.updates_per_epoch = math.ceil(len(self.targets) / self.batch_size)
         self.last = settings["epochs"] * self.updates_per_epoch
-        self.model = task.make_model(settings["hidden_size"], settings["layers"])
+        self.model = task.make_model(
+            settings["cell"], settings["hidden_size"], settings["layers"]
+        )
         self.model.to(device)
         self.learning_rate: float = settings["learning_rate"]
         self.decay: float = settings["decay"]

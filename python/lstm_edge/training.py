@@ -26,8 +26,8 @@ from lstm_edge.errors import UsageError
 from lstm_edge.recording import (
     KEPT_STATES,
     AtEdge,
-    Plan,
     Position,
+    Recording,
     Row,
     Writer,
     kept_apart,
@@ -41,6 +41,7 @@ from lstm_edge.tasks import Preset, Task, find_preset, make_task
 from lstm_edge.trainer import Evaluator, Trainer, reproducible
 
 DEFAULTS: dict[str, Any] = {
+    "cell": "lstm",
     "hidden_size": 100,
     "layers": 1,
     "learning_rate": 1e-2,
@@ -73,6 +74,7 @@ def train(
     data: str | PathLike[str] | None = None,
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
+    cell: str | None = None,
     hidden_size: int | None = None,
     layers: int | None = None,
     learning_rate: float | None = None,
@@ -88,7 +90,7 @@ def train(
     on_plan: Callable[[Space], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train an LSTM with Adam, and keep dense checkpoints.
+    """Train a recurrent net with Adam, and keep dense checkpoints.
 
     A call that was killed goes on where it was when it is made again, and ends with
     the same bits as one that was not, with the same versions and device; on CUDA
@@ -107,10 +109,12 @@ def train(
         where there is one; what that does not name is in `DEFAULTS`.
     options : mapping, optional
         Arguments of the function in `TASKS`.
+    cell : str
+        ``"lstm"``, ``"gru"`` or ``"rnn"`` (Elman's, with tanh), as PyTorch names them.
     hidden_size : int
-        Hidden units of each LSTM layer.
+        Hidden units of each layer.
     layers : int
-        LSTM layers.
+        Recurrent layers.
     learning_rate : float
         Of Adam, at first.
     decay : float
@@ -160,6 +164,7 @@ def train(
         If training diverges, or the disk has not the space that the run needs.
     """
     given = {
+        "cell": cell,
         "hidden_size": hidden_size,
         "layers": layers,
         "learning_rate": learning_rate,
@@ -178,7 +183,7 @@ def train(
     folder = Path("runs") / name if out is None else Path(out)
     with reproducible(seed, device):
         trainer = Trainer(chosen, settings, seed)
-        plan = make_plan(trainer, every, evaluate, at_edge)
+        recording = make_recording(trainer, every, evaluate, at_edge)
         description = {
             "task": name,
             "data": None if data is None else str(data),
@@ -195,7 +200,7 @@ def train(
         }
         with locked(folder):
             open_run(folder, description, chosen.probe)
-            rows = _rows(folder, trainer, plan, metadata_of(description), on_plan)
+            rows = _rows(folder, trainer, recording, metadata_of(description), on_plan)
             with closing(rows):
                 for shown in _progress(rows, trainer, settings["epochs"]):
                     if progress is not None:
@@ -203,9 +208,9 @@ def train(
     return folder
 
 
-def make_plan(
+def make_recording(
     trainer: Trainer, every: str, evaluate: str, at_edge: AtEdge | None = None
-) -> Plan:
+) -> Recording:
     """Read the schedules of a run.
 
     Raises
@@ -220,7 +225,7 @@ def make_plan(
             "edge is near, found None; lstm_edge.measures.at_edge is one"
         )
     embeddings, embedding_every = kept_apart(trainer.model)
-    return Plan(
+    return Recording(
         schedule=schedule,
         last=trainer.last,
         evaluate=parse_interval(evaluate, trainer.updates_per_epoch, "evaluate"),
@@ -234,7 +239,7 @@ def make_plan(
 def metadata_of(description: Mapping[str, Any]) -> dict[str, str]:
     """Give what every checkpoint of a run says of it."""
     metadata = {
-        "cell": "lstm",
+        "cell": description["settings"]["cell"],
         "task": description["task"],
         "seed": str(description["seed"]),
     }
@@ -246,7 +251,7 @@ def metadata_of(description: Mapping[str, Any]) -> dict[str, str]:
 def _rows(
     folder: Path,
     trainer: Trainer,
-    plan: Plan,
+    recording: Recording,
     metadata: Mapping[str, str],
     on_plan: Callable[[Space], None] | None,
 ) -> Generator[Row]:
@@ -255,14 +260,14 @@ def _rows(
     if state is not None:
         trainer.restore(state)
         position = Position(**state["position"])
-    space = space_needed(trainer, plan, folder)
+    space = space_needed(trainer, recording, folder)
     if on_plan is not None:
         on_plan(space)
     space.check(folder)
     model = copy.deepcopy(trainer.model)
     evaluator = Evaluator(trainer.task, model, trainer.updates_per_epoch)
-    writer = Writer(folder, evaluator, plan.embeddings, metadata)
-    yield from written(snapshots(trainer, plan, position), writer)
+    writer = Writer(folder, evaluator, recording.embeddings, metadata)
+    yield from written(snapshots(trainer, recording, position), writer)
 
 
 def _progress(rows: Iterator[Row], trainer: Trainer, epochs: int) -> Iterator[Progress]:

@@ -35,7 +35,7 @@ from lstm_edge.runs import (
 from lstm_edge.space import space_needed
 from lstm_edge.tasks import Task, make_task
 from lstm_edge.trainer import Evaluator, Trainer, reproducible
-from lstm_edge.training import make_plan, metadata_of, versions
+from lstm_edge.training import make_recording, metadata_of, versions
 
 
 def zoom(
@@ -116,8 +116,8 @@ def _replay(
     trainer = Trainer(task, description["settings"], description["seed"])
     begun, state = _state_before(run, first)
     trainer.restore(state)
-    plan = replace(make_plan(trainer, "1update", evaluate), last=last, keep=0)
-    space_needed(trainer, plan, run).check(out)
+    recording = replace(make_recording(trainer, "1update", evaluate), last=last, keep=0)
+    space_needed(trainer, recording, run).check(out)
     description |= {"schedule": "1update", "evaluate": evaluate, "versions": versions()}
     description["zoom"] = {"from": first, "to": last, "replayed_from": begun}
     open_run(out, description, task.probe)
@@ -125,12 +125,12 @@ def _replay(
     writer = Writer(
         out,
         Evaluator(task, copy.deepcopy(trainer.model), trainer.updates_per_epoch),
-        plan.embeddings,
+        recording.embeddings,
         metadata_of(description),
         check=partial(_compare, run),
     )
     trainer.advance(first)
-    yield from written(snapshots(trainer, plan), writer)
+    yield from written(snapshots(trainer, recording), writer)
 
 
 def _compare(run: Path, update: int, arrays: Mapping[str, NDArray[Any]]) -> None:

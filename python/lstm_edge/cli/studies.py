@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def _how_to_measure(command: Callable[..., None]) -> Callable[..., None]:
 @main.command(
     epilog=examples(
         "lstm-edge study digits --seeds 10",
-        "lstm-edge study digits --seeds 5 --vary hidden_size=32,60,100 --samples 32",
+        "lstm-edge study digits --seeds 5 --vary cell=lstm,gru --vary layers=1,2",
     )
 )
 @click.argument("task", default="digits")
@@ -42,7 +43,7 @@ def _how_to_measure(command: Callable[..., None]) -> Callable[..., None]:
     "--vary",
     multiple=True,
     metavar="NAME=VALUE,VALUE",
-    help="A setting or option with a number to take in turn; may be repeated.",
+    help="Values to take in turn, of a setting or option; may be repeated.",
 )
 @click.option(
     "--held-out",
@@ -111,20 +112,17 @@ def study(
     sys.exit(SOME_FAILED if found.unfinished else DONE)
 
 
-def _values(text: str) -> tuple[str, list[float]]:
+def _values(text: str) -> tuple[str, list[float | str]]:
     """Read NAME=VALUE,VALUE."""
-    name, _, values = text.partition("=")
-    try:
-        numbers = [_number(value) for value in values.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"--vary: expected NAME=VALUE,VALUE with numbers, found {text!r}"
-        ) from None
-    return name.strip().replace("-", "_"), numbers
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise UsageError(f"--vary: expected NAME=VALUE,VALUE, found {text!r}")
+    return name.strip().replace("-", "_"), [_value(v) for v in values.split(",")]
 
 
-def _number(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+def _value(text: str) -> float | str:
+    """Read a whole number, else a number, else take the text."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text.strip()

@@ -88,8 +88,9 @@ _OF_THE_TASK = {
 _TRAINING = (
     click.option("--data", type=click.Path(path_type=Path), help="Data of the task."),
     click.option("--preset", help="Settings to begin with: wei2025, wei2025-small."),
+    click.option("--cell", help="lstm (default), gru or rnn, as PyTorch names them."),
     click.option("--hidden-size", type=int, help="Units a layer."),
-    click.option("--layers", type=int, help="LSTM layers."),
+    click.option("--layers", type=int, help="Recurrent layers."),
     click.option("--learning-rate", type=float, help="Of Adam."),
     click.option(
         "--decay", type=float, help="Factor of the learning rate until the end."
@@ -137,7 +138,7 @@ def training_arguments(given: dict[str, Any]) -> dict[str, Any]:
 @how_to_train
 @quiet_option
 def train(task: str, quiet: bool, **given: Any) -> None:
-    """Train an LSTM and keep dense checkpoints.
+    """Train a recurrent net and keep dense checkpoints.
 
     \b
     TASK is one of

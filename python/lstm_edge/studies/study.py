@@ -49,7 +49,16 @@ PATIENCE = 20
 GLANCE = 0.2
 """Seconds between two looks at what the processes say."""
 
-_NUMBERS = ("hidden_size", "layers", "learning_rate", "decay", "batch_size", "epochs")
+_SETTINGS = (
+    "cell",
+    "hidden_size",
+    "layers",
+    "learning_rate",
+    "decay",
+    "batch_size",
+    "epochs",
+)
+"""Settings of training that may be varied."""
 
 Event = str | LstmEdgeError | None
 """What a run is doing; why it failed; None when it is done."""
@@ -173,8 +182,8 @@ def study(
     seeds : int or iterable of int
         How many, from 0 on, or which.
     vary : mapping of str to sequence, optional
-        Settings of `train` with a number, or options of the task, with the values to
-        take; all combinations are run with all seeds.
+        The cell, settings of `train` with a number, or options of the task, with the
+        values to take; all combinations are run with all seeds.
     training : mapping, optional
         Other arguments of `train`.
     settings : mapping of measure to mapping, optional
@@ -323,7 +332,7 @@ def _begin(folder: Path, description: Mapping[str, Any]) -> None:
 def _settings(task: str, vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
     """Give all combinations of what is varied."""
     for name, values in vary.items():
-        if name not in (known := [*_NUMBERS, *_options(task)]):
+        if name not in (known := [*_SETTINGS, *_options(task)]):
             raise UsageError(
                 f"vary: expected some of {', '.join(known)}, found {name!r}"
             )
@@ -331,6 +340,8 @@ def _settings(task: str, vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str
             raise UsageError(
                 f"vary: {name}: expected values, each once, found {values}"
             )
+        if name != "cell" and not all(isinstance(v, int | float) for v in values):
+            raise UsageError(f"vary: {name}: expected numbers, found {values}")
     for values in itertools.product(*vary.values()):
         yield dict(zip(vary, values, strict=True))
 
@@ -345,12 +356,12 @@ def _arguments(
     task: str, training: Mapping[str, Any], setting: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
     """Give the arguments of `train` for one run."""
-    options = {k: v for k, v in setting.items() if k not in _NUMBERS}
-    numbers = {k: v for k, v in setting.items() if k in _NUMBERS}
+    options = {k: v for k, v in setting.items() if k not in _SETTINGS}
+    settings = {k: v for k, v in setting.items() if k in _SETTINGS}
     given = _given(training)
     return {
         **given,
-        **numbers,
+        **settings,
         "seed": seed,
         "options": {**given.get("options", {}), **options},
     }

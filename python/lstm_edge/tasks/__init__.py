@@ -15,6 +15,7 @@ from lstm_edge.tasks.lorenz import make_lorenz
 from lstm_edge.tasks.sequence import make_sequence
 from lstm_edge.tasks.task import (
     BINARY,
+    CELLS,
     CLASSES,
     FORECAST,
     Classifier,
@@ -26,6 +27,7 @@ from lstm_edge.tasks.text import make_text
 
 __all__ = [
     "BINARY",
+    "CELLS",
     "CLASSES",
     "FORECAST",
     "PRESETS",

@@ -44,6 +44,6 @@ def make_digits(data: str | PathLike[str] | None = None, *, seed: int = 0) -> Ta
         train_targets=classes[:600],
         test_inputs=images[600:],
         test_targets=classes[600:],
-        make_model=lambda hidden_size, layers: Classifier(8, hidden_size, layers, 10),
+        make_model=lambda cell, units, layers: Classifier(cell, 8, units, layers, 10),
         probe=images[600:][:PROBE_SIZE].numpy(),
     )

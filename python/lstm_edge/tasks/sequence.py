@@ -88,8 +88,8 @@ def forecaster(
         train_targets=torch.from_numpy(targets[train]),
         test_inputs=torch.from_numpy(inputs[test]),
         test_targets=torch.from_numpy(targets[test]),
-        make_model=lambda hidden_size, layers: Forecaster(
-            size, hidden_size, layers, outputs
+        make_model=lambda cell, units, layers: Forecaster(
+            cell, size, units, layers, outputs
         ),
         probe=inputs[test][:PROBE_SIZE],
         objective=FORECAST,
@@ -109,8 +109,8 @@ def _classifier(
         train_targets=torch.from_numpy(labels[train]),
         test_inputs=torch.from_numpy(inputs[test]),
         test_targets=torch.from_numpy(labels[test]),
-        make_model=lambda hidden_size, layers: Classifier(
-            size, hidden_size, layers, classes
+        make_model=lambda cell, units, layers: Classifier(
+            cell, size, units, layers, classes
         ),
         probe=inputs[test][:PROBE_SIZE],
         objective=CLASSES,

@@ -23,17 +23,33 @@ PROBE_SIZE = 500  # test sequences that drive the analysis, as in Wei 2025
 TRAIN_SHARE = 0.7  # of the sequences; the rest is for testing, as in Wei 2025
 
 
+CELLS: dict[str, Callable[..., nn.Module]] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+}
+"""Recurrent cells, by the name that they have in a model and its checkpoints."""
+
+
+def _recurrent(cell: str, *sizes: int) -> nn.Module:
+    if cell not in CELLS:
+        raise UsageError(f"cell: expected one of {', '.join(CELLS)}, found {cell!r}")
+    return CELLS[cell](*sizes, batch_first=True)
+
+
 class Classifier(nn.Module):
-    """LSTM whose last hidden state is read out linearly; the output is logits.
+    """Recurrent net whose last hidden state is read out linearly, as logits.
 
     Parameters
     ----------
+    cell : str
+        A name in `CELLS`.
     input_size : int
-        Inputs of the LSTM; the width of the embedding where there is one.
+        Inputs of the first layer; the width of the embedding where there is one.
     hidden_size : int
         Hidden units of each layer.
     layers : int
-        LSTM layers.
+        Recurrent layers.
     classes : int
         Number of logits: one of each class, or a single one for two classes.
     vocabulary_size : int, optional
@@ -43,6 +59,7 @@ class Classifier(nn.Module):
 
     def __init__(
         self,
+        cell: str,
         input_size: int,
         hidden_size: int,
         layers: int,
@@ -55,43 +72,47 @@ class Classifier(nn.Module):
             if vocabulary_size is None
             else nn.Embedding(vocabulary_size, input_size, padding_idx=0)
         )
-        self.lstm = nn.LSTM(input_size, hidden_size, layers, batch_first=True)
+        self.cell = cell
+        self.add_module(cell, _recurrent(cell, input_size, hidden_size, layers))
         self.readout = nn.Linear(hidden_size, classes)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (N, classes) of inputs (N, T, input_size), or of tokens (N, T)."""
         if self.embedding is not None:
             inputs = self.embedding(inputs)
-        hidden, _ = self.lstm(inputs)
+        hidden, _ = getattr(self, self.cell)(inputs)
         logits: Tensor = self.readout(hidden[:, -1])
         return logits
 
 
 class Forecaster(nn.Module):
-    """LSTM whose hidden state is read out linearly at every step.
+    """Recurrent net whose hidden state is read out linearly at every step.
 
     Parameters
     ----------
+    cell : str
+        A name in `CELLS`.
     input_size : int
-        Inputs of the LSTM.
+        Inputs of the first layer.
     hidden_size : int
         Hidden units of each layer.
     layers : int
-        LSTM layers.
+        Recurrent layers.
     outputs : int
         Numbers to predict at a step.
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, layers: int, outputs: int
+        self, cell: str, input_size: int, hidden_size: int, layers: int, outputs: int
     ) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(input_size, hidden_size, layers, batch_first=True)
+        self.cell = cell
+        self.add_module(cell, _recurrent(cell, input_size, hidden_size, layers))
         self.readout = nn.Linear(hidden_size, outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Predictions (N, T, outputs) from inputs (N, T, input_size)."""
-        hidden, _ = self.lstm(inputs)
+        hidden, _ = getattr(self, self.cell)(inputs)
         predicted: Tensor = self.readout(hidden)
         return predicted
 
@@ -141,9 +162,9 @@ class Task:
     train_targets, test_targets : Tensor
         As `objective` takes them.
     make_model : callable
-        ``make_model(hidden_size, layers)`` gives the untrained model.
+        ``make_model(cell, hidden_size, layers)`` gives the untrained model.
     probe : ndarray of shape (B, T, I), float32, or (B, T), int32
-        Held-out inputs of the LSTM, or tokens, that drive the analysis.
+        Held-out inputs of the net, or tokens, that drive the analysis.
     objective : Objective
         Default: `CLASSES`.
     closed_loop : bool
@@ -157,7 +178,7 @@ class Task:
     train_targets: Tensor
     test_inputs: Tensor
     test_targets: Tensor
-    make_model: Callable[[int, int], nn.Module]
+    make_model: Callable[[str, int, int], nn.Module]
     probe: NDArray[np.float32] | NDArray[np.int32]
     objective: Objective = CLASSES
     closed_loop: bool = False

@@ -114,8 +114,8 @@ def tokenized(
         train_targets=targets[train],
         test_inputs=inputs[test],
         test_targets=targets[test],
-        make_model=lambda hidden_size, layers: Classifier(
-            embedding_size, hidden_size, layers, outputs, len(tokens) + 2
+        make_model=lambda cell, units, layers: Classifier(
+            cell, embedding_size, units, layers, outputs, len(tokens) + 2
         ),
         probe=inputs[test][:PROBE_SIZE].numpy(),
         objective=BINARY if outputs == 1 else CLASSES,
