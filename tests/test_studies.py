@@ -518,8 +518,18 @@ def test_what_is_no_study_is_refused(tmp_path: Path, text: str | None) -> None:
         open_study(tmp_path)
 
 
-@pytest.mark.parametrize("vary", ["hidden_size", "hidden_size=", "layers=a,b"])
-def test_wrong_values_to_vary_are_refused(tmp_path: Path, vary: str) -> None:
+@pytest.mark.parametrize(
+    ("vary", "message"),
+    [
+        ("hidden_size", "--vary: expected NAME=VALUE,VALUE, found 'hidden_size'"),
+        ("hidden_size=", "vary: hidden_size: expected numbers, found ['']"),
+        ("layers=1,b", "vary: layers: expected numbers, found [1, 'b']"),
+        ("cell=lstm,lstm", "vary: cell: expected values, each once"),
+    ],
+)
+def test_wrong_values_to_vary_are_refused(
+    tmp_path: Path, vary: str, message: str
+) -> None:
     result = CliRunner().invoke(main, ["study", "--out", str(tmp_path), "--vary", vary])
     assert result.exit_code == 2
-    assert "--vary: expected NAME=VALUE,VALUE with numbers" in result.output
+    assert message in result.output
