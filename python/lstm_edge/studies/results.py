@@ -142,7 +142,7 @@ class Study:
         regrets = {regret.rule: regret for regret in self.groups[0].regrets}
         edge = regrets.pop(FIRST_TRANSITION)
         beside = ", ".join(
-            f"{rule} {other.better} and {other.worse}"
+            f"{rule} {other.better} / {other.worse}"
             for rule, other in regrets.items()
             if rule != ORACLE
         )
@@ -150,8 +150,8 @@ class Study:
             f"{edge.decided} of {edge.runs} runs have a sustained transition to chaos. "
             "Stopping at the first, or at the end where there is none, loses "
             f"{edge.regret:.3g} of test loss against the best checkpoint of the run "
-            "(median). It gets a lower test loss, and a higher one, in so many runs "
-            f"than: {beside}."
+            "(median). Runs in which its test loss is lower / higher than that of "
+            f"another rule: {beside}."
         )
 
     @property

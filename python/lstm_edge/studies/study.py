@@ -38,7 +38,7 @@ from lstm_edge.studies.results import (
 from lstm_edge.studies.rules import held_out
 from lstm_edge.sweep import analyze
 from lstm_edge.tasks import TASKS, make_task
-from lstm_edge.training import train
+from lstm_edge.training import train, versions
 
 SHARES = (0.1, 0.2)
 """Shares of the training set that early stopping holds out."""
@@ -237,6 +237,7 @@ def study(
         "settings": settings or {},
         "shares": parts,
         "patience": patience,
+        "versions": versions(),
     }
     _begin(folder, description)
     failed: dict[Path, str] = {}
