@@ -18,6 +18,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import lstm_edge
+from lstm_edge import trainer
 from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
 from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.tasks import Task, make_task
@@ -101,7 +102,11 @@ def test_checkpoints_hold_weights_and_metadata(tmp_path: Path, task: Task) -> No
             assert float(said[name]) == row[name]
 
 
-def test_metrics_are_those_of_the_checkpoint(tmp_path: Path, task: Task) -> None:
+@pytest.mark.parametrize("steps", [trainer.FORWARD_STEPS, 24])  # 24: in many parts
+def test_metrics_are_those_of_the_checkpoint(
+    tmp_path: Path, task: Task, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "FORWARD_STEPS", steps)
     run = train(task, tmp_path / "run", **SMALL)
     last = find_checkpoints(run)[-1].path
     model = task.make_model("lstm", 6, 1)
