@@ -76,9 +76,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},
     "refinement": {"numpy", "transitions"},
-    "claims": {"numpy", "scipy", "transitions"},
+    "descents": {"numpy", "scipy"},
+    "association": {"numpy", "scipy"},
+    "claims": {"association", "descents", "numpy", "transitions"},
+    "zoom_intervals": {"descents", "numpy", "transitions"},
     "results": {"bifurcations", "claims", "display", "errors", "export", "metrics"}
-    | {"numpy", "pandas", "refinement", "report", "store", "transitions", "xarray"},
+    | {"numpy", "pandas", "refinement", "report", "store", "transitions", "xarray"}
+    | {"zoom_intervals"},
     "merging": {"errors", "results", "store"},
     "export": {"errors", "numpy", "pandas", "results", "store", "xarray"},
     "report": {"display", "errors", "formats", "matplotlib", "numpy", "plotly"}

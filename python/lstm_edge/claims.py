@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_edge.association import association, rank_correlation
+from lstm_edge.descents import find_descents
 from lstm_edge.transitions import (
     Transition,
     first_transition,
@@ -29,15 +30,6 @@ from lstm_edge.transitions import (
 Floats = NDArray[np.float64]
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot be told"
-
-PROMINENCE = 0.1
-"""Least fall of the log of the test loss from a peak to the next valley: 10 %."""
-
-STANDING = 0.05
-"""Share of the evaluations for which the first optimum must stand unbeaten."""
-
-SHIFTS = 10_000
-"""Circular shifts of the null hypothesis."""
 
 SIGNIFICANCE = 0.05
 
@@ -75,193 +67,6 @@ class Claim:
     answer: str
     evidence: str
     numbers: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Descents:
-    """Peaks and valleys of a loss once overtraining has begun.
-
-    Attributes
-    ----------
-    valleys, peaks : ndarray of int
-        Indices. The first valley is the optimum with which overtraining begins; a peak
-        lies between each two valleys.
-    """
-
-    valleys: NDArray[np.int64]
-    peaks: NDArray[np.int64]
-
-    @property
-    def falls(self) -> list[tuple[int, int]]:
-        """(peak, valley) pairs: the later descents."""
-        return [
-            (int(p), int(v)) for p, v in zip(self.peaks, self.valleys[1:], strict=True)
-        ]
-
-
-def find_descents(
-    loss: ArrayLike, *, prominence: float = PROMINENCE, standing: float = STANDING
-) -> Descents:
-    """Find the peaks and valleys of a loss, so that noise does not make hundreds.
-
-    Overtraining begins with the first minimum that stands for a share `standing` of the
-    evaluations before a lower one comes. After it, in the running median over 1 % of
-    the evaluations (so that the ringing after a fall is no descent of its own), a peak
-    must stand out by `prominence` in ln(loss). Between two peaks lies one valley, the
-    minimum of the loss itself.
-
-    Parameters
-    ----------
-    loss : array_like of shape (n,)
-        Positive, without NaN.
-    prominence : float
-        In units of ln(loss).
-    standing : float
-        Share of the evaluations.
-    """
-    from scipy.ndimage import median_filter
-    from scipy.signal import find_peaks
-
-    values = np.log(np.maximum(np.asarray(loss, float), 1e-300))
-    if len(values) < 3:
-        return Descents(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    begin = _standing_minimum(values, max(3, round(standing * len(values))))
-    after = values[begin:]
-    width = max(1, round(0.01 * len(values))) | 1
-    smooth = median_filter(after, width, mode="nearest")
-    peaks, _ = find_peaks(smooth, prominence=prominence)
-    peaks = _apart(smooth, peaks.tolist(), prominence)
-    valleys = [
-        begin + a + int(np.argmin(after[a:b]))
-        for a, b in pairwise([0, *peaks, len(after)])
-    ]
-    # the peaks of the loss itself, each between its two valleys
-    peaks = [a + int(np.argmax(values[a:b])) for a, b in pairwise(valleys)]
-    return Descents(np.asarray(valleys, np.int64), np.asarray(peaks, np.int64))
-
-
-def _apart(values: Floats, peaks: list[int], prominence: float) -> list[int]:
-    """Make one peak of those on a common plateau: no valley of their own between."""
-    kept: list[int] = []
-    for peak in peaks:
-        if kept:
-            valley = values[kept[-1] : peak].min()
-            if valley > min(values[kept[-1]], values[peak]) - prominence:
-                kept[-1] = max(kept[-1], peak, key=values.__getitem__)
-                continue
-        kept.append(peak)
-    return kept
-
-
-def _standing_minimum(values: Floats, stands: int) -> int:
-    """Index of the first running minimum that stands for `stands` evaluations."""
-    lowest = np.flatnonzero(values == np.minimum.accumulate(values))
-    ends = np.append(lowest[1:], len(values))
-    return int(lowest[np.argmax((ends - lowest >= stands) | (ends == len(values)))])
-
-
-def association(
-    optima: ArrayLike,
-    transitions: ArrayLike,
-    span: tuple[float, float],
-    *,
-    shifts: int = SHIFTS,
-    seed: int = 0,
-) -> tuple[float, float, float]:
-    """Test whether optima lie nearer to transitions than by chance.
-
-    The statistic is the mean distance in time from each optimum to its nearest
-    transition; under the null hypothesis the transitions are shifted circularly by a
-    uniform time.
-
-    Parameters
-    ----------
-    optima, transitions : array_like
-        Times.
-    span : (first, last)
-        Times between which both lie.
-    shifts : int
-        Random shifts.
-    seed : int
-
-    Returns
-    -------
-    distance : float
-        Mean distance.
-    effect : float
-        The same, in units of its mean under the null: below 1 is nearer than chance.
-    p_value : float
-        Share of shifts that come as near, the observed one included.
-    """
-    a, b = np.asarray(optima, float), np.asarray(transitions, float)
-    length = span[1] - span[0]
-    shift = np.random.default_rng(seed).uniform(0.0, length, shifts)
-    observed = float(_nearest(a, b[None, :])[0])
-    parts = np.array_split(shift, 1 + shifts * len(b) // 2**20)  # some MB at a time
-    null = np.concatenate(
-        [
-            _nearest(a, span[0] + (b[None, :] - span[0] + part[:, None]) % length)
-            for part in parts
-        ]
-    )
-    p_value = (1.0 + np.count_nonzero(null <= observed)) / (1.0 + shifts)
-    return observed, observed / float(null.mean()), float(p_value)
-
-
-def _nearest(optima: Floats, transitions: Floats) -> Floats:
-    """Mean distance of the optima to the nearest transition, for each row."""
-    total = np.zeros(len(transitions))
-    for optimum in optima:
-        total += np.abs(transitions - optimum).min(axis=1)
-    return total / len(optima)
-
-
-def rank_correlation(
-    time: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-    *,
-    shifts: int = SHIFTS,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Spearman's rank correlation of two series, tested against circular shifts.
-
-    Both are series in time with a memory of their own, so that the textbook's p-value,
-    which takes their points for independent, is far too small. Under the null
-    hypothesis one of them is shifted circularly in time; for that both are read on an
-    even grid, from the nearest point.
-
-    Parameters
-    ----------
-    time, a, b : array_like of shape (n,)
-        By ascending time; points with NaN are left out.
-    shifts : int
-        Random shifts, where there are more than points on the grid.
-    seed : int
-
-    Returns
-    -------
-    rho : float
-        NaN for fewer than three points, or a series that does not vary.
-    p_value : float
-        Share of shifts with as large a correlation, of either sign.
-    """
-    from scipy.stats import rankdata
-
-    series = np.array([np.asarray(x, float) for x in (time, a, b)])
-    t, *values = series[:, np.isfinite(series).all(axis=0)]
-    if len(t) < 3 or any(np.ptp(x) == 0 for x in values):
-        return float("nan"), float("nan")
-    rho = float(np.corrcoef([rankdata(x) for x in values])[0, 1])
-    grid = np.linspace(t[0], t[-1], min(4 * len(t), shifts))
-    nearest = np.searchsorted((t[1:] + t[:-1]) / 2, grid)
-    x, y = (rankdata(v[nearest]) for v in values)
-    x, y = x - x.mean(), y - y.mean()
-    # the correlation at every shift of the grid at once
-    all_shifts = np.fft.irfft(np.fft.rfft(x) * np.fft.rfft(y).conj(), len(grid))
-    null = np.abs(np.random.default_rng(seed).choice(all_shifts, shifts))
-    p_value = (1.0 + np.count_nonzero(null >= abs(all_shifts[0]))) / (1.0 + shifts)
-    return rho, float(p_value)
 
 
 def check_claims(
@@ -314,55 +119,6 @@ def check_claims(
         _best_at_the_first(updates, loss, lasting, phase),
         _first_is_widest(lasting),
     ]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A stretch of training that is worth a look with more checkpoints.
-
-    Attributes
-    ----------
-    first, last : int
-        Updates.
-    reason : str
-        What happens there.
-    """
-
-    first: float
-    last: float
-    reason: str
-
-
-def intervals_to_zoom(
-    update: ArrayLike, test_loss: ArrayLike, transitions: Sequence[Transition]
-) -> list[Interval]:
-    """Name the intervals in which checkpoints at every update would tell more.
-
-    These are the brackets of the sustained transitions, and the falls of the test loss
-    from peak to valley; what is one update wide needs no closer look.
-
-    Parameters
-    ----------
-    update, test_loss, transitions
-        As in `check_claims`.
-
-    Returns
-    -------
-    list of Interval
-        In ascending order.
-    """
-    updates, loss = np.asarray(update, float), np.asarray(test_loss, float)
-    known = np.isfinite(loss)
-    updates, loss = updates[known], loss[known]
-    found = [
-        Interval(*t.bracket, f"{t.direction.replace('_', ' ')}")
-        for t in transitions
-        if t.sustained
-    ]
-    for peak, valley in find_descents(loss).falls:
-        first, last = int(updates[peak]), int(updates[valley])
-        found.append(Interval(first, last, "fall of the test loss"))
-    return sorted((i for i in found if i.last - i.first > 1), key=lambda i: i.first)
 
 
 def _several_descents(updates: Floats, loss: Floats) -> Claim:

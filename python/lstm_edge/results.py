@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from lstm_edge.claims import Claim, Interval
+    from lstm_edge.claims import Claim
+    from lstm_edge.zoom_intervals import Interval
 
 Where = str | PathLike[str]
 
@@ -275,7 +276,7 @@ class Sweep:
     @cached_property
     def zoom_intervals(self) -> list[Interval]:
         """Where checkpoints at every update would tell more."""
-        from lstm_edge.claims import intervals_to_zoom
+        from lstm_edge.zoom_intervals import intervals_to_zoom
 
         return intervals_to_zoom(*self.loss_history, self.transitions)
 
