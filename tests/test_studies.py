@@ -468,7 +468,14 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").exists()
     found = open_study(tmp_path)
     assert [run.label for run in found.done] == ["learning rate 0.03, seed 0"]
-    assert "Runs without a result" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "Runs without a result" in page
+    (tmp_path / "report.html").unlink()
+    assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 0
+    assert "not finished yet" in (tmp_path / "report.html").read_text()
+    refused = CliRunner().invoke(main, ["report", str(tmp_path), "--figures", "x"])
+    assert refused.exit_code == 2
+    assert "is a study" in refused.output
 
 
 def test_a_study_without_a_result_has_a_report(tmp_path: Path) -> None:

@@ -70,14 +70,21 @@ def report(
     formats: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write one HTML page from STORE, the results or their run folder."""
+    """Write one HTML page from STORE: results, their run folder, or a study's."""
     from lstm_edge.report import save_figures, write_report
     from lstm_edge.results import open_sweep
 
-    sweep = open_sweep(store)
-    written = [write_report(sweep, out or sweep.path.with_name("report.html"))]
-    if figures is not None:
-        written += save_figures(sweep, figures, formats)
+    if (store / "study.json").is_file():
+        from lstm_edge.studies import open_study
+
+        if figures is not None:
+            raise UsageError(f"--figures: {store} is a study, which has only its page")
+        written = [open_study(store).report(out or store / "report.html")]
+    else:
+        sweep = open_sweep(store)
+        written = [write_report(sweep, out or sweep.path.with_name("report.html"))]
+        if figures is not None:
+            written += save_figures(sweep, figures, formats)
     if as_json:
         click.echo(json.dumps({"written": [str(path) for path in written]}))
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lstm_edge.claims import Claim
 from lstm_edge.display import plain_values
 from lstm_edge.errors import LstmEdgeError, UsageError
-from lstm_edge.results import open_sweep
+from lstm_edge.results import open_sweep, store_file
 from lstm_edge.studies.early_stopping import read_early_stop
 from lstm_edge.studies.rules import FIRST_TRANSITION, ORACLE, Choice, choices
 from lstm_edge.studies.statistics import (
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "study.json"
 """File in the folder of a study."""
+
+UNFINISHED = "not finished yet"
 
 _SERIES = ("epoch", "phase")
 """Of a run: too long for a summary."""
@@ -284,10 +286,11 @@ def _read_run(
     try:
         if folder in messages:
             raise LstmEdgeError(messages[folder])
+        if not all(file.exists() for file in (store_file(folder), *files)):
+            raise LstmEdgeError(UNFINISHED)
         sweep = open_sweep(folder)
-        analysed = len(sweep.names) + len(sweep.failed) >= len(sweep.checkpoints)
-        if not analysed or not all(file.exists() for file in files):
-            raise LstmEdgeError("not finished yet")
+        if len(sweep.names) + len(sweep.failed) < len(sweep.checkpoints):
+            raise LstmEdgeError(UNFINISHED)
         stops = [read_early_stop(file) for file in files]
         found = choices(sweep, stops)
         claims = sweep.claims
