@@ -1,0 +1,89 @@
+"""One run of a study: trained, analysed, and trained again with data held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lstm_edge.measures import at_edge
+from lstm_edge.runs import read_description
+from lstm_edge.studies.early_stopping import stop_early
+from lstm_edge.studies.results import early_stop_file
+from lstm_edge.studies.rules import held_out
+from lstm_edge.sweep import analyze
+from lstm_edge.tasks import make_task
+from lstm_edge.training import train
+
+Tell = Callable[[Path, str], None]
+"""``tell(folder, text)``: what a run is doing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to make a run and to measure it.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the run.
+    task : str
+    arguments : dict
+        Of `train`, with the seed.
+    settings : dict
+        Of `analyze`.
+    shares : tuple of float
+    patience : int
+    threads : int
+        Cores for the sweep.
+    """
+
+    folder: Path
+    task: str
+    arguments: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]] | None
+    shares: tuple[float, ...]
+    patience: int
+    threads: int
+
+    def __call__(self, tell: Tell) -> None:
+        """Train, analyse every checkpoint, train again with data held out.
+
+        Each part goes on where a former call was killed.
+        """
+
+        def line(p: Any) -> None:
+            tell(self.folder, f"training, epoch {p.epoch:.0f} of {p.epochs}")
+
+        train(self.task, self.folder, at_edge=at_edge, progress=line, **self.arguments)
+        analyze(
+            self.folder,
+            settings=self.settings,
+            workers=1,
+            threads=self.threads,
+            progress=lambda p: tell(self.folder, f"analysing {p.done} of {p.total}"),
+        )
+        description = read_description(self.folder)
+        task = make_task(
+            self.task,
+            description["data"],
+            seed=description["seed"],
+            **description["options"],
+        )
+        for share in self.shares:
+            file = early_stop_file(self.folder, share, self.patience)
+            file.parent.mkdir(exist_ok=True)
+            stop_early(
+                task,
+                file,
+                settings=description["settings"],
+                seed=description["seed"],
+                share=share,
+                patience=self.patience,
+                progress=partial(self._tell_epoch, tell, held_out(share)),
+            )
+
+    def _tell_epoch(self, tell: Tell, stage: str, epoch: int, last: int) -> None:
+        tell(self.folder, f"{stage}, epoch {epoch} of at most {last}")
