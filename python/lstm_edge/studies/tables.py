@@ -6,6 +6,7 @@ import math
 
 from lstm_edge.claims import FAILS, HOLDS, UNKNOWN
 from lstm_edge.studies.results import Group, Study
+from lstm_edge.studies.rules import FIRST_TRANSITION, ORACLE
 
 Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
@@ -42,6 +43,8 @@ def regret_table(group: Group) -> Table:
     rows = []
     for found in group.regrets:
         known = math.isfinite(found.low + found.high)
+        # nothing can win against the best there is, or against itself
+        rival = found.rule not in (FIRST_TRANSITION, ORACLE)
         rows.append(
             [
                 found.rule,
@@ -50,8 +53,8 @@ def regret_table(group: Group) -> Table:
                 f"{found.regret:.3f}",
                 f"{found.low:.3f} to {found.high:.3f}" if known else "too few",
                 f"{found.trained:g}",
-                f"{found.better} / {found.worse}",
-                "" if math.isnan(found.p_value) else f"{found.p_value:.2g}",
+                f"{found.better} / {found.worse}" if rival else "",
+                f"{found.p_value:.2g}" if rival and found.p_value <= 1 else "",
             ]
         )
     return header, rows
