@@ -15,6 +15,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -26,7 +27,7 @@ from lstm_edge.formats import replace_file
 from lstm_edge.measures import at_edge
 from lstm_edge.measures.regime import count
 from lstm_edge.plan import merge_settings
-from lstm_edge.runs import read_description
+from lstm_edge.runs import locked, read_description
 from lstm_edge.studies.early_stopping import stop_early
 from lstm_edge.studies.results import (
     DESCRIPTION,
@@ -136,18 +137,19 @@ class Job:
             seed=description["seed"],
             **description["options"],
         )
-        for share in self.shares:
-            file = early_stop_file(self.folder, share, self.patience)
-            file.parent.mkdir(exist_ok=True)
-            stop_early(
-                task,
-                file,
-                settings=description["settings"],
-                seed=description["seed"],
-                share=share,
-                patience=self.patience,
-                progress=partial(self._tell_epoch, tell, held_out(share)),
-            )
+        with locked(self.folder):
+            for share in self.shares:
+                file = early_stop_file(self.folder, share, self.patience)
+                file.parent.mkdir(exist_ok=True)
+                stop_early(
+                    task,
+                    file,
+                    settings=description["settings"],
+                    seed=description["seed"],
+                    share=share,
+                    patience=self.patience,
+                    progress=partial(self._tell_epoch, tell, held_out(share)),
+                )
 
     def _tell_epoch(self, tell: Tell, stage: str, epoch: int, last: int) -> None:
         tell(self.folder, f"{stage}, epoch {epoch} of at most {last}")
@@ -212,6 +214,8 @@ def study(
     merge_settings(settings)  # refuses what no sweep could take
     grid = list(_settings(task, vary or {}))
     chosen = list(range(count("seeds", seeds)) if isinstance(seeds, int) else seeds)
+    if len(set(chosen)) < max(1, len(chosen)):
+        raise UsageError(f"seeds: expected some, each once, found {chosen}")
     parts = tuple(_share(value) for value in shares)
     folder = Path("studies") / task if out is None else Path(out)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -239,7 +243,6 @@ def study(
         "patience": patience,
         "versions": versions(),
     }
-    _begin(folder, description)
     failed: dict[Path, str] = {}
     ended: set[Path] = set()
 
@@ -252,11 +255,12 @@ def study(
             text = f"{path.relative_to(folder)}: {event or 'done'}"
             progress(Progress(len(ended), len(failed), len(work), text))
 
-    if most == 1:
-        for job in work:
-            hear(job.folder, _attempt(job, hear))
-    else:
-        _in_processes(work, most, hear)
+    with _described(folder, description):
+        if most == 1:
+            for job in work:
+                hear(job.folder, _attempt(job, hear))
+        else:
+            _in_processes(work, most, hear)
     return open_study(folder, failed)
 
 
@@ -268,6 +272,8 @@ def _attempt(job: Job, tell: Tell) -> LstmEdgeError | None:
         raise
     except LstmEdgeError as error:
         return error
+    except OSError as error:  # such as a disk that is full
+        return LstmEdgeError(f"{job.folder}: cannot be gone on with ({error})")
     return None
 
 
@@ -320,14 +326,24 @@ def _in_processes(work: Sequence[Job], jobs: int, hear: Hear) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(folder: Path, description: Mapping[str, Any]) -> None:
-    """Say what the study is, in its folder."""
+@contextmanager
+def _described(folder: Path, description: Mapping[str, Any]) -> Iterator[None]:
+    """Say what the study is, in its folder; as before where its runs refuse that."""
+    file = folder / DESCRIPTION
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(description, indent=2, default=str)
-        replace_file(folder / DESCRIPTION, text.encode())
+        before = file.read_bytes() if file.exists() else None
+        replace_file(file, json.dumps(description, indent=2, default=str).encode())
     except OSError as error:
         raise UsageError(f"{folder}: cannot hold a study ({error})") from error
+    try:
+        yield
+    except UsageError:
+        if before is None:
+            file.unlink(missing_ok=True)
+        else:
+            replace_file(file, before)
+        raise
 
 
 def _settings(task: str, vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
@@ -337,12 +353,14 @@ def _settings(task: str, vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str
             raise UsageError(
                 f"vary: expected some of {', '.join(known)}, found {name!r}"
             )
+        kinds = str if name == "cell" else int | float
+        if isinstance(values, str) or not all(isinstance(v, kinds) for v in values):
+            words = "names" if name == "cell" else "numbers"
+            raise UsageError(f"vary: {name}: expected {words}, found {values}")
         if len(set(values)) < max(1, len(values)):
             raise UsageError(
                 f"vary: {name}: expected values, each once, found {values}"
             )
-        if name != "cell" and not all(isinstance(v, int | float) for v in values):
-            raise UsageError(f"vary: {name}: expected numbers, found {values}")
     for values in itertools.product(*vary.values()):
         yield dict(zip(vary, values, strict=True))
 
