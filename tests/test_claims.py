@@ -192,3 +192,10 @@ def test_transitions_and_falls_are_worth_a_closer_look() -> None:
     found = intervals_to_zoom(updates, loss, [coarse])
     assert (found[0].first, found[0].last, found[0].reason) == (40, 50, "to chaos")
     assert found[1].first < 3000 <= found[1].last
+
+
+@pytest.mark.parametrize("known", [0, 2])
+def test_too_few_test_losses_are_counted(known: int) -> None:
+    first = check_claims(np.arange(known), np.ones(known), [])[0]
+    assert first.answer == UNKNOWN
+    assert first.evidence == f"too few test losses are known ({known})"

@@ -97,6 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": {"checkpoints", "errors", "extras", "monitor", "numpy", "stopping"},
     # many runs
     "studies": {"claims", "display", "errors", "formats", "history", "measures"}
+    | {"metrics"}
     | {"numpy", "pandas", "plan", "report", "results", "runs", "scipy", "stopping"}
     | {"sweep", "tasks", "torch", "trainer", "training", "transitions"},
     # a map to compare training with

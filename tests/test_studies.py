@@ -27,9 +27,11 @@ from lstm_edge.claims import FAILS, HOLDS, UNKNOWN, Claim
 from lstm_edge.cli import main
 from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.results import Sweep
+from lstm_edge.runs import write_state
 from lstm_edge.store.rows import Row
 from lstm_edge.studies import Study, early_stopping, open_study, study
 from lstm_edge.studies.early_stopping import EarlyStop, hold_out, stop_early
+from lstm_edge.studies.results import Group
 from lstm_edge.studies.rules import Choice, choices, history_of
 from lstm_edge.studies.statistics import compare_rules, count_claims
 from lstm_edge.studies.tables import claim_table, regret_table, run_table
@@ -166,6 +168,33 @@ def test_killed_early_stopping_goes_on_with_the_same_bits(
     )
     assert found == whole
     assert epochs[0] == at  # the epoch whose state was not kept
+
+
+NUMBERS = '"patience": 2, "epoch": 1, "stopped": 3, "held_out_loss": 1, "test_loss": 1'
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"share": "a", ' + NUMBERS + "}"])
+def test_a_damaged_result_of_early_stopping_is_told(
+    task: Task, tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "stop.json"
+    file.write_text(text)
+    with pytest.raises(LstmEdgeError, match=r"stop\.json: .*remove it, and it is made"):
+        stop_early(task, file, settings=SETTINGS, seed=1, share=0.2, patience=2)
+
+
+@pytest.mark.parametrize("state", [None, {"update": 3}, {"losses": {"held_out": []}}])
+def test_a_damaged_state_of_early_stopping_is_told(
+    task: Task, tmp_path: Path, state: dict[str, Any] | None
+) -> None:
+    file = tmp_path / "stop.pt"
+    if state is None:
+        file.write_bytes(b"none")
+    else:
+        write_state(file, state)
+    result = tmp_path / "stop.json"
+    with pytest.raises(LstmEdgeError, match=r"stop\.pt: .*remove it, and it is made"):
+        stop_early(task, result, settings=SETTINGS, seed=1, share=0.2, patience=2)
 
 
 def test_early_stopping_that_diverges_is_told(task: Task, tmp_path: Path) -> None:
@@ -316,6 +345,15 @@ def test_rules_are_compared_run_by_run() -> None:
     assert math.isnan(first.p_value)
     assert oracle.regret == oracle.low == oracle.high == 0.0
     assert oracle.worse == 10
+
+
+def test_only_rivals_win_or_lose() -> None:
+    names = ("transition", "last", "oracle")
+    run = {name: Choice(0.5 - 0.1 * i, 1, 2) for i, name in enumerate(names)}
+    header, rows = regret_table(Group("all runs", 6, [], compare_rules([run] * 6)))
+    shown = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [row["wins / losses"] for row in shown] == ["", "0 / 6", ""]
+    assert [row["p"] for row in shown] == ["", "0.031", ""]
 
 
 def test_few_runs_have_no_interval() -> None:
@@ -497,13 +535,20 @@ def test_a_study_without_a_result_has_a_report(tmp_path: Path) -> None:
     [
         ({"task": "nothing"}, "task: expected one of digits"),
         ({"seeds": 0}, "seeds: expected"),
+        ({"seeds": []}, r"seeds: expected some, each once, found \[\]"),
+        ({"seeds": [1, 1]}, r"seeds: expected some, each once, found \[1, 1\]"),
         ({"jobs": 0}, "jobs: expected"),
         ({"patience": 0}, "patience: expected"),
         ({"shares": [0.0]}, "shares: expected some between 0 and 1, found 0.0"),
         ({"vary": {"colour": [1]}}, "vary: expected some of cell, .*'colour'"),
         ({"vary": {"layers": []}}, r"vary: layers: expected values, each once, .*\[\]"),
         ({"vary": {"layers": [1, 1]}}, "vary: layers: expected values, each once"),
+        ({"vary": {"layers": 4}}, "vary: layers: expected numbers, found 4"),
+        ({"training": {"out": "x", "to": 1}}, "training: expected some of .* out, to"),
         ({"vary": {"layers": ["a"]}}, r"vary: layers: expected numbers, found \['a'\]"),
+        ({"vary": {"layers": "12"}}, "vary: layers: expected numbers, found 12"),
+        ({"vary": {"layers": [[1]]}}, "vary: layers: expected numbers, found"),
+        ({"vary": {"cell": [3]}}, r"vary: cell: expected names, found \[3\]"),
         ({"training": {"hidden_size": -1}}, "hidden_size: expected an integer >= 1"),
         ({"training": {"preset": "wei2025"}}, "preset: expected one of"),
         ({"settings": {"lyapunov": {"stepz": 1}}}, "stepz"),
@@ -515,6 +560,35 @@ def test_wrong_usage_is_told_at_once(
     options: dict[str, Any] = {"out": tmp_path, "seeds": 2, "training": TRAINING}
     with pytest.raises(UsageError, match=message):
         study(**(options | {"jobs": jobs} | wrong))
+    assert not (tmp_path / "study.json").exists()
+
+
+def test_a_call_that_is_refused_leaves_the_study_as_it_is(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"seeds": 1, "jobs": 1, "settings": QUICK, "shares": []}
+    found = study(out=tmp_path, training=TRAINING, **options)
+    other = TRAINING | {"hidden_size": 5}
+    with pytest.raises(UsageError, match="has hidden_size = 4, this call has 5"):
+        study(out=tmp_path, training=other, **options)
+    assert open_study(tmp_path).description == found.description
+
+
+def test_a_folder_that_cannot_be_written_costs_its_own_run(tmp_path: Path) -> None:
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "seed-0" / "early-stopping").write_text("in the way")
+    found = study(
+        out=tmp_path, seeds=2, jobs=1, training=TRAINING, settings=QUICK, patience=2
+    )
+    assert [run.seed for run in found.done] == [1]
+    assert "seed-0: cannot be gone on with (" in found.unfinished["seed 0"]
+
+
+def test_settings_that_do_not_fit_the_inputs_are_told_before_training(
+    tmp_path: Path,
+) -> None:
+    settings = {"lyapunov": {"transient": 5}}  # the digits have 8 rows
+    with pytest.raises(UsageError, match="expected at most 5 steps, the transient"):
+        study(out=tmp_path, seeds=1, training=TRAINING, settings=settings)
+    assert [*tmp_path.glob("seed-0/checkpoints/*")] == []
 
 
 @pytest.mark.parametrize("text", [None, "{}", "[", '{"runs": 3}'])
@@ -532,11 +606,13 @@ def test_what_is_no_study_is_refused(tmp_path: Path, text: str | None) -> None:
         ("hidden_size=", "vary: hidden_size: expected numbers, found ['']"),
         ("layers=1,b", "vary: layers: expected numbers, found [1, 'b']"),
         ("cell=lstm,lstm", "vary: cell: expected values, each once"),
+        ("layers=1 layers=2", "--vary: expected layers once, with all its values"),
     ],
 )
 def test_wrong_values_to_vary_are_refused(
     tmp_path: Path, vary: str, message: str
 ) -> None:
-    result = CliRunner().invoke(main, ["study", "--out", str(tmp_path), "--vary", vary])
+    arguments = [word for text in vary.split() for word in ("--vary", text)]
+    result = CliRunner().invoke(main, ["study", "--out", str(tmp_path), *arguments])
     assert result.exit_code == 2
     assert message in result.output

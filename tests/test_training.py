@@ -21,6 +21,7 @@ import lstm_edge
 from lstm_edge import trainer
 from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
 from lstm_edge.errors import LstmEdgeError, UsageError
+from lstm_edge.runs import write_state
 from lstm_edge.tasks import Task, make_task
 from lstm_edge.tasks.digits import make_digits
 from lstm_edge.training import Progress, train
@@ -455,6 +456,10 @@ def test_changed_state_is_refused(tmp_path: Path, task: Task) -> None:
         (run / "resume" / "newest.pt").write_bytes(content)
         with pytest.raises(LstmEdgeError, match="cannot go on from here"):
             train(task, run, **SMALL)
+    write_state(run / "resume" / "newest.pt", {"update": 3})
+    (run / "metrics.csv").write_text("")
+    with pytest.raises(LstmEdgeError, match="cannot go on from here"):
+        train(task, run, **SMALL)
 
 
 def test_divergence_is_told(tmp_path: Path, task: Task) -> None:

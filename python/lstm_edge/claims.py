@@ -124,7 +124,8 @@ def check_claims(
 def _several_descents(updates: Floats, loss: Floats) -> Claim:
     text = "The test loss goes through several descents after overtraining."
     if len(loss) < 3:
-        return Claim(1, text, UNKNOWN, "no test losses are known")
+        why = f"too few test losses are known ({len(loss)})"
+        return Claim(1, text, UNKNOWN, why)
     falls = find_descents(loss).falls
     listed = ", ".join(
         f"update {in_words(updates[peak])} ({loss[peak]:.3g} to {loss[valley]:.3g})"

@@ -183,10 +183,11 @@ def show_study(console: Console, study: Study) -> None:
         tables[f"claims of Wei et al. 2025, {group.name}"] = claim_table(group)
         tables[f"when to stop, {group.name}"] = regret_table(group)
     for title, (header, rows) in tables.items():
-        table = Table(*header, title=title, box=SIMPLE_HEAD, collapse_padding=True)
-        for column in table.columns[1:]:
-            column.overflow = "fold"
-        table.columns[0].no_wrap = True
+        table = Table(
+            *header, title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False
+        )
+        for column in table.columns:
+            column.no_wrap = " " not in str(column.header)
         for row in rows:
             table.add_row(*map(Text, row))
         console.print(table)

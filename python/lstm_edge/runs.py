@@ -34,7 +34,7 @@ LOGGED = ("update", "epoch", "train_loss", "test_loss")  # in each checkpoint to
 NOT_COMPARED = ("versions", "data")
 """What may differ when a run goes on; the data has a digest, and may have moved."""
 
-_DAMAGE = (
+DAMAGE = (
     EOFError,
     LookupError,
     OSError,
@@ -43,6 +43,7 @@ _DAMAGE = (
     ValueError,
     pickle.UnpicklingError,
 )
+"""What reading a state raises that was changed by others."""
 
 
 @contextmanager
@@ -217,8 +218,8 @@ def read_state(path: Path) -> tuple[dict[str, Any], int]:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         return dict(saved["state"]), int(saved["metrics_bytes"])
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
+    except DAMAGE as error:
+        raise damaged(path, error) from error
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
@@ -241,11 +242,12 @@ def load_state(folder: Path) -> dict[str, Any] | None:
             raise ValueError(f"{metrics.name} lost rows")
         os.truncate(metrics, rows)
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return state
 
 
-def _damaged(path: Path, error: Exception) -> LstmEdgeError:
+def damaged(path: Path, error: Exception) -> LstmEdgeError:
+    """Say that a run cannot go on."""
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return LstmEdgeError(
         f"{path}: cannot go on from here ({reason}); train in another folder"

@@ -34,7 +34,7 @@ from lstm_edge.recording import (
     snapshots,
     written,
 )
-from lstm_edge.runs import COLUMNS, load_state, locked, open_run
+from lstm_edge.runs import COLUMNS, DAMAGE, damaged, load_state, locked, open_run
 from lstm_edge.schedules import parse_interval, parse_schedule
 from lstm_edge.space import Space, space_needed
 from lstm_edge.tasks import Preset, Task, find_preset, make_task
@@ -258,8 +258,11 @@ def _rows(
     """Begin or go on with a run, and give its rows of metrics from there."""
     state, position = load_state(folder), None
     if state is not None:
-        trainer.restore(state)
-        position = Position(**state["position"])
+        try:
+            trainer.restore(state)
+            position = Position(**state["position"])
+        except DAMAGE as error:
+            raise damaged(folder / "resume", error) from error
     space = space_needed(trainer, recording, folder)
     if on_plan is not None:
         on_plan(space)

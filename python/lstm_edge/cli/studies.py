@@ -95,7 +95,7 @@ def study(
             task,
             out,
             seeds=seeds,
-            vary=dict(map(_values, vary)),
+            vary=_grid(vary),
             training=training_arguments(given),
             settings=settings,
             shares=shares,
@@ -110,6 +110,16 @@ def study(
         show_study(console, found)
         click.echo(f"report: {shlex.quote(str(report))}")
     sys.exit(SOME_FAILED if found.unfinished else DONE)
+
+
+def _grid(texts: tuple[str, ...]) -> dict[str, list[float | str]]:
+    """Read what is varied, each thing once."""
+    grid: dict[str, list[float | str]] = {}
+    for name, values in map(_values, texts):
+        if name in grid:
+            raise UsageError(f"--vary: expected {name} once, with all its values")
+        grid[name] = values
+    return grid
 
 
 def _values(text: str) -> tuple[str, list[float | str]]:

@@ -40,7 +40,7 @@ def regret_figure(study: Study) -> go.Figure:
         height=80 + 70 * len(rules),
         margin={"l": 130, "r": 20, "t": 10, "b": 50},
         showlegend=False,
-        xaxis_title="regret: test loss minus the best of the run",
+        xaxis_title="regret in test loss",
         yaxis_autorange="reversed",
     )
     return figure

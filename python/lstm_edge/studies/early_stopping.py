@@ -105,9 +105,7 @@ def stop_early(
         trainer = Trainer(part, settings, seed)
         evaluator = Evaluator(part, trainer.model, trainer.updates_per_epoch)
         if state.exists():
-            there, _ = read_state(state)
-            trainer.restore(there)
-            losses = _Losses(**there["losses"])
+            losses = _restore(trainer, state)
         while not _ended(losses.held_out, patience, last):
             epoch = len(losses.held_out)
             trainer.advance(epoch * trainer.updates_per_epoch)
@@ -138,6 +136,17 @@ def stop_early(
     replace_file(file, json.dumps(asdict(found)).encode())
     state.unlink(missing_ok=True)
     return found
+
+
+def _restore(trainer: Trainer, file: Path) -> _Losses:
+    try:
+        state, _ = read_state(file)
+        trainer.restore(state)
+        return _Losses(**state["losses"])
+    except (LstmEdgeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise LstmEdgeError(
+            f"{file}: cannot go on from here; remove it, and it is made again"
+        ) from error
 
 
 def hold_out(task: Task, share: float, seed: int) -> Task:
@@ -173,7 +182,10 @@ def read_early_stop(file: Path) -> EarlyStop:
         If it was changed by others.
     """
     try:
-        return EarlyStop(**json.loads(file.read_bytes()))
+        found = EarlyStop(**json.loads(file.read_bytes()))
+        if not all(isinstance(x, int | float) for x in asdict(found).values()):
+            raise TypeError(f"expected numbers, found {found}")
+        return found
     except (OSError, ValueError, TypeError) as error:
         raise LstmEdgeError(
             f"{file}: cannot be read ({error}); remove it, and it is made again"

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lstm_edge.measures import at_edge
-from lstm_edge.runs import read_description
+from lstm_edge.metrics import read_probe
+from lstm_edge.plan import Plan, merge_settings
+from lstm_edge.runs import locked, read_description
 from lstm_edge.studies.early_stopping import stop_early
 from lstm_edge.studies.results import early_stop_file
 from lstm_edge.studies.rules import held_out
@@ -57,7 +59,14 @@ class Job:
         def line(p: Any) -> None:
             tell(self.folder, f"training, epoch {p.epoch:.0f} of {p.epochs}")
 
-        train(self.task, self.folder, at_edge=at_edge, progress=line, **self.arguments)
+        train(
+            self.task,
+            self.folder,
+            at_edge=at_edge,
+            on_plan=self._check_settings,
+            progress=line,
+            **self.arguments,
+        )
         analyze(
             self.folder,
             settings=self.settings,
@@ -72,18 +81,25 @@ class Job:
             seed=description["seed"],
             **description["options"],
         )
-        for share in self.shares:
-            file = early_stop_file(self.folder, share, self.patience)
-            file.parent.mkdir(exist_ok=True)
-            stop_early(
-                task,
-                file,
-                settings=description["settings"],
-                seed=description["seed"],
-                share=share,
-                patience=self.patience,
-                progress=partial(self._tell_epoch, tell, held_out(share)),
-            )
+        with locked(self.folder):
+            for share in self.shares:
+                file = early_stop_file(self.folder, share, self.patience)
+                file.parent.mkdir(exist_ok=True)
+                stop_early(
+                    task,
+                    file,
+                    settings=description["settings"],
+                    seed=description["seed"],
+                    share=share,
+                    patience=self.patience,
+                    progress=partial(self._tell_epoch, tell, held_out(share)),
+                )
+
+    def _check_settings(self, _: object) -> None:
+        """Refuse before training what the analysis could not take after it."""
+        closed_loop = read_description(self.folder)["closed_loop"]
+        probe = None if closed_loop else read_probe(self.folder)
+        Plan(probe, merge_settings(self.settings)).check_that_inputs_end()
 
     def _tell_epoch(self, tell: Tell, stage: str, epoch: int, last: int) -> None:
         tell(self.folder, f"{stage}, epoch {epoch} of at most {last}")

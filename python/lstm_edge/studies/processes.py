@@ -59,6 +59,8 @@ def _attempt(job: Job, tell: Tell) -> LstmEdgeError | None:
         raise
     except LstmEdgeError as error:
         return error
+    except OSError as error:  # such as a disk that is full
+        return LstmEdgeError(f"{job.folder}: cannot be gone on with ({error})")
     return None
 
 

@@ -289,7 +289,8 @@ def _read_run(
         if not all(file.exists() for file in (store_file(folder), *files)):
             raise LstmEdgeError(UNFINISHED)
         sweep = open_sweep(folder)
-        if len(sweep.names) + len(sweep.failed) < len(sweep.checkpoints):
+        visited = {*sweep.names, *(name for name, _ in sweep.failed)}
+        if len(visited) < len(sweep.checkpoints):
             raise LstmEdgeError(UNFINISHED)
         stops = [read_early_stop(file) for file in files]
         found = choices(sweep, stops)
@@ -306,7 +307,7 @@ def _read_run(
         setting=setting,
         seed=seed,
         checkpoints=len(sweep.names),
-        failed=len(sweep.failed),
+        failed=len({name for name, _ in sweep.failed}),
         epoch=sweep.table["epoch"].tolist(),
         phase=sweep.table["phase"].tolist(),
         edge=edge,

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -20,7 +21,7 @@ from lstm_edge.studies.job import Job
 from lstm_edge.studies.processes import Event, do_all
 from lstm_edge.studies.results import DESCRIPTION, Study, open_study, run_folder
 from lstm_edge.tasks import TASKS
-from lstm_edge.training import versions
+from lstm_edge.training import train, versions
 
 SHARES = (0.1, 0.2)
 """Shares of the training set that early stopping holds out."""
@@ -38,6 +39,16 @@ _SETTINGS = (
     "epochs",
 )
 """Settings of training that may be varied."""
+
+_TRAINING = {*inspect.signature(train).parameters} - {
+    "task",
+    "out",
+    "seed",
+    "at_edge",
+    "on_plan",
+    "progress",
+}
+"""Arguments of `train` that a study leaves to its user."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,8 @@ def study(
     merge_settings(settings)  # refuses what no sweep could take
     grid = list(_settings(task, vary or {}))
     chosen = list(range(count("seeds", seeds)) if isinstance(seeds, int) else seeds)
+    if len(set(chosen)) < max(1, len(chosen)):
+        raise UsageError(f"seeds: expected some, each once, found {chosen}")
     parts = tuple(_share(value) for value in shares)
     folder = Path("studies") / task if out is None else Path(out)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -144,7 +157,6 @@ def study(
         "patience": patience,
         "versions": versions(),
     }
-    _begin(folder, description)
     failed: dict[Path, str] = {}
     ended: set[Path] = set()
 
@@ -157,18 +169,29 @@ def study(
             text = f"{path.relative_to(folder)}: {event or 'done'}"
             progress(Progress(len(ended), len(failed), len(work), text))
 
-    do_all(work, most, hear)
+    with _described(folder, description):
+        do_all(work, most, hear)
     return open_study(folder, failed)
 
 
-def _begin(folder: Path, description: Mapping[str, Any]) -> None:
-    """Say what the study is, in its folder."""
+@contextmanager
+def _described(folder: Path, description: Mapping[str, Any]) -> Iterator[None]:
+    """Say what the study is, in its folder; as before where its runs refuse that."""
+    file = folder / DESCRIPTION
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(description, indent=2, default=str)
-        replace_file(folder / DESCRIPTION, text.encode())
+        before = file.read_bytes() if file.exists() else None
+        replace_file(file, json.dumps(description, indent=2, default=str).encode())
     except OSError as error:
         raise UsageError(f"{folder}: cannot hold a study ({error})") from error
+    try:
+        yield
+    except UsageError:
+        if before is None:
+            file.unlink(missing_ok=True)
+        else:
+            replace_file(file, before)
+        raise
 
 
 def _settings(task: str, vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
@@ -178,12 +201,15 @@ def _settings(task: str, vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str
             raise UsageError(
                 f"vary: expected some of {', '.join(known)}, found {name!r}"
             )
+        kinds = str if name == "cell" else int | float
+        some = isinstance(values, Sequence) and not isinstance(values, str)
+        if not some or not all(isinstance(v, kinds) for v in values):
+            words = "names" if name == "cell" else "numbers"
+            raise UsageError(f"vary: {name}: expected {words}, found {values}")
         if len(set(values)) < max(1, len(values)):
             raise UsageError(
                 f"vary: {name}: expected values, each once, found {values}"
             )
-        if name != "cell" and not all(isinstance(v, int | float) for v in values):
-            raise UsageError(f"vary: {name}: expected numbers, found {values}")
     for values in itertools.product(*vary.values()):
         yield dict(zip(vary, values, strict=True))
 
@@ -201,6 +227,11 @@ def _arguments(
     options = {k: v for k, v in setting.items() if k not in _SETTINGS}
     settings = {k: v for k, v in setting.items() if k in _SETTINGS}
     given = _given(training)
+    if unknown := sorted({*given} - _TRAINING):
+        raise UsageError(
+            f"training: expected some of {', '.join(sorted(_TRAINING))}, found "
+            f"{', '.join(unknown)}"
+        )
     return {
         **given,
         **settings,

@@ -6,6 +6,7 @@ import math
 
 from lstm_edge.claims import FAILS, HOLDS, UNKNOWN
 from lstm_edge.studies.results import Group, Study
+from lstm_edge.studies.rules import FIRST_TRANSITION, ORACLE
 
 Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
@@ -37,11 +38,13 @@ def claim_table(group: Group) -> Table:
 
 def regret_table(group: Group) -> Table:
     """Tell what each rule loses."""
-    header = ["rule", "found", "test loss", "regret", "95 % interval", "epochs"]
+    header = ["rule", "found", "test loss", "regret", "interval", "epochs"]
     header += ["wins / losses", "p"]
     rows = []
     for found in group.regrets:
         known = math.isfinite(found.low + found.high)
+        # nothing can win against the best there is, or against itself
+        rival = found.rule not in (FIRST_TRANSITION, ORACLE)
         rows.append(
             [
                 found.rule,
@@ -50,8 +53,8 @@ def regret_table(group: Group) -> Table:
                 f"{found.regret:.3f}",
                 f"{found.low:.3f} to {found.high:.3f}" if known else "too few",
                 f"{found.trained:g}",
-                f"{found.better} / {found.worse}",
-                "" if math.isnan(found.p_value) else f"{found.p_value:.2g}",
+                f"{found.better} / {found.worse}" if rival else "",
+                f"{found.p_value:.2g}" if rival and found.p_value <= 1 else "",
             ]
         )
     return header, rows
@@ -60,11 +63,11 @@ def regret_table(group: Group) -> Table:
 def run_table(study: Study) -> Table:
     """Give each run: its first edge, the claims, and the test loss of each rule."""
     rules = list(dict.fromkeys(rule for run in study.done for rule in run.choices))
-    header = ["run", "first edge", "claims 1-4", *rules]
+    header = ["run", "edge", "claims", *rules]
     rows = []
     for run in study.done:
         begin, end = run.edge
-        edge = "none" if math.isnan(begin) else f"{begin:g} to {end:g}"
+        edge = "none" if math.isnan(begin) else f"{begin:g}-{end:g}"
         marks = "".join(MARKS[claim.answer] for claim in run.claims)
         losses = [
             f"{run.choices[rule].test_loss:.3f}" if rule in run.choices else ""
