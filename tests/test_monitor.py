@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from torch import nn
 
 import lstm_edge
 from conftest import Arrays, make_arrays
-from lstm_edge import EdgeMonitor, MonitorResult, UsageError, monitor
+from lstm_edge import EdgeMonitor, MonitorResult, UsageError, background, monitor
+from lstm_edge.background import Background
 from nets import chaotic, cycle, torus
 
 FEW: dict[str, Any] = {"steps": 60, "transient": 40, "starts": 3}
@@ -89,6 +91,27 @@ def test_the_newest_weights_replace_those_that_wait(
         assert not found.flush(timeout=0)
     assert [result.update for result in found.history] == [1, 5]
     assert found.skipped == 3
+
+
+def test_work_rests_as_long_as_it_took_unless_somebody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[int] = []
+    first = threading.Event()
+
+    def work(job: int) -> None:
+        done.append(job)
+        first.set()
+
+    clock = SimpleNamespace(monotonic=lambda: 1e6 * len(done))  # a job takes 1e6 s
+    monkeypatch.setattr(background, "time", clock)
+    resting = Background(work, lambda: None, 1)
+    assert not resting.submit(1)
+    first.wait()
+    assert not resting.submit(2)
+    assert resting.submit(3)  # in the place of 2, which was not begun
+    assert resting.wait()
+    assert done == [1, 3]
 
 
 def test_all_weights_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
