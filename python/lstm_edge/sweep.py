@@ -202,8 +202,13 @@ def _shared_out(
         workers = 2 * most if workers is None and isinstance(most, int) else workers
         workers = ELSEWHERE if workers is None else count("workers", workers)
         return workers, 1 if threads is None else count("threads", threads)
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = available_cores()
     workers = min(cores if workers is None else count("workers", workers), files)
     each = max(1, cores // workers)
     return workers, each if threads is None else count("threads", threads)
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

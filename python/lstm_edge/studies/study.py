@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from lstm_edge.plan import merge_settings
 from lstm_edge.studies.job import Job
 from lstm_edge.studies.processes import Event, do_all
 from lstm_edge.studies.results import DESCRIPTION, Study, open_study, run_folder
+from lstm_edge.sweep import available_cores
 from lstm_edge.tasks import TASKS
 from lstm_edge.training import train, versions
 
@@ -132,7 +132,7 @@ def study(
         raise UsageError(f"seeds: expected some, each once, found {chosen}")
     parts = tuple(_share(value) for value in shares)
     folder = Path("studies") / task if out is None else Path(out)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    cores = available_cores()
     most = count("jobs", cores if jobs is None else jobs)
     most = min(most, len(grid) * len(chosen))
     work = [
