@@ -69,7 +69,7 @@ def phase_figure(study: Study) -> go.Figure:
             )
         )
     shown = [rule for rule in _rules(study) if rule != LAST]
-    for rule, symbol in zip(shown, SYMBOLS * len(shown), strict=False):
+    for i, rule in enumerate(shown):
         runs = [
             run
             for run in study.done
@@ -83,8 +83,8 @@ def phase_figure(study: Study) -> go.Figure:
                 name=rule,
                 mode="markers",
                 marker={
-                    "symbol": symbol,
-                    "size": 9,
+                    "symbol": SYMBOLS[i % len(SYMBOLS)],
+                    "size": max(18 - 3 * i, 6),  # those above hide none below
                     "color": "#222",
                     "line": {"color": "#fff", "width": 1},
                 },
