@@ -1,18 +1,16 @@
 """What a run costs beside the bare loop of PyTorch: forward, backward, step.
 
-    python benches/training_overhead.py [ROUNDS]
+    python benches/training_overhead.py
 
 Both take turns in one process, on the same data, batches and net, and are timed from
 checkpoint to checkpoint in the thread that trains. `train` evaluates both losses on the
 whole sets once an epoch and writes, on a thread of its own: by the clock that is free
-only where a second core is. Linux tells how long threads waited for a core; a part of a
-run in which none of them did, nor in the next, is called calm, and shows what a machine
-with two free cores would.
+only where a second core is. What is said is the median over all pairs of runs, with
+quartiles.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,11 +26,8 @@ from lstm_edge.tasks import Classifier, Task, make_task
 from lstm_edge.trainer import Snapshot, Trainer, reproducible
 from lstm_edge.training import train
 
-CALM = 0.01
-"""Share of its time that all threads together may wait in a calm part."""
-
 FIRST = 2
-"""Parts of a run that are left out: the second thread has nothing to do yet."""
+"""Checkpoints that are left out: the second thread has nothing to do yet."""
 
 
 def reviews() -> Task:
@@ -53,10 +48,6 @@ def reviews() -> Task:
     )
 
 
-Parts = NDArray[np.float64]
-"""(N, 3): seconds an update by the clock, of this thread's processor time, waited."""
-
-
 class Marks:
     """Times at which a loop had come to some updates."""
 
@@ -64,17 +55,16 @@ class Marks:
         self.rows: list[tuple[float, ...]] = []
 
     def add(self, update: int) -> None:
-        tasks = Path("/proc/self/task").glob("*/schedstat")  # none but on Linux
-        waited = sum(int(task.read_text().split()[1]) for task in tasks) / 1e9
-        self.rows.append((update, time.perf_counter(), time.thread_time(), waited))
+        self.rows.append((update, time.perf_counter(), time.thread_time()))
 
-    def parts(self) -> Parts:
-        steps = np.diff(self.rows, axis=0)[FIRST:]
-        parts: Parts = steps[:, 1:] / steps[:, :1]
-        return parts
+    def seconds(self) -> NDArray[np.float64]:
+        """Give (2,) seconds an update, by the clock and of this thread's own time."""
+        first, last = np.array(self.rows)[[FIRST, -1]]
+        seconds: NDArray[np.float64] = (last - first)[1:] / (last - first)[0]
+        return seconds
 
 
-def bare(task: Task, settings: dict[str, int], every: int, seed: int = 0) -> Parts:
+def bare(task: Task, settings: dict[str, int], every: int, seed: int = 0) -> Any:
     """Time the loop that everybody writes."""
     marks, update = Marks(), 0
     with reproducible(seed, "cpu"):
@@ -95,10 +85,10 @@ def bare(task: Task, settings: dict[str, int], every: int, seed: int = 0) -> Par
                 optimizer.step()
                 update += 1
     marks.add(update)
-    return marks.parts()
+    return marks.seconds()
 
 
-def ours(task: Task, settings: dict[str, int], every: int, evaluate: str) -> Parts:
+def ours(task: Task, settings: dict[str, int], every: int, evaluate: str) -> Any:
     """Time `train`."""
     marks = Marks()
     snapshot: Callable[..., Snapshot] = Trainer.snapshot
@@ -119,54 +109,46 @@ def ours(task: Task, settings: dict[str, int], every: int, evaluate: str) -> Par
             learning_rate=1e-3,
             **settings,
         )
-    return marks.parts()
-
-
-def calm(parts: Parts) -> Parts:
-    """Choose the parts in which, and in the next, no thread waited for a core."""
-    still = parts[:, 2] < CALM * parts[:, 0]
-    return parts[:-1][still[:-1] & still[1:]]
+    return marks.seconds()
 
 
 Schedule = tuple[int, str]
 """Updates between two checkpoints, and how often the losses are evaluated."""
 
-WORKS: dict[str, tuple[Task, dict[str, int], tuple[Schedule, ...]]] = {
+WORKS: dict[str, tuple[Task, dict[str, int], int, tuple[Schedule, ...]]] = {
     "digits, H = 100, batch 64, 10 updates an epoch": (
         make_task("digits"),
-        {"hidden_size": 100, "batch_size": 64, "epochs": 700},
+        {"hidden_size": 100, "batch_size": 64, "epochs": 64},
+        30,
         ((10, "1epoch"), (10, "10epochs")),
     ),
     "500 tokens, H = 60, batch 32, 20 updates an epoch": (
         reviews(),
         {"hidden_size": 60, "batch_size": 32, "epochs": 8},
+        5,
         ((20, "1epoch"), (10, "1epoch")),
     ),
 }
+"""Tasks with their settings, pairs of runs, and schedules."""
 
 
-def main(rounds: int) -> None:
+def main() -> None:
     """Print a line for each work and schedule."""
-    for name, (task, settings, schedules) in WORKS.items():
+    for name, (task, settings, pairs, schedules) in WORKS.items():
         for every, evaluate in schedules:
-            one, other = [], []
-            for _ in range(rounds):
-                one.append(ours(task, settings, every, evaluate))
-                other.append(bare(task, settings, every))
-            trained, looped = np.concatenate(one), np.concatenate(other)
-            clock, thread, _ = trained.mean(axis=0) / looped.mean(axis=0)
-            still = [np.concatenate([calm(p) for p in parts]) for parts in (one, other)]
-            found = f"{len(still[0])} calm parts of {len(trained)}"
-            if min(map(len, still)):
-                ratio = still[0][:, 0].mean() / still[1][:, 0].mean()
-                found = f"{ratio:.3f} in {found}"
+            ratios, looped = [], []
+            for _ in range(pairs):
+                looped.append(bare(task, settings, every))
+                ratios.append(ours(task, settings, every, evaluate) / looped[-1])
+            low, clock, high = np.quantile(np.array(ratios)[:, 0], (0.25, 0.5, 0.75))
             print(
                 f"{name}, a checkpoint every {every}, losses every {evaluate}: "
-                f"{clock:.3f} by the clock, {found}; {thread:.3f} the thread alone; "
-                f"bare loop {1e3 * np.median(looped[:, 0]):.1f} ms an update",
+                f"{clock:.3f} by the clock ({low:.3f} to {high:.3f}), "
+                f"{np.median(np.array(ratios)[:, 1]):.3f} the thread alone; "
+                f"bare loop {1e3 * np.median(looped, axis=0)[0]:.1f} ms an update",
                 flush=True,
             )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main()

@@ -187,8 +187,9 @@ def test_the_papers_run_takes_less_than_5_gb() -> None:
 
 
 def test_embeddings_are_kept_rarely_and_found_again(
-    tmp_path: Path, words: Task
+    tmp_path: Path, words: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(recording, "KEPT_UPDATES", 1)
     run = train(words, tmp_path / "run", every="1update", **(SMALL | {"epochs": 1}))
     _, every = kept_apart(words.make_model("lstm", 4, 1))
     assert every > 2
@@ -304,6 +305,9 @@ def test_states_are_kept_along_the_run(
     tmp_path: Path, few: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = SMALL | {"epochs": 40}
+    rarely = train(few, tmp_path / "rarely", every="1update", **settings)
+    assert [*kept_states(rarely)] == [0, recording.KEPT_UPDATES]
+    monkeypatch.setattr(recording, "KEPT_UPDATES", 1)
     run = train(few, tmp_path / "run", every="1update", **settings)
     assert [*kept_states(run)] == [*range(0, 121, 2)]
     monkeypatch.setattr(recording, "STATE_SECONDS", 0.0)

@@ -27,8 +27,9 @@ from lstm_edge.trainer import Evaluator, Snapshot, Trainer
 AHEAD = 2
 """Snapshots that may wait to be written."""
 
-KEPT_STATES = 64
-"""Parts of a run at whose ends the state is kept for good, for exact replays."""
+KEPT_STATES, KEPT_UPDATES = 64, 100
+"""Parts of a run at whose ends the state is kept for good, for exact replays, and the
+least updates of one: a few more are replayed sooner than a state is written."""
 
 STATE_SECONDS = 10.0
 """Most that a killed run loses, beside the way between two checkpoints."""
@@ -70,6 +71,11 @@ class Recording:
     embeddings: frozenset[str] = frozenset()
     embedding_every: int = 1
     at_edge: AtEdge | None = None
+
+
+def keep_every(last: int) -> int:
+    """Give the updates between two states kept for good, in a run of so many."""
+    return max(math.ceil(last / KEPT_STATES), KEPT_UPDATES)
 
 
 def kept_apart(model: nn.Module) -> tuple[frozenset[str], int]:

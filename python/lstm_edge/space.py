@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lstm_edge.display import counted
 from lstm_edge.errors import LstmEdgeError
-from lstm_edge.recording import KEPT_STATES, Recording
+from lstm_edge.recording import Recording
 from lstm_edge.schedules import count_checkpoints
 from lstm_edge.trainer import Trainer
 
@@ -67,7 +67,8 @@ def space_needed(trainer: Trainer, recording: Recording, folder: Path) -> Space:
     everything = sum(sizes.values())
     count = count_checkpoints(recording.schedule, trainer.update, recording.last)
     count += trainer.update == 0
-    states = 1 + min(count, KEPT_STATES + 1) if recording.keep else 0
+    keep = recording.keep
+    states = 1 + min(count, recording.last // keep + 1) if keep else 0
     needed = (
         count * (everything - apart + HEADER)
         + -(-count // recording.embedding_every) * apart

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from threading import Event
 from typing import Any
 
@@ -25,9 +24,10 @@ from lstm_edge.tasks import Task
 EVALUATION_STEPS = 2**17
 """Steps of all sequences whose losses are evaluated at a time."""
 
-FORWARD_STEPS = 2**14
-"""The same of a forward pass on a CPU: a larger one gets its memory from the system
-each time, which takes a third longer and slows the training thread down."""
+FORWARD_STEPS, FORWARD_SEQUENCES = 2**10, 32
+"""Steps of a forward pass on a CPU, and sequences where those are longer. What a
+larger one computes leaves the core's own cache, which slows the training thread down;
+a smaller one takes longer."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,18 @@ class Trainer:
         self.batch_size: int = settings["batch_size"]
         self.inputs = task.train_inputs.to(device)
         self.targets = task.train_targets.to(device)
+        self._shuffled: tuple[int, Tensor, Tensor] | None = None
         self.updates_per_epoch = math.ceil(len(self.targets) / self.batch_size)
         self.last = settings["epochs"] * self.updates_per_epoch
         self.model = task.make_model(
             settings["cell"], settings["hidden_size"], settings["layers"]
         )
         self.model.to(device)
+        self.parameters = list(self.model.parameters())
         self.learning_rate: float = settings["learning_rate"]
         self.decay: float = settings["decay"]
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(),
+            self.parameters,
             self.learning_rate,
             tuple(settings["betas"]),
             fused=True,
@@ -113,8 +115,8 @@ class Trainer:
             update=self.update,
             weights={k: v.detach().clone() for k, v in self.model.state_dict().items()},
             before=self._before,
-            # zero_grad lets go of gradients, and never writes into them
-            gradient=[p.grad for p in self.model.parameters() if p.grad is not None],
+            # a step lets go of gradients, and never writes into them
+            gradient=[p.grad for p in self.parameters if p.grad is not None],
             **about,
         )
 
@@ -139,20 +141,30 @@ class Trainer:
             torch.cuda.set_rng_state(state["cuda_random"], self.inputs.device)
 
     def _step(self) -> None:
-        epoch, batch = divmod(self.update, self.updates_per_epoch)
-        order = _batch_order(self.seed, epoch, len(self.targets))
-        rows = order[batch * self.batch_size :][: self.batch_size]
+        inputs, targets = self._batch()
         if self.decay != 1:
             share = self.update / self.last
             self.optimizer.param_groups[0]["lr"] = (
                 self.learning_rate * self.decay**share
             )
-        self.optimizer.zero_grad()
-        outputs = self.model(self.inputs[rows])
-        loss = self.task.objective.loss(outputs, self.targets[rows])
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss = self.task.objective.loss(self.model(inputs), targets)
         torch.autograd.backward(loss)
         self.optimizer.step()
         self.update += 1
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """Give the next inputs and targets; an epoch is shuffled at once."""
+        epoch, batch = divmod(self.update, self.updates_per_epoch)
+        if self._shuffled is None or self._shuffled[0] != epoch:
+            random = np.random.default_rng((self.seed, epoch))
+            order = torch.from_numpy(random.permutation(len(self.targets)))
+            self._shuffled = epoch, self.inputs[order], self.targets[order]
+        start = batch * self.batch_size
+        rows = slice(start, start + self.batch_size)
+        _, inputs, targets = self._shuffled
+        return inputs[rows], targets[rows]
 
 
 def _copied(state: Any) -> Any:
@@ -162,11 +174,6 @@ def _copied(state: Any) -> Any:
     if isinstance(state, list):
         return [_copied(value) for value in state]
     return state.clone() if isinstance(state, Tensor) else state
-
-
-@lru_cache(maxsize=1)
-def _batch_order(seed: int, epoch: int, size: int) -> Tensor:
-    return torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(size))
 
 
 @dataclass
@@ -216,7 +223,7 @@ class Evaluator:
         objective = self.task.objective
         device = next(self.model.parameters()).device
         batch = max(1, EVALUATION_STEPS // inputs.shape[1])
-        part = max(1, FORWARD_STEPS // inputs.shape[1])
+        part = max(FORWARD_SEQUENCES, FORWARD_STEPS // inputs.shape[1])
         if device.type != "cpu":
             part = batch
         loss, right = 0.0, 0

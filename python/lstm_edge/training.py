@@ -24,12 +24,12 @@ import torch
 
 from lstm_edge.errors import UsageError
 from lstm_edge.recording import (
-    KEPT_STATES,
     AtEdge,
     Position,
     Recording,
     Row,
     Writer,
+    keep_every,
     kept_apart,
     snapshots,
     written,
@@ -229,7 +229,7 @@ def make_recording(
         schedule=schedule,
         last=trainer.last,
         evaluate=parse_interval(evaluate, trainer.updates_per_epoch, "evaluate"),
-        keep=math.ceil(trainer.last / KEPT_STATES),
+        keep=keep_every(trainer.last),
         embeddings=embeddings,
         embedding_every=embedding_every,
         at_edge=at_edge,
