@@ -105,7 +105,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
         let mut frame = Frame::zeros::<OverTangents>(n, k, C);
         let mut next = Frame::zeros::<OverTangents>(n, k, C);
         let mut reflections = Reflections::<L, OverTangents>::new(n, k);
-        first_frame::<L, OverTangents>(&mut frame, n, k, seed, 0..1);
+        first_frame::<L, OverTangents>(&mut frame, seed, 0..1);
         orthonormalise(&mut frame, &mut reflections);
 
         let mut found = Frames {
@@ -114,7 +114,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
             r: Array3::zeros((count, k, k)),
         };
         let mut pushed = Array2::zeros((n, k));
-        found.keep(0, &x, &mut frame);
+        found.keep(0, &x, &frame);
         for t in 0..transient + count * interval {
             self.execution.check()?;
             if t < self.drive.len() {
@@ -130,7 +130,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
             if t < transient {
                 if (t + 1) % interval == 0 || t + 1 == transient {
                     orthonormalise(&mut frame, &mut reflections);
-                    found.keep(0, &x, &mut frame);
+                    found.keep(0, &x, &frame);
                 }
             } else if (t + 1 - transient) % interval == 0 {
                 let m = (t + 1 - transient) / interval;
@@ -138,7 +138,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
                     *v = frame.get::<OverTangents>(row, i).as_slice()[0].into();
                 }
                 orthonormalise(&mut frame, &mut reflections);
-                found.keep(m, &x, &mut frame);
+                found.keep(m, &x, &frame);
                 found.relate(m, &pushed);
             }
         }
@@ -148,7 +148,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
 
 impl Frames {
     #[inline(always)]
-    fn keep<L: Lanes>(&mut self, m: usize, x: &[[L; 1]], frame: &mut Frame<L>) {
+    fn keep<L: Lanes>(&mut self, m: usize, x: &[[L; 1]], frame: &Frame<L>) {
         for (s, [x]) in self.states.row_mut(m).iter_mut().zip(x) {
             *s = x.as_slice()[0].into();
         }
