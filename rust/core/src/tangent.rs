@@ -94,13 +94,9 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
             .collect();
         for t in 0..transient + steps {
             self.execution.check()?;
-            if t < self.drive.len() {
-                let lane = |i| Some((self.starts.sequences[start(i)], t));
-                let u = input.read(self.map, self.drive, lane);
-                self.map.linearise(u, &x, &mut y, &mut at);
-            } else {
-                self.map.linearise(&[], &x, &mut y, &mut at);
-            }
+            let sequence = |i| Some(self.starts.sequences[start(i)]);
+            let u = input.at(self.map, self.drive, t, sequence);
+            self.map.linearise(u, &x, &mut y, &mut at);
             std::mem::swap(&mut x, &mut y);
             push_frame(self.map, &at, &mut frame, &mut next);
             // the transient ends, and the measured steps begin, with a fresh frame

@@ -117,14 +117,9 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
         found.keep(0, &x, &frame);
         for t in 0..transient + count * interval {
             self.execution.check()?;
-            if t < self.drive.len() {
-                let u = input.read(self.map, self.drive, |_| {
-                    Some((self.starts.sequences[0], t))
-                });
-                self.map.linearise(u, &x, &mut y, &mut at);
-            } else {
-                self.map.linearise(&[], &x, &mut y, &mut at);
-            }
+            let sequence = |_| Some(self.starts.sequences[0]);
+            let u = input.at(self.map, self.drive, t, sequence);
+            self.map.linearise(u, &x, &mut y, &mut at);
             std::mem::swap(&mut x, &mut y);
             push_frame(self.map, &at, &mut frame, &mut next);
             if t < transient {
