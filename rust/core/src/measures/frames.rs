@@ -58,9 +58,7 @@ pub fn frames<T: Real, M: StateMap<T>>(
         let reason = format!("expected 1 to {n}, found {k}");
         return Err(Error::settings("k", reason));
     }
-    if settings.interval == 0 {
-        return Err(Error::settings("interval", "expected at least 1, found 0"));
-    }
+    Error::unless_any("interval", settings.interval)?;
     let walk = |_| {
         let walk = Walk {
             map,
