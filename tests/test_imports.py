@@ -59,18 +59,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the sweep reads checkpoints and writes the store
     "store": {"errors", "locking", "numpy", "safetensors"},
     "locking": {"errors"},
-    "discovery": {"checkpoints", "errors", "metrics", "places", "results"},
+    "discovery": {"checkpoints", "errors", "metrics", "places"},
     "plan": {"discovery", "errors", "measures", "metrics", "numpy"},
-    "destination": {"_core", "discovery", "errors", "numpy", "places", "plan"}
-    | {"results", "store"},
+    "destination": {"_core", "discovery", "errors", "numpy", "places", "plan", "store"},
     "evaluation": {"_core", "checkpoints", "errors", "measures", "numpy", "plan"}
     | {"store", "weights"},
     "pool": {"checkpoints", "evaluation", "store"},
     "sweep": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
-    | {"measures", "numpy", "plan", "pool", "results", "visiting"},
+    | {"measures", "numpy", "places", "plan", "pool", "results", "visiting"},
     "visiting": {"numpy", "refinement"},
     "watching": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
-    | {"measures", "numpy", "places", "plan", "pool", "refinement", "results", "store"}
+    | {"measures", "numpy", "places", "plan", "pool", "refinement", "store"}
     | {"transitions", "visiting"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
@@ -81,9 +80,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "claims": {"association", "descents", "numpy", "transitions"},
     "zoom_intervals": {"descents", "numpy", "transitions"},
     "results": {"bifurcations", "claims", "display", "errors", "export", "metrics"}
-    | {"numpy", "pandas", "refinement", "report", "store", "transitions", "xarray"}
+    | {"numpy", "pandas", "places", "refinement", "report", "store", "transitions"}
+    | {"xarray"}
     | {"zoom_intervals"},
-    "merging": {"errors", "results", "store"},
+    "merging": {"errors", "places", "results", "store"},
     "export": {"errors", "numpy", "pandas", "results", "store", "xarray"},
     "report": {"display", "errors", "formats", "matplotlib", "numpy", "plotly"}
     | {"results", "studies", "tanh_map", "transitions"},
@@ -109,7 +109,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"click", "display", "results", "rich", "studies", "tanh_map"}
     | {"watching"},
     "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
-    | {"results", "sweep", "torch", "weights"},
+    | {"places", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},
     "cli": {"__version__", "bench", "click", "cluster", "console", "demo"}
     | {

@@ -18,8 +18,11 @@ from typing import IO, Any, cast
 
 from lstm_edge.errors import CheckpointError, UsageError
 
+Where = str | PathLike[str]
+"""A path, or the URL of a place elsewhere, as a user gives it."""
 
-def as_place(where: str | PathLike[str]) -> Path:
+
+def as_place(where: Where) -> Path:
     """Give a path, or a UPath for a URL.
 
     Parameters

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from lstm_edge.bifurcations import bifurcation_kind
 from lstm_edge.display import counted, plain_values
 from lstm_edge.errors import StoreError
 from lstm_edge.metrics import METRICS
+from lstm_edge.places import Where
 from lstm_edge.refinement import infer_phases
 from lstm_edge.store import Store
 from lstm_edge.store.faults import find_fault
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from lstm_edge.claims import Claim
     from lstm_edge.zoom_intervals import Interval
-
-Where = str | PathLike[str]
 
 _LYAPUNOV = ("lambda_max", "lambda_max_stderr", "lambda_mean")
 _DISTANCE = ("distance", "distance_stderr")

@@ -18,9 +18,10 @@ from lstm_edge.discovery import look
 from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
 from lstm_edge.evaluation import Job, Outcome
 from lstm_edge.measures.regime import count
+from lstm_edge.places import Where
 from lstm_edge.plan import make_plan
 from lstm_edge.pool import fill
-from lstm_edge.results import Sweep, Where, open_sweep
+from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.visiting import coarse_to_fine, until_certain
 
 ELSEWHERE = 64

@@ -17,11 +17,10 @@ from lstm_edge.discovery import Found, look
 from lstm_edge.errors import CheckpointError
 from lstm_edge.evaluation import Job, Outcome
 from lstm_edge.measures.regime import count, positive
-from lstm_edge.places import stamp
+from lstm_edge.places import Where, stamp
 from lstm_edge.plan import make_plan
 from lstm_edge.pool import fill
 from lstm_edge.refinement import infer_phases
-from lstm_edge.results import Where
 from lstm_edge.store import Store
 from lstm_edge.transitions import Advice, advise, find_transitions
 from lstm_edge.visiting import coarse_to_fine
