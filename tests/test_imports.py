@@ -79,12 +79,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "association": {"numpy", "scipy"},
     "claims": {"association", "descents", "numpy", "transitions"},
     "zoom_intervals": {"descents", "numpy", "transitions"},
-    "results": {"bifurcations", "claims", "display", "errors", "export", "metrics"}
-    | {"numpy", "pandas", "places", "refinement", "report", "store", "transitions"}
-    | {"xarray"}
-    | {"zoom_intervals"},
+    "padding": {"errors", "numpy"},
+    "results": {"bifurcations", "claims", "display", "export", "metrics", "numpy"}
+    | {"padding", "pandas", "places", "refinement", "report", "store", "transitions"}
+    | {"xarray", "zoom_intervals"},
     "merging": {"errors", "places", "results", "store"},
-    "export": {"errors", "numpy", "pandas", "results", "store", "xarray"},
+    "export": {"errors", "numpy", "padding", "pandas", "results", "store", "xarray"},
     "report": {"display", "errors", "formats", "matplotlib", "numpy", "plotly"}
     | {"results", "studies", "tanh_map", "transitions"},
     # a net in training, measured beside it
