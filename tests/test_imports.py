@@ -17,9 +17,9 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # The modules of this package and the packages of others that each may import, beside
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"_core", "checkpoints", "claims", "errors", "history", "measures"}
-    | {"merging", "monitor", "results", "stopping", "sweep", "tanh_map", "transitions"}
-    | {"inspection", "watching"},
+    "__init__": {"_core", "advice", "checkpoints", "claims", "errors", "history"}
+    | {"inspection", "measures", "merging", "monitor", "results", "stopping", "sweep"}
+    | {"tanh_map", "transitions", "watching"},
     "errors": set(),
     "display": {"numpy"},
     # checkpoint files
@@ -69,27 +69,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"measures", "numpy", "places", "plan", "pool", "results", "visiting"},
     "visiting": {"numpy", "refinement"},
     "watching": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
-    | {"measures", "numpy", "places", "plan", "pool", "refinement", "store"}
+    | {"advice", "measures", "numpy", "places", "plan", "pool", "refinement", "store"}
     | {"transitions", "visiting"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
     "transitions": {"numpy"},
+    "advice": {"display", "numpy", "transitions"},
     "refinement": {"numpy", "transitions"},
     "descents": {"numpy", "scipy"},
     "association": {"numpy", "scipy"},
-    "claims": {"association", "descents", "numpy", "transitions"},
+    "claims": {"advice", "association", "descents", "display", "numpy", "transitions"},
     "zoom_intervals": {"descents", "numpy", "transitions"},
     "padding": {"errors", "numpy"},
-    "results": {"bifurcations", "claims", "display", "export", "metrics", "numpy"}
-    | {"padding", "pandas", "places", "refinement", "report", "store", "transitions"}
-    | {"xarray", "zoom_intervals"},
+    "results": {"advice", "bifurcations", "claims", "display", "export", "metrics"}
+    | {"numpy", "padding", "pandas", "places", "refinement", "report", "store"}
+    | {"transitions", "xarray", "zoom_intervals"},
     "merging": {"errors", "places", "results", "store"},
     "export": {"errors", "numpy", "padding", "pandas", "results", "store", "xarray"},
     "report": {"display", "errors", "formats", "matplotlib", "numpy", "plotly"}
     | {"results", "studies", "tanh_map", "transitions"},
     # a net in training, measured beside it
     "background": set(),
-    "history": {"pandas", "transitions"},
+    "history": {"advice", "pandas", "transitions"},
     "monitor": {"_core", "background", "checkpoints", "errors", "history", "measures"}
     | {"numpy", "pandas", "transitions", "weights"},
     "stopping": {"errors", "history", "measures", "transitions"},

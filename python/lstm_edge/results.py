@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_edge.advice import advise
 from lstm_edge.bifurcations import bifurcation_kind
 from lstm_edge.display import counted, plain_values
 from lstm_edge.metrics import METRICS
@@ -23,7 +24,7 @@ from lstm_edge.store import Store
 from lstm_edge.store.faults import find_fault
 from lstm_edge.store.rows import Row
 from lstm_edge.store.stored_arrays import StoredArrays, load_each
-from lstm_edge.transitions import Advice, Transition, advise, find_transitions
+from lstm_edge.transitions import Advice, Transition, find_transitions
 
 if TYPE_CHECKING:
     import pandas

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from lstm_edge.advice import advise
 from lstm_edge.checkpoints import CheckpointFile
 from lstm_edge.destination import open_store
 from lstm_edge.discovery import Found, look
@@ -22,7 +23,7 @@ from lstm_edge.plan import make_plan
 from lstm_edge.pool import fill
 from lstm_edge.refinement import infer_phases
 from lstm_edge.store import Store
-from lstm_edge.transitions import Advice, advise, find_transitions
+from lstm_edge.transitions import Advice, find_transitions
 from lstm_edge.visiting import coarse_to_fine
 
 NAN = float("nan")
