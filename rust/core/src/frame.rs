@@ -175,6 +175,7 @@ impl<L: Lanes> Frame<L> {
 
     /// One number of tangent vector i, in all lanes that need it.
     #[inline(always)]
+    #[must_use]
     pub fn get<S: Spread<L>>(&self, row: usize, i: usize) -> L {
         let (p, c) = self.place[S::column(i)];
         let panel = &self.panels[p];
