@@ -27,16 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "modules": {"errors", "weights"},
     "finding": {"errors", "modules", "numpy", "weights"},
     "places": {"errors", "upath"},
-    "torch_files": {"numpy"},
     "foreign_formats": {"errors", "extras", "numpy"},
-    "formats": {
-        "errors",
-        "foreign_formats",
-        "numpy",
-        "places",
-        "safetensors",
-        "torch_files",
-    },
+    "formats": {"errors", "foreign_formats", "numpy", "places", "safetensors"},
     "folders": {"errors", "formats", "places"},
     "checkpoints": {"errors", "finding", "folders", "foreign_formats", "formats"}
     | {"places", "weights"},
@@ -45,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # training writes them
     "tasks": {"errors", "formats", "numpy", "pandas", "scipy", "sklearn", "torch"},
     "schedules": {"errors"},
-    "runs": {"checkpoints", "errors", "locking", "metrics", "numpy", "torch"},
+    "runs": {"checkpoints", "errors", "locking", "metrics", "numpy", "places", "torch"},
     "trainer": {"numpy", "runs", "tasks", "torch"},
     "recording": {"checkpoints", "errors", "runs", "schedules", "torch", "trainer"},
     "space": {"display", "errors", "recording", "schedules", "trainer"},
@@ -86,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"transitions", "xarray", "zoom_intervals"},
     "merging": {"errors", "places", "results", "store"},
     "export": {"errors", "numpy", "padding", "pandas", "results", "store", "xarray"},
-    "report": {"display", "errors", "formats", "matplotlib", "numpy", "plotly"}
+    "report": {"display", "errors", "matplotlib", "numpy", "places", "plotly"}
     | {"results", "studies", "tanh_map", "transitions"},
     # a net in training, measured beside it
     "background": set(),
@@ -95,7 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"numpy", "pandas", "transitions", "weights"},
     "stopping": {"errors", "history", "measures", "transitions"},
     "extras": {"errors"},
-    "integrations": {"checkpoints", "errors", "extras", "monitor", "numpy", "stopping"},
+    "integrations": {"errors", "extras", "monitor", "places", "stopping"},
     # many runs
     "studies": {"claims", "display", "errors", "formats", "history", "measures"}
     | {"metrics"}

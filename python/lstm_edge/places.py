@@ -172,6 +172,14 @@ def matching(pattern: Path) -> list[Path]:
         return [*base.glob("/".join(part.name for part in below))]
 
 
+def replace_file(path: Where, data: bytes) -> None:
+    """Write beside `path` and rename into place, so that nothing is half there."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.tmp")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a regular file, without waiting: a pipe may never begin, nor end."""

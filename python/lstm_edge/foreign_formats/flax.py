@@ -77,7 +77,7 @@ def read_msgpack(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, st
             return None
         shape, kind, values = msgpack.unpackb(content)
         if kind == "bfloat16":
-            return widen(values, tuple(shape))
+            return widen(values, shape)
         dtype = np.dtype(kind)
         if dtype.kind not in "fiub" or math.prod(shape) * dtype.itemsize != len(values):
             raise ValueError(f"an array of {kind} that is none")

@@ -164,7 +164,7 @@ def wrong_shape(
     )
 
 
-def widen(bfloat16: bytes, shape: tuple[int, ...]) -> Array:
+def widen(bfloat16: bytes, shape: Sequence[int]) -> Array:
     """Turn the bytes of bfloat16 numbers, the upper half of a float32, into those."""
     upper = np.frombuffer(bfloat16, "<u2").astype(np.uint32) << 16
     return upper.view(np.float32).reshape(shape)
