@@ -89,7 +89,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Task:
+class Measurement:
     """A measure that is to be taken, and the row that it gives."""
 
     row: Row
@@ -99,7 +99,7 @@ class Task:
 def evaluate(
     weights: Weights,
     inputs: NDArray[Any] | None,
-    tasks: Iterable[Task],
+    wanted: Iterable[Measurement],
     threads: int | None = None,
     cancel: _core.Cancel | None = None,
 ) -> tuple[list[Row], LstmEdgeError | None]:
@@ -110,7 +110,7 @@ def evaluate(
     weights : Weights
     inputs : ndarray or None
         As in `lyapunov`.
-    tasks : iterable of Task
+    wanted : iterable of Measurement
     threads : int, optional
     cancel : Cancel, optional
         Ends the computation from another thread.
@@ -118,18 +118,18 @@ def evaluate(
     Returns
     -------
     rows : list of Row
-        One for each task.
+        One for each measurement.
     error : LstmEdgeError or None
         The first.
     """
     rows: list[Row] = []
     first: LstmEdgeError | None = None
-    for task in tasks:
-        row = replace(task.row, version=_core.__version__)
+    for measurement in wanted:
+        row = replace(measurement.row, version=_core.__version__)
         begin = time.perf_counter()
         try:
             scalars, arrays = MEASURES[row.measure].compute(
-                weights, inputs, task.settings, cancel=cancel, threads=threads
+                weights, inputs, measurement.settings, cancel=cancel, threads=threads
             )
         except (LstmEdgeError, MemoryError) as failure:
             error = _said(failure, weights)
@@ -188,13 +188,13 @@ class Job:
         except LstmEdgeError as error:
             return outcome.refused(str(file.path), error)
         self._wait_for_equal(weights, outcome)
-        tasks = self._tasks(weights, outcome)
-        if self.executor is None or not tasks:
+        wanted = self._wanted(weights, outcome)
+        if self.executor is None or not wanted:
             outcome.rows, outcome.error = evaluate(
-                weights, self.plan.inputs, tasks, self.threads, self._cancel
+                weights, self.plan.inputs, wanted, self.threads, self._cancel
             )
             return outcome
-        return self._elsewhere(self.executor, outcome, weights, tasks)
+        return self._elsewhere(self.executor, outcome, weights, wanted)
 
     def _wait_for_equal(self, weights: Weights, outcome: Outcome) -> None:
         """Wait while weights like these are in flight: their results can be copied."""
@@ -203,20 +203,24 @@ class Job:
             if self._cancelled.is_set():
                 raise KeyboardInterrupt
 
-    def _tasks(self, weights: Weights, outcome: Outcome) -> list[Task]:
+    def _wanted(self, weights: Weights, outcome: Outcome) -> list[Measurement]:
         """Tell what is to be computed, and what is there."""
-        tasks = []
+        wanted = []
         for measure, about in self.plan.measures.items():
             key = result_key(weights.digest, measure, *about, self.plan.inputs_digest)
             if key in self.done:
                 outcome.there[measure] = key
             else:
                 row = Row(outcome.name, measure, key, *about)
-                tasks.append(Task(row, self.plan.settings[measure]))
-        return tasks
+                wanted.append(Measurement(row, self.plan.settings[measure]))
+        return wanted
 
     def _elsewhere(
-        self, executor: Executor, outcome: Outcome, weights: Weights, tasks: list[Task]
+        self,
+        executor: Executor,
+        outcome: Outcome,
+        weights: Weights,
+        wanted: list[Measurement],
     ) -> Outcome:
         """Have the executor take the measures.
 
@@ -226,7 +230,7 @@ class Job:
         submitted = False
         try:
             future = executor.submit(
-                evaluate, weights, self.plan.inputs, tasks, self.threads
+                evaluate, weights, self.plan.inputs, wanted, self.threads
             )
             submitted = True
             while not future.done():
