@@ -72,17 +72,17 @@ class Outcome:
         self.readable, self.error = False, error
         return self
 
-    def write(self, store: Store, present: dict[str, set[str]]) -> None:
-        """Store the rows, and make those that are done known to the jobs to come."""
+    def write(self, store: Store, done: dict[str, set[str]]) -> None:
+        """Store the rows, and add those that are done to what a `Job` knows."""
         if self.readable:
             store.forget_failure(self.name)
         for row in self.rows:
             store.put(row)
             if row.status == "done":
-                present.setdefault(row.key, set()).add(self.name)
+                done.setdefault(row.key, set()).add(self.name)
                 self.scalars[row.measure] = row.scalars
         for measure, key in self.there.items():
-            if self.name not in present[key]:
+            if self.name not in done[key]:
                 store.copy(key, self.name)
             self.scalars[measure] = store.scalars(self.name, key)
         self.written.set()
@@ -157,8 +157,8 @@ class Job:
     plan : Plan
     names : mapping of Path to str
         Names of the checkpoints in the store.
-    done : mapping of str to set of str
-        As `Store.done` gives it.
+    done : dict of str to set of str
+        As `Store.done` gives it; it grows.
     threads : int or None
         Cores for each checkpoint.
     executor : Executor or None
@@ -167,7 +167,7 @@ class Job:
 
     plan: Plan
     names: Mapping[Path, str]
-    done: Mapping[str, set[str]]
+    done: dict[str, set[str]]
     threads: int | None = None
     executor: Executor | None = None
     _begun: dict[str, threading.Event] = field(default_factory=dict)

@@ -118,11 +118,10 @@ def watch(
     plan = make_plan(found, inputs, settings, names)
     workers = count("workers", workers)
     with open_store(out, found, plan) as store:
-        present = store.done()
         arrivals = _Arrivals(checkpoints, metrics, store, found, poll, idle)
-        job = Job(plan, arrivals.names, present, threads=1)
+        job = Job(plan, arrivals.names, store.done(), threads=1)
         known = _Known()
-        with closing(fill(store, job, present, arrivals, workers, 0)) as outcomes:
+        with closing(fill(store, job, arrivals, workers, 0)) as outcomes:
             for outcome in outcomes:
                 arrivals.rest(sum(row.seconds for row in outcome.rows))
                 yield known.add(outcome, arrivals)
