@@ -25,9 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     # checkpoint files
     "weights": {"numpy"},
     "modules": {"errors", "weights"},
-    "finding": {"errors", "modules", "numpy", "weights"},
+    "shapes": {"errors"},
+    "finding": {"errors", "modules", "numpy", "shapes", "weights"},
     "places": {"errors", "upath"},
-    "foreign_formats": {"errors", "extras", "numpy"},
+    "foreign_formats": {"errors", "extras", "numpy", "shapes"},
     "formats": {"errors", "foreign_formats", "numpy", "places", "safetensors"},
     "folders": {"errors", "formats", "places"},
     "checkpoints": {"errors", "finding", "folders", "foreign_formats", "formats"}

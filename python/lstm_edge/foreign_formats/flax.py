@@ -28,12 +28,12 @@ from lstm_edge.errors import CheckpointError
 from lstm_edge.foreign_formats.layers import (
     Array,
     RecurrentLayer,
-    check_shape,
     guess_below,
     library,
     name_layers,
     widen,
 )
+from lstm_edge.shapes import check_shape
 
 _GATES = ("ifgo", "rzn", "fn")
 """Of an LSTM, a GRU and a minimal gated unit, in PyTorch's order."""
