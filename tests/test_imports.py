@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"tanh_map", "transitions", "watching"},
     "errors": set(),
     "display": {"numpy"},
+    "terms": set(),
     # checkpoint files
     "weights": {"numpy"},
     "modules": {"errors", "weights"},
@@ -48,9 +49,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"space", "tasks", "trainer", "training"},
     # measures know weights, not files
     "measures": {"_core", "checkpoints", "display", "errors", "numpy", "scipy"}
-    | {"weights"},
+    | {"terms", "weights"},
     # the sweep reads checkpoints and writes the store
-    "store": {"errors", "locking", "numpy", "safetensors"},
+    "store": {"errors", "locking", "numpy", "safetensors", "terms"},
     "locking": {"errors"},
     "discovery": {"checkpoints", "errors", "metrics", "places"},
     "plan": {"discovery", "errors", "measures", "metrics", "numpy"},
@@ -66,9 +67,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"transitions", "visiting"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
-    "transitions": {"numpy"},
-    "advice": {"display", "numpy", "transitions"},
-    "refinement": {"numpy", "transitions"},
+    "transitions": {"numpy", "terms"},
+    "advice": {"display", "numpy", "terms", "transitions"},
+    "refinement": {"numpy", "terms", "transitions"},
     "descents": {"numpy", "scipy"},
     "association": {"numpy", "scipy"},
     "claims": {"advice", "association", "descents", "display", "numpy", "transitions"},
@@ -76,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "padding": {"errors", "numpy"},
     "results": {"advice", "bifurcations", "claims", "display", "export", "metrics"}
     | {"numpy", "padding", "pandas", "places", "refinement", "report", "store"}
-    | {"transitions", "xarray", "zoom_intervals"},
+    | {"terms", "transitions", "xarray", "zoom_intervals"},
     "merging": {"errors", "places", "results", "store"},
     "export": {"errors", "numpy", "padding", "pandas", "results", "store", "xarray"},
     "report": {"display", "errors", "matplotlib", "numpy", "places", "plotly"}
@@ -101,7 +102,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": {"distributed", "errors"},
     # the command line
     "console": {"click", "display", "results", "rich", "studies", "tanh_map"}
-    | {"watching"},
+    | {"terms", "watching"},
     "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
     | {"places", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_edge.display import in_words, span_in_words
+from lstm_edge.terms import PHASES
 from lstm_edge.transitions import (
-    PHASES,
     SUSTAIN,
     Advice,
     Transition,

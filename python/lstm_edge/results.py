@@ -24,6 +24,7 @@ from lstm_edge.store import Store
 from lstm_edge.store.faults import find_fault
 from lstm_edge.store.rows import Row
 from lstm_edge.store.stored_arrays import StoredArrays, load_each
+from lstm_edge.terms import PHASES
 from lstm_edge.transitions import Advice, Transition, find_transitions
 
 if TYPE_CHECKING:
@@ -321,9 +322,7 @@ class Sweep:
     def __repr__(self) -> str:
         """Return the sizes and the advice."""
         phases = list(self.table["phase"])
-        counts = ", ".join(
-            f"{phases.count(p)} {p}" for p in ("order", "edge", "chaos") if p in phases
-        )
+        counts = ", ".join(f"{phases.count(p)} {p}" for p in PHASES if p in phases)
         update = self.advice.update
         advised = "none" if update is None else f"update {update}"
         return (

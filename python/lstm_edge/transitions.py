@@ -13,13 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_edge.terms import PHASES, SIGNED
+
 Floats = NDArray[np.float64]
-
-SIGNED = ("order", "chaos")
-"""The phases between which there are transitions; the edge lies between them."""
-
-PHASES = (*SIGNED, "edge")
-"""All that a phase can be, where it is known."""
 
 SUSTAIN = 5
 """Checkpoints in a row for which a phase must hold to count."""
