@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from lstm_edge.store import Row, Store, result_key
+from lstm_edge.terms import ATTRACTORS
 
 IMPORTS = """
 import resource, sys
@@ -48,7 +49,6 @@ lstm_edge.analyze(out + "/checkpoints", out=out + "/analysis.sqlite", settings={
     "_repr_html_": "lstm_edge.open_sweep(store)._repr_html_()",
 }
 STARTS, SAMPLES, SKETCH = 8, 500, 1024
-KINDS = ("fixed_point", "cycle", "torus", "chaos", "undecided")
 
 
 def fill(path: Path, checkpoints: int) -> None:
@@ -115,7 +115,9 @@ def rows(random: np.random.Generator) -> dict[str, tuple[dict, dict]]:
         "attractors": (
             both
             | {
-                "shares": dict(zip(KINDS, [0.25, 0.0, 0.25, 0.5, 0.0], strict=True)),
+                "shares": dict(
+                    zip(ATTRACTORS, [0.25, 0.0, 0.25, 0.5, 0.0], strict=True)
+                ),
                 "attractors": [
                     {"kind": "chaos", "period": 0, "share": 0.125}
                     for _ in range(STARTS)

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from conftest import Arrays
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
+from lstm_edge.measures import orbit
 from lstm_edge.measures.regime import make_regime
+from lstm_edge.weights import Weights
 
 
 def gated(
@@ -80,3 +82,10 @@ def columns(arrays: Arrays, inputs: Any = None, **options: Any) -> NDArray[np.fl
     return _core.lyapunov(
         regime.map, regime.sequences, at_rest=regime.at_rest, **options
     )[0]
+
+
+def top_states(weights: Weights, inputs: Any) -> Any:
+    """Hidden states (T, H) of the top layer, from rest."""
+    rest = np.zeros(weights.state_size)
+    walk = orbit(weights, inputs, steps=len(inputs), initial_state=rest)
+    return walk.hidden[0, :, -weights.hidden_sizes[-1] :]

@@ -13,8 +13,7 @@ import safetensors.numpy
 
 from conftest import refusal
 from lstm_edge.checkpoints import as_weights, read_checkpoint
-from lstm_edge.measures import orbit
-from lstm_edge.weights import Weights
+from nets import top_states
 
 jax = pytest.importorskip("jax")
 linen = pytest.importorskip("flax.linen")
@@ -33,13 +32,6 @@ def _double() -> Iterator[None]:
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
-
-
-def top_states(weights: Weights, inputs: Any) -> Any:
-    """Hidden states (T, H) of the top layer, from rest."""
-    rest = np.zeros(weights.state_size)
-    walk = orbit(weights, inputs, steps=len(inputs), initial_state=rest)
-    return walk.hidden[0, :, -weights.hidden_sizes[-1] :]
 
 
 def randomise(tree: Any) -> Any:

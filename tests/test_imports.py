@@ -17,26 +17,20 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # The modules of this package and the packages of others that each may import, beside
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"_core", "checkpoints", "claims", "errors", "history", "measures"}
-    | {"merging", "monitor", "results", "stopping", "sweep", "tanh_map", "transitions"}
-    | {"inspection", "watching"},
+    "__init__": {"_core", "advice", "checkpoints", "claims", "errors", "history"}
+    | {"inspection", "measures", "merging", "monitor", "results", "stopping", "sweep"}
+    | {"tanh_map", "transitions", "watching"},
     "errors": set(),
     "display": {"numpy"},
+    "terms": set(),
     # checkpoint files
     "weights": {"numpy"},
     "modules": {"errors", "weights"},
-    "finding": {"errors", "modules", "numpy", "weights"},
+    "shapes": {"errors"},
+    "finding": {"errors", "modules", "numpy", "shapes", "weights"},
     "places": {"errors", "upath"},
-    "torch_files": {"numpy"},
-    "foreign_formats": {"errors", "extras", "numpy"},
-    "formats": {
-        "errors",
-        "foreign_formats",
-        "numpy",
-        "places",
-        "safetensors",
-        "torch_files",
-    },
+    "foreign_formats": {"errors", "extras", "numpy", "shapes"},
+    "formats": {"errors", "foreign_formats", "numpy", "places", "safetensors"},
     "folders": {"errors", "formats", "places"},
     "checkpoints": {"errors", "finding", "folders", "foreign_formats", "formats"}
     | {"places", "weights"},
@@ -45,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # training writes them
     "tasks": {"errors", "formats", "numpy", "pandas", "scipy", "sklearn", "torch"},
     "schedules": {"errors"},
-    "runs": {"checkpoints", "errors", "locking", "metrics", "numpy", "torch"},
+    "runs": {"checkpoints", "errors", "locking", "metrics", "numpy", "places", "torch"},
     "trainer": {"numpy", "runs", "tasks", "torch"},
     "recording": {"checkpoints", "errors", "runs", "schedules", "torch", "trainer"},
     "space": {"display", "errors", "recording", "schedules", "trainer"},
@@ -55,46 +49,47 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"space", "tasks", "trainer", "training"},
     # measures know weights, not files
     "measures": {"_core", "checkpoints", "display", "errors", "numpy", "scipy"}
-    | {"weights"},
+    | {"terms", "weights"},
     # the sweep reads checkpoints and writes the store
-    "store": {"errors", "locking", "numpy", "safetensors"},
+    "store": {"errors", "locking", "numpy", "safetensors", "terms"},
     "locking": {"errors"},
-    "discovery": {"checkpoints", "errors", "metrics", "places", "results"},
+    "discovery": {"checkpoints", "errors", "metrics", "places"},
     "plan": {"discovery", "errors", "measures", "metrics", "numpy"},
-    "destination": {"_core", "discovery", "errors", "numpy", "places", "plan"}
-    | {"results", "store"},
+    "destination": {"_core", "discovery", "errors", "numpy", "places", "plan", "store"},
     "evaluation": {"_core", "checkpoints", "errors", "measures", "numpy", "plan"}
     | {"store", "weights"},
     "pool": {"checkpoints", "evaluation", "store"},
     "sweep": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
-    | {"measures", "numpy", "plan", "pool", "results", "visiting"},
+    | {"measures", "numpy", "places", "plan", "pool", "results", "visiting"},
     "visiting": {"numpy", "refinement"},
     "watching": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
-    | {"measures", "numpy", "places", "plan", "pool", "refinement", "results", "store"}
+    | {"advice", "measures", "numpy", "places", "plan", "pool", "refinement", "store"}
     | {"transitions", "visiting"},
     # everything after the store only reads rows
     "bifurcations": {"numpy"},
-    "transitions": {"numpy"},
-    "refinement": {"numpy", "transitions"},
+    "transitions": {"numpy", "terms"},
+    "advice": {"display", "numpy", "terms", "transitions"},
+    "refinement": {"numpy", "terms", "transitions"},
     "descents": {"numpy", "scipy"},
     "association": {"numpy", "scipy"},
-    "claims": {"association", "descents", "numpy", "transitions"},
+    "claims": {"advice", "association", "descents", "display", "numpy", "transitions"},
     "zoom_intervals": {"descents", "numpy", "transitions"},
-    "results": {"bifurcations", "claims", "display", "errors", "export", "metrics"}
-    | {"numpy", "pandas", "refinement", "report", "store", "transitions", "xarray"}
-    | {"zoom_intervals"},
-    "merging": {"errors", "results", "store"},
-    "export": {"errors", "numpy", "pandas", "results", "store", "xarray"},
-    "report": {"display", "errors", "formats", "matplotlib", "numpy", "plotly"}
+    "padding": {"errors", "numpy"},
+    "results": {"advice", "bifurcations", "claims", "display", "export", "metrics"}
+    | {"numpy", "padding", "pandas", "places", "refinement", "report", "store"}
+    | {"terms", "transitions", "xarray", "zoom_intervals"},
+    "merging": {"errors", "places", "results", "store"},
+    "export": {"errors", "numpy", "padding", "pandas", "results", "store", "xarray"},
+    "report": {"display", "errors", "matplotlib", "numpy", "places", "plotly"}
     | {"results", "studies", "tanh_map", "transitions"},
     # a net in training, measured beside it
     "background": set(),
-    "history": {"pandas", "transitions"},
+    "history": {"advice", "pandas", "transitions"},
     "monitor": {"_core", "background", "checkpoints", "errors", "history", "measures"}
     | {"numpy", "pandas", "transitions", "weights"},
     "stopping": {"errors", "history", "measures", "transitions"},
     "extras": {"errors"},
-    "integrations": {"checkpoints", "errors", "extras", "monitor", "numpy", "stopping"},
+    "integrations": {"errors", "extras", "monitor", "places", "stopping"},
     # many runs
     "studies": {"claims", "display", "errors", "formats", "history", "measures"}
     | {"metrics"}
@@ -107,9 +102,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": {"distributed", "errors"},
     # the command line
     "console": {"click", "display", "results", "rich", "studies", "tanh_map"}
-    | {"watching"},
+    | {"terms", "watching"},
     "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
-    | {"results", "sweep", "torch", "weights"},
+    | {"places", "sweep", "torch", "weights"},
     "demo": {"results", "sweep", "training"},
     "cli": {"__version__", "bench", "click", "cluster", "console", "demo"}
     | {

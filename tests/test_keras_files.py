@@ -25,8 +25,7 @@ from lstm_edge.checkpoints import as_weights, find_checkpoints
 from lstm_edge.errors import CheckpointError
 from lstm_edge.foreign_formats.hdf5 import read_hdf5
 from lstm_edge.formats import read_tensors
-from lstm_edge.measures import orbit
-from lstm_edge.weights import Weights
+from nets import top_states
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 h5py = pytest.importorskip("h5py")
@@ -71,13 +70,6 @@ def write(model: Any, path: Path) -> Path:
     else:
         model.save(path)
     return path
-
-
-def top_states(weights: Weights, inputs: Any) -> Any:
-    """Hidden states (T, H) of the top layer, from rest."""
-    rest = np.zeros(weights.state_size)
-    walk = orbit(weights, inputs, steps=len(inputs), initial_state=rest)
-    return walk.hidden[0, :, -weights.hidden_sizes[-1] :]
 
 
 IN_TORCH = 1e-12

@@ -14,8 +14,7 @@ from torch import nn
 
 from conftest import refusal
 from lstm_edge.checkpoints import as_weights
-from lstm_edge.measures import orbit
-from lstm_edge.weights import Weights
+from nets import top_states
 
 onnx = pytest.importorskip("onnx")
 reference = pytest.importorskip("onnx.reference")
@@ -25,13 +24,6 @@ pytestmark = pytest.mark.integration
 I, H = 3, 4  # noqa: E741
 ROWS = {"LSTM": 4 * H, "GRU": 3 * H, "RNN": H}
 SEQUENCE = np.random.default_rng(1).standard_normal((9, I))
-
-
-def top_states(weights: Weights, inputs: Any) -> Any:
-    """Hidden states (T, H) of the top layer, from rest."""
-    rest = np.zeros(weights.state_size)
-    walk = orbit(weights, inputs, steps=len(inputs), initial_state=rest)
-    return walk.hidden[0, :, -weights.hidden_sizes[-1] :]
 
 
 def write(path: Path, *nodes: Any, **constants: Any) -> Path:

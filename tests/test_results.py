@@ -16,16 +16,14 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_edge import transitions
 from lstm_edge.cli import main
 from lstm_edge.errors import StoreError
-from lstm_edge.measures import attractor
 from lstm_edge.measures.phase import classify
 from lstm_edge.report.series import make_series
 from lstm_edge.results import MOST_SHOWN, Sweep, open_sweep
 from lstm_edge.store import Row, Store
-from lstm_edge.store.faults import KINDS, PHASES
 from lstm_edge.store.rows import TYPES, checksum
+from lstm_edge.terms import ATTRACTORS, PHASES, UNKNOWN
 
 SCALARS: dict[str, dict[str, Any]] = {
     "lyapunov": {
@@ -39,7 +37,7 @@ SCALARS: dict[str, dict[str, Any]] = {
     "attractors": {
         "phase": "chaos",
         "chaotic_share": 0.5,
-        "shares": dict.fromkeys(KINDS, 0.2),
+        "shares": dict.fromkeys(ATTRACTORS, 0.2),
         "period": 2,
         "multipliers": [[0.5, 0.1], [0.5, -0.1]],
     },
@@ -169,11 +167,10 @@ def test_a_notebook_shows_some_of_many_rows(tmp_path: Path) -> None:
 # what a made-up store may hold
 
 
-def test_the_kinds_and_phases_are_those_of_the_measures() -> None:
-    assert KINDS == attractor.KINDS
+def test_the_phases_are_those_that_the_measures_tell() -> None:
     largest = ([-1, -1], [-1, 0], [1, 1], [np.nan, 0])
     told = {classify(np.array(values), np.full(2, 0.1))[0] for values in largest}
-    assert {*PHASES} == told | {""} == {*transitions.PHASES, "unknown", ""}
+    assert told == {*PHASES, UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -292,11 +289,13 @@ def test_a_made_up_run_or_checkpoint_is_told(
 
 numbers = st.integers() | st.floats() | st.booleans() | st.none()
 json_values = st.recursive(
-    numbers | st.text(max_size=5) | st.sampled_from(PHASES + KINDS),
+    numbers
+    | st.text(max_size=5)
+    | st.sampled_from((*PHASES, UNKNOWN, "", *ATTRACTORS)),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.text(max_size=3) | st.sampled_from(KINDS), inner, max_size=3
+            st.text(max_size=3) | st.sampled_from(ATTRACTORS), inner, max_size=3
         )
     ),
     max_leaves=8,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstm_edge.advice import advise
 from lstm_edge.transitions import (
     Advice,
     Transition,
-    advise,
     find_transitions,
     first_transition,
 )

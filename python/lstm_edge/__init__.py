@@ -6,6 +6,7 @@ advises one. `EdgeMonitor` measures a net while it trains.
 """
 
 from lstm_edge._core import __version__
+from lstm_edge.advice import advise
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
 from lstm_edge.claims import check_claims
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
@@ -25,7 +26,7 @@ from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.stopping import EdgeStopping
 from lstm_edge.sweep import analyze
 from lstm_edge.tanh_map import analogy
-from lstm_edge.transitions import advise, find_transitions
+from lstm_edge.transitions import find_transitions
 from lstm_edge.watching import watch
 
 __all__ = [

@@ -28,7 +28,6 @@ from lstm_edge.formats import (
     Tensors,
     flatten,
     read_metadata,
-    replace_file,
     suffixes,
     write_checkpoint,
 )
@@ -53,7 +52,6 @@ __all__ = [
     "as_weights",
     "find_checkpoints",
     "read_checkpoint",
-    "replace_file",
     "write_checkpoint",
 ]
 

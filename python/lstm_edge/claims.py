@@ -17,15 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_edge.advice import why_no_transition
 from lstm_edge.association import association, rank_correlation
 from lstm_edge.descents import find_descents
-from lstm_edge.transitions import (
-    Transition,
-    first_transition,
-    in_words,
-    span_in_words,
-    why_no_transition,
-)
+from lstm_edge.display import in_words, span_in_words
+from lstm_edge.transitions import Transition, first_transition
 
 Floats = NDArray[np.float64]
 

@@ -30,6 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_edge.display import counted, plain_values
+from lstm_edge.terms import PHASES
 
 if TYPE_CHECKING:
     from lstm_edge.results import Sweep
@@ -142,9 +143,7 @@ def _line_a_minute(console: Console) -> Advance:
 def show_sweep(console: Console, sweep: Sweep) -> None:
     """Print the transitions, the claims and the advised checkpoint."""
     phases = list(sweep.table["phase"])
-    counts = "  ".join(
-        f"{phase} {phases.count(phase)}" for phase in ("order", "edge", "chaos")
-    )
+    counts = "  ".join(f"{phase} {phases.count(phase)}" for phase in PHASES)
     known = counted(len(sweep.checkpoints), "checkpoint")
     some = "" if len(phases) == len(sweep.checkpoints) else f"{len(phases)} of "
     console.print(f"[bold]{some}{known}[/]  {counts}", highlight=False)
@@ -263,9 +262,7 @@ def _cells(row: Watched) -> list[str]:
 
 def show_analogy(console: Console, found: Analogy) -> None:
     """Print where chaos sets in for good, and how wide each edge is."""
-    counts = "  ".join(
-        f"{phase} {found.phase.count(phase)}" for phase in ("order", "edge", "chaos")
-    )
+    counts = "  ".join(f"{phase} {found.phase.count(phase)}" for phase in PHASES)
     console.print(f"[bold]{len(found.r)} values of r[/]  {counts}", highlight=False)
     table = Table(title="sustained onsets of chaos")
     for column in ("r", "edge", "width"):

@@ -11,9 +11,8 @@ import numpy as np
 from lstm_edge import _core
 from lstm_edge.discovery import Found
 from lstm_edge.errors import UsageError
-from lstm_edge.places import as_place, is_remote
+from lstm_edge.places import Where, as_place, is_remote
 from lstm_edge.plan import Plan
-from lstm_edge.results import Where
 from lstm_edge.store import Store
 
 

@@ -11,8 +11,7 @@ from typing import Any
 from lstm_edge.checkpoints import CheckpointFile, find_checkpoints
 from lstm_edge.errors import CheckpointError, UsageError, one_line
 from lstm_edge.metrics import METRICS, Metrics, read_metrics, run_folder
-from lstm_edge.places import absolute, as_place, is_place
-from lstm_edge.results import Where
+from lstm_edge.places import Where, absolute, as_place, is_place
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def in_words(time: float) -> str:
+    """Write a time in prose: whole from a thousand on, else with four digits."""
+    return f"{time:.0f}" if abs(time) >= 1000 else f"{time:.4g}"
+
+
+def span_in_words(span: tuple[float, float]) -> str:
+    """Write an interval of time in prose."""
+    return f"{in_words(span[0])} to {in_words(span[1])}"
+
+
 def plain(result: Any, *properties: str) -> dict[str, Any]:
     """Fields of a result, and the named properties, without numpy types."""
     names = [field.name for field in fields(result)] + list(properties)

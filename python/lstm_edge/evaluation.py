@@ -72,24 +72,24 @@ class Outcome:
         self.readable, self.error = False, error
         return self
 
-    def write(self, store: Store, present: dict[str, set[str]]) -> None:
-        """Store the rows, and make those that are done known to the jobs to come."""
+    def write(self, store: Store, done: dict[str, set[str]]) -> None:
+        """Store the rows, and add those that are done to what a `Job` knows."""
         if self.readable:
             store.forget_failure(self.name)
         for row in self.rows:
             store.put(row)
             if row.status == "done":
-                present.setdefault(row.key, set()).add(self.name)
+                done.setdefault(row.key, set()).add(self.name)
                 self.scalars[row.measure] = row.scalars
         for measure, key in self.there.items():
-            if self.name not in present[key]:
+            if self.name not in done[key]:
                 store.copy(key, self.name)
             self.scalars[measure] = store.scalars(self.name, key)
         self.written.set()
 
 
 @dataclass(frozen=True)
-class Task:
+class Measurement:
     """A measure that is to be taken, and the row that it gives."""
 
     row: Row
@@ -99,7 +99,7 @@ class Task:
 def evaluate(
     weights: Weights,
     inputs: NDArray[Any] | None,
-    tasks: Iterable[Task],
+    wanted: Iterable[Measurement],
     threads: int | None = None,
     cancel: _core.Cancel | None = None,
 ) -> tuple[list[Row], LstmEdgeError | None]:
@@ -110,7 +110,7 @@ def evaluate(
     weights : Weights
     inputs : ndarray or None
         As in `lyapunov`.
-    tasks : iterable of Task
+    wanted : iterable of Measurement
     threads : int, optional
     cancel : Cancel, optional
         Ends the computation from another thread.
@@ -118,18 +118,18 @@ def evaluate(
     Returns
     -------
     rows : list of Row
-        One for each task.
+        One for each measurement.
     error : LstmEdgeError or None
         The first.
     """
     rows: list[Row] = []
     first: LstmEdgeError | None = None
-    for task in tasks:
-        row = replace(task.row, version=_core.__version__)
+    for measurement in wanted:
+        row = replace(measurement.row, version=_core.__version__)
         begin = time.perf_counter()
         try:
             scalars, arrays = MEASURES[row.measure].compute(
-                weights, inputs, task.settings, cancel=cancel, threads=threads
+                weights, inputs, measurement.settings, cancel=cancel, threads=threads
             )
         except (LstmEdgeError, MemoryError) as failure:
             error = _said(failure, weights)
@@ -157,8 +157,8 @@ class Job:
     plan : Plan
     names : mapping of Path to str
         Names of the checkpoints in the store.
-    done : mapping of str to set of str
-        As `Store.done` gives it.
+    done : dict of str to set of str
+        As `Store.done` gives it; it grows.
     threads : int or None
         Cores for each checkpoint.
     executor : Executor or None
@@ -167,7 +167,7 @@ class Job:
 
     plan: Plan
     names: Mapping[Path, str]
-    done: Mapping[str, set[str]]
+    done: dict[str, set[str]]
     threads: int | None = None
     executor: Executor | None = None
     _begun: dict[str, threading.Event] = field(default_factory=dict)
@@ -188,13 +188,13 @@ class Job:
         except LstmEdgeError as error:
             return outcome.refused(str(file.path), error)
         self._wait_for_equal(weights, outcome)
-        tasks = self._tasks(weights, outcome)
-        if self.executor is None or not tasks:
+        wanted = self._wanted(weights, outcome)
+        if self.executor is None or not wanted:
             outcome.rows, outcome.error = evaluate(
-                weights, self.plan.inputs, tasks, self.threads, self._cancel
+                weights, self.plan.inputs, wanted, self.threads, self._cancel
             )
             return outcome
-        return self._elsewhere(self.executor, outcome, weights, tasks)
+        return self._elsewhere(self.executor, outcome, weights, wanted)
 
     def _wait_for_equal(self, weights: Weights, outcome: Outcome) -> None:
         """Wait while weights like these are in flight: their results can be copied."""
@@ -203,20 +203,24 @@ class Job:
             if self._cancelled.is_set():
                 raise KeyboardInterrupt
 
-    def _tasks(self, weights: Weights, outcome: Outcome) -> list[Task]:
+    def _wanted(self, weights: Weights, outcome: Outcome) -> list[Measurement]:
         """Tell what is to be computed, and what is there."""
-        tasks = []
+        wanted = []
         for measure, about in self.plan.measures.items():
             key = result_key(weights.digest, measure, *about, self.plan.inputs_digest)
             if key in self.done:
                 outcome.there[measure] = key
             else:
                 row = Row(outcome.name, measure, key, *about)
-                tasks.append(Task(row, self.plan.settings[measure]))
-        return tasks
+                wanted.append(Measurement(row, self.plan.settings[measure]))
+        return wanted
 
     def _elsewhere(
-        self, executor: Executor, outcome: Outcome, weights: Weights, tasks: list[Task]
+        self,
+        executor: Executor,
+        outcome: Outcome,
+        weights: Weights,
+        wanted: list[Measurement],
     ) -> Outcome:
         """Have the executor take the measures.
 
@@ -226,7 +230,7 @@ class Job:
         submitted = False
         try:
             future = executor.submit(
-                evaluate, weights, self.plan.inputs, tasks, self.threads
+                evaluate, weights, self.plan.inputs, wanted, self.threads
             )
             submitted = True
             while not future.done():

@@ -8,6 +8,7 @@ import numpy as np
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.modules import Module, Tensors, pick_module
+from lstm_edge.shapes import Shape, check_shape, wrong_shape
 from lstm_edge.weights import CELLS, KINDS, Array, Layer, Weights
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -104,7 +105,7 @@ def _layers(tensors: Tensors, module: Module, cell: str, source: str) -> list[La
         inputs: int | str = layers[-1].output_size if layers else "input_size"
         hidden, outputs = _sizes(tensors, names, index, gates, source)
         rows = gates * hidden
-        shapes: dict[str, tuple[int | str, ...]] = {
+        shapes: dict[str, Shape] = {
             "weight_ih": (rows, inputs),
             "weight_hh": (rows, outputs),
             "bias_ih": (rows,),
@@ -146,10 +147,8 @@ def _sizes(
             f"{source}: tensor '{name}' has shape {shape}, expected (P, H) with P < H"
         )
     if len(shape) != 2 or shape[1] == 0 or shape[0] != gates * shape[1]:
-        times = f"{gates} * " if gates > 1 else ""
-        raise CheckpointError(
-            f"{source}: tensor '{name}' has shape {shape}, expected ({times}H, H)"
-        )
+        rows = f"{gates} * H" if gates > 1 else "H"
+        raise wrong_shape(source, name, tensors[name], (rows, "H"))
     return int(shape[1]), int(shape[1])
 
 
@@ -247,24 +246,10 @@ def _named(tensors: Tensors, what: str, wanted: str, source: str) -> str:
     )
 
 
-def _array(
-    tensors: Tensors, name: str, shape: tuple[int | str, ...], source: str
-) -> Array:
-    """Copy a tensor into a native float array, after checking all that can be wrong.
-
-    A word in `shape` stands for a size that is free.
-    """
+def _array(tensors: Tensors, name: str, shape: Shape, source: str) -> Array:
+    """Copy a tensor into a native float array, after checking all that can be wrong."""
     tensor = tensors[name]
-    found = tuple(tensor.shape)
-    sizes = zip(found, shape, strict=False)
-    if len(found) != len(shape) or not all(
-        size == wanted or (isinstance(wanted, str) and size > 0)
-        for size, wanted in sizes
-    ):
-        expected = str(shape).replace("'", "")
-        raise CheckpointError(
-            f"{source}: tensor '{name}' has shape {found}, expected {expected}"
-        )
+    check_shape(source, name, tensor, shape)
     dtype = getattr(tensor.dtype, "name", str(tensor.dtype).removeprefix("torch."))
     if dtype not in _FLOATS:
         raise CheckpointError(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from lstm_edge.transitions import Advice, Transition, advise, find_transitions
+from lstm_edge.advice import advise
+from lstm_edge.transitions import Advice, Transition, find_transitions
 
 if TYPE_CHECKING:
     import pandas

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lstm_edge.errors import StoreError, UsageError
-from lstm_edge.results import Sweep, Where, open_sweep, store_file
+from lstm_edge.places import Where
+from lstm_edge.results import Sweep, open_sweep, store_file
 from lstm_edge.store import Checkpoints, Entry, Store
 from lstm_edge.store.rows import canonical
 

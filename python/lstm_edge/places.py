@@ -18,8 +18,11 @@ from typing import IO, Any, cast
 
 from lstm_edge.errors import CheckpointError, UsageError
 
+Where = str | PathLike[str]
+"""A path, or the URL of a place elsewhere, as a user gives it."""
 
-def as_place(where: str | PathLike[str]) -> Path:
+
+def as_place(where: Where) -> Path:
     """Give a path, or a UPath for a URL.
 
     Parameters
@@ -167,6 +170,14 @@ def matching(pattern: Path) -> list[Path]:
             return []
         _fs(base).invalidate_cache()
         return [*base.glob("/".join(part.name for part in below))]
+
+
+def replace_file(path: Where, data: bytes) -> None:
+    """Write beside `path` and rename into place, so that nothing is half there."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.tmp")
+    beside.write_bytes(data)
+    beside.replace(path)
 
 
 @contextmanager

@@ -17,7 +17,6 @@ _END: Any = object()
 def fill(
     store: Store,
     job: Job,
-    present: dict[str, set[str]],
     files: Iterable[CheckpointFile | None],
     workers: int,
     ahead: int,
@@ -29,8 +28,6 @@ def fill(
     store : Store
         Open for writing.
     job : Job
-    present : dict
-        What `job` knows to be done; it grows.
     files : iterable of CheckpointFile or None
         None is: nothing at present, ask again later.
     workers : int
@@ -46,7 +43,7 @@ def fill(
     pool = ThreadPoolExecutor(workers, "lstm-edge-sweep")
     try:
         for outcome in _in_flight(pool, job, iter(files), workers + ahead):
-            outcome.write(store, present)
+            outcome.write(store, job.done)
             yield outcome
     except BaseException:
         job.cancel()

@@ -14,10 +14,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_edge.terms import PHASES, SIGNED
 from lstm_edge.transitions import (
     MAJORITY,
-    PHASES,
-    SIGNED,
     SUSTAIN,
     WINDOW,
     Transition,

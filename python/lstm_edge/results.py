@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_edge.advice import advise
 from lstm_edge.bifurcations import bifurcation_kind
 from lstm_edge.display import counted, plain_values
-from lstm_edge.errors import StoreError
 from lstm_edge.metrics import METRICS
+from lstm_edge.padding import stack_padded
+from lstm_edge.places import Where
 from lstm_edge.refinement import infer_phases
 from lstm_edge.store import Store
 from lstm_edge.store.faults import find_fault
 from lstm_edge.store.rows import Row
 from lstm_edge.store.stored_arrays import StoredArrays, load_each
-from lstm_edge.transitions import Advice, Transition, advise, find_transitions
+from lstm_edge.terms import PHASES
+from lstm_edge.transitions import Advice, Transition, find_transitions
 
 if TYPE_CHECKING:
     import pandas
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from lstm_edge.claims import Claim
     from lstm_edge.zoom_intervals import Interval
-
-Where = str | PathLike[str]
 
 _LYAPUNOV = ("lambda_max", "lambda_max_stderr", "lambda_mean")
 _DISTANCE = ("distance", "distance_stderr")
@@ -323,9 +322,7 @@ class Sweep:
     def __repr__(self) -> str:
         """Return the sizes and the advice."""
         phases = list(self.table["phase"])
-        counts = ", ".join(
-            f"{phases.count(p)} {p}" for p in ("order", "edge", "chaos") if p in phases
-        )
+        counts = ", ".join(f"{phases.count(p)} {p}" for p in PHASES if p in phases)
         update = self.advice.update
         advised = "none" if update is None else f"update {update}"
         return (
@@ -347,29 +344,6 @@ class Sweep:
             for (place, row), found in zip(self.rows.items(), arrays, strict=True)
         }
         return {**self.__dict__, "rows": rows}
-
-
-def stack_padded(arrays: Sequence[NDArray[Any]], axes: int) -> NDArray[np.float64]:
-    """Stack arrays of different lengths, NaN where one ends or has other axes.
-
-    Raises
-    ------
-    StoreError
-        One is so much longer than the others that the padding would fill the memory.
-    """
-    fitting = [array for array in arrays if array.ndim == axes]
-    shape = np.max([x.shape for x in fitting], axis=0) if fitting else [0] * axes
-    numbers = len(arrays) * math.prod(map(int, shape))
-    if numbers > 10**7 + 100 * sum(array.size for array in fitting):
-        raise StoreError(
-            f"expected results of similar size for all checkpoints, found one of shape "
-            f"{tuple(map(int, shape))}; another program changed the store"
-        )
-    stacked = np.full((len(arrays), *shape), np.nan)
-    for row, array in zip(stacked, arrays, strict=True):
-        if array.ndim == axes:
-            row[tuple(map(slice, array.shape))] = array
-    return stacked
 
 
 def open_sweep(path: Where) -> Sweep:

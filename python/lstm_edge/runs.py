@@ -21,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lstm_edge.checkpoints import replace_file, write_checkpoint
+from lstm_edge.checkpoints import write_checkpoint
 from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.locking import take
 from lstm_edge.metrics import METRICS
+from lstm_edge.places import replace_file
 
 COLUMNS = ("update", *METRICS)
 """Columns of ``metrics.csv``."""

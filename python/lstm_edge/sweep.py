@@ -18,9 +18,10 @@ from lstm_edge.discovery import look
 from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
 from lstm_edge.evaluation import Job, Outcome
 from lstm_edge.measures.regime import count
+from lstm_edge.places import Where
 from lstm_edge.plan import make_plan
 from lstm_edge.pool import fill
-from lstm_edge.results import Sweep, Where, open_sweep
+from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.visiting import coarse_to_fine, until_certain
 
 ELSEWHERE = 64
@@ -137,8 +138,7 @@ def analyze(
     plan = make_plan(found, inputs, settings, names, spectrum=spectrum)
     workers, threads = _shared_out(workers, threads, len(files), executor)
     with open_store(out, found, plan) as store:
-        present = store.done()
-        job = Job(plan, found.names, present, threads, executor)
+        job = Job(plan, found.names, store.done(), threads, executor)
         place = {found.names[file.path]: i for i, file in enumerate(files)}
         phase: dict[int, str] = {}
         order = (until_certain if refine else coarse_to_fine)(len(files), phase)
@@ -148,7 +148,7 @@ def analyze(
         errors: list[LstmEdgeError] = []
         nets: set[str] = set()
         done = 0
-        with closing(fill(store, job, present, visits, workers, ahead)) as outcomes:
+        with closing(fill(store, job, visits, workers, ahead)) as outcomes:
             for done, outcome in enumerate(outcomes, 1):
                 phase[place[outcome.name]] = outcome.phase
                 if outcome.error is not None:

@@ -1,6 +1,6 @@
-"""Transitions between order and chaos along training, their edges, and the advice.
+"""Transitions between order and chaos along training, and their edges.
 
-Pure functions of plain arrays: bring your own series of phases, exponents and losses.
+Pure functions of plain arrays: bring your own series of phases and exponents.
 """
 
 from __future__ import annotations
@@ -13,13 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_edge.terms import PHASES, SIGNED
+
 Floats = NDArray[np.float64]
-
-SIGNED = ("order", "chaos")
-"""The phases between which there are transitions; the edge lies between them."""
-
-PHASES = (*SIGNED, "edge")
-"""All that a phase can be, where it is known."""
 
 SUSTAIN = 5
 """Checkpoints in a row for which a phase must hold to count."""
@@ -296,124 +292,3 @@ def first_transition(transitions: Sequence[Transition]) -> Transition | None:
     """Earliest sustained order->chaos transition; None where there is none."""
     chaotic = (t for t in transitions if t.sustained and t.direction == "to_chaos")
     return next(chaotic, None)
-
-
-def advise(
-    update: ArrayLike,
-    phase: Sequence[str],
-    transitions: Sequence[Transition],
-    *,
-    name: Sequence[str] | None = None,
-    epoch: ArrayLike | None = None,
-    test_loss: ArrayLike | None = None,
-    loss_update: ArrayLike | None = None,
-) -> Advice:
-    """Advise the checkpoint nearest to the first sustained order->chaos transition.
-
-    Of the two checkpoints that bracket it, that is the one nearer to the crossing.
-
-    Parameters
-    ----------
-    update, phase, epoch
-        As in `find_transitions`.
-    transitions : sequence of Transition
-        What that found.
-    name : sequence of str, optional
-        Names of the checkpoints.
-    test_loss : array_like, optional
-        NaN where it is not known; it never decides, it only gives the regret.
-    loss_update : array_like, optional
-        Updates of `test_loss`, where more losses are known than checkpoints. Default:
-        `update`.
-
-    Returns
-    -------
-    Advice
-    """
-    updates = np.asarray(update)
-    times = updates if loss_update is None else np.asarray(loss_update)
-    loss = np.full(len(times), np.nan) if test_loss is None else np.asarray(test_loss)
-    pairs = zip(times.tolist(), loss.tolist(), strict=True)
-    losses = {t: float(x) for t, x in pairs if x == x}
-    best = min(losses, key=losses.__getitem__, default=None)
-    best_loss = float("nan") if best is None else losses[best]
-    first = first_transition(transitions)
-    if first is None:
-        return Advice(
-            reason=f"no advice: {why_no_transition(phase)}",
-            best_update=best,
-            best_test_loss=best_loss,
-        )
-    at = int(np.argmin(np.abs(updates - first.update)))
-    update_there = updates[at].item()
-    test_loss_there = losses.get(update_there, float("nan"))
-    return Advice(
-        reason=_why(first, phase),
-        update=update_there,
-        name=None if name is None else name[at],
-        epoch=float("nan") if epoch is None else float(np.asarray(epoch)[at]),
-        test_loss=test_loss_there,
-        best_update=best,
-        best_test_loss=best_loss,
-        regret=test_loss_there - best_loss,
-    )
-
-
-def in_words(time: float) -> str:
-    """Write a time in prose: whole from a thousand on, else with four digits."""
-    return f"{time:.0f}" if abs(time) >= 1000 else f"{time:.4g}"
-
-
-def span_in_words(span: tuple[float, float]) -> str:
-    """Write an interval of time in prose."""
-    return f"{in_words(span[0])} to {in_words(span[1])}"
-
-
-def _why(first: Transition, phase: Sequence[str]) -> str:
-    reason = (
-        "of the checkpoints analysed it is the nearest to the first sustained "
-        f"transition from order to chaos, at update {in_words(first.update)}, whose "
-        f"edge spans updates {span_in_words(first.edge)}"
-    )
-    begin = next((p for p in phase if p in PHASES), "order")
-    if begin == "chaos":
-        reason += "; training began in chaos, this is the first onset after that"
-    if begin == "edge":
-        reason += "; training began at the edge, the untrained net was not ordered"
-    return reason
-
-
-def why_no_transition(phase: Sequence[str]) -> str:
-    """Say in one clause why there is no sustained transition to chaos.
-
-    Parameters
-    ----------
-    phase : sequence of str
-        As in `find_transitions`.
-    """
-    known = [p for p in phase if p in PHASES]
-    chaotic = known.count("chaos")
-    if len(known) <= SUSTAIN:
-        why = (
-            f"too few checkpoints with a known phase ({len(known)}): a phase counts "
-            f"once {SUSTAIN} in a row have it"
-        )
-    elif chaotic == len(known):
-        why = "training starts in chaos and never leaves it"
-    elif not chaotic:
-        why = "training never reaches chaos" + (
-            ", though it reaches the edge" if "edge" in known else " and stays ordered"
-        )
-    elif known[0] == "chaos":
-        why = "training starts in chaos and does not return to it for good"
-    elif chaotic == known[-SUSTAIN:].count("chaos"):
-        why = (
-            "chaos appears, but training ended before it was sustained; train on to "
-            "see whether it lasts"
-        )
-    else:
-        why = (
-            "chaos appears but does not last "
-            f"({chaotic / len(known):.0%} of the checkpoints); see the raw crossings"
-        )
-    return why

@@ -11,19 +11,19 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from lstm_edge.advice import advise
 from lstm_edge.checkpoints import CheckpointFile
 from lstm_edge.destination import open_store
 from lstm_edge.discovery import Found, look
 from lstm_edge.errors import CheckpointError
 from lstm_edge.evaluation import Job, Outcome
 from lstm_edge.measures.regime import count, positive
-from lstm_edge.places import stamp
+from lstm_edge.places import Where, stamp
 from lstm_edge.plan import make_plan
 from lstm_edge.pool import fill
 from lstm_edge.refinement import infer_phases
-from lstm_edge.results import Where
 from lstm_edge.store import Store
-from lstm_edge.transitions import Advice, advise, find_transitions
+from lstm_edge.transitions import Advice, find_transitions
 from lstm_edge.visiting import coarse_to_fine
 
 NAN = float("nan")
@@ -118,11 +118,10 @@ def watch(
     plan = make_plan(found, inputs, settings, names)
     workers = count("workers", workers)
     with open_store(out, found, plan) as store:
-        present = store.done()
         arrivals = _Arrivals(checkpoints, metrics, store, found, poll, idle)
-        job = Job(plan, arrivals.names, present, threads=1)
+        job = Job(plan, arrivals.names, store.done(), threads=1)
         known = _Known()
-        with closing(fill(store, job, present, arrivals, workers, 0)) as outcomes:
+        with closing(fill(store, job, arrivals, workers, 0)) as outcomes:
             for outcome in outcomes:
                 arrivals.rest(sum(row.seconds for row in outcome.rows))
                 yield known.add(outcome, arrivals)

@@ -35,7 +35,7 @@ from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
 from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.measures import asymptotic_distance, lyapunov, orbit
 from lstm_edge.metrics import read_probe
-from lstm_edge.results import Where
+from lstm_edge.places import Where
 from lstm_edge.sweep import analyze
 
 STARTS = 8

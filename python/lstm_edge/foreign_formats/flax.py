@@ -28,12 +28,12 @@ from lstm_edge.errors import CheckpointError
 from lstm_edge.foreign_formats.layers import (
     Array,
     RecurrentLayer,
-    check_shape,
     guess_below,
     library,
     name_layers,
     widen,
 )
+from lstm_edge.shapes import check_shape
 
 _GATES = ("ifgo", "rzn", "fn")
 """Of an LSTM, a GRU and a minimal gated unit, in PyTorch's order."""
@@ -77,7 +77,7 @@ def read_msgpack(data: bytes, source: str) -> tuple[dict[str, Any], dict[str, st
             return None
         shape, kind, values = msgpack.unpackb(content)
         if kind == "bfloat16":
-            return widen(values, tuple(shape))
+            return widen(values, shape)
         dtype = np.dtype(kind)
         if dtype.kind not in "fiub" or math.prod(shape) * dtype.itemsize != len(values):
             raise ValueError(f"an array of {kind} that is none")

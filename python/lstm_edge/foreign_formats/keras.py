@@ -32,13 +32,11 @@ from lstm_edge.foreign_formats.keras_config import Config, parse_config
 from lstm_edge.foreign_formats.layers import (
     Array,
     RecurrentLayer,
-    Shape,
-    check_shape,
     guess_below,
     name_layers,
     reorder,
-    wrong_shape,
 )
+from lstm_edge.shapes import Shape, check_shape, wrong_shape
 
 _ORDER = {4: (0, 1, 2, 3), 3: (1, 0, 2), 1: (0,)}
 """Rows a unit, to where Keras has the gates in PyTorch's order."""

@@ -14,7 +14,6 @@ from lstm_edge.errors import CheckpointError
 from lstm_edge.extras import MissingExtra, load
 
 Array = NDArray[Any]
-Shape = tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -132,39 +131,7 @@ def reorder(array: Array, order: Sequence[int]) -> Array:
     return np.concatenate([blocks[i] for i in order])
 
 
-def check_shape(source: str, name: str, array: Array, *wanted: Shape) -> None:
-    """Refuse a tensor of a shape that is none of `wanted`.
-
-    Raises
-    ------
-    CheckpointError
-        As `wrong_shape` says it.
-    """
-    if not any(_fits(array.shape, shape) for shape in wanted):
-        raise wrong_shape(source, name, array, *wanted)
-
-
-def _fits(found: Shape, shape: Shape) -> bool:
-    return len(found) == len(shape) and all(
-        size == expected or (isinstance(expected, str) and size != 0)
-        for size, expected in zip(found, shape, strict=True)
-    )
-
-
-def wrong_shape(
-    source: str, name: str, array: Array, *wanted: Shape
-) -> CheckpointError:
-    """Name a tensor of the file `source`, the shapes expected and the one found.
-
-    A word in a shape stands for a size that is free.
-    """
-    expected = " or ".join(str(shape).replace("'", "") for shape in wanted)
-    return CheckpointError(
-        f"{source}: tensor '{name}' has shape {array.shape}, expected {expected}"
-    )
-
-
-def widen(bfloat16: bytes, shape: tuple[int, ...]) -> Array:
+def widen(bfloat16: bytes, shape: Sequence[int]) -> Array:
     """Turn the bytes of bfloat16 numbers, the upper half of a float32, into those."""
     upper = np.frombuffer(bfloat16, "<u2").astype(np.uint32) << 16
     return upper.view(np.float32).reshape(shape)

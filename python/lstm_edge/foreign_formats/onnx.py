@@ -26,12 +26,11 @@ from lstm_edge.errors import CheckpointError
 from lstm_edge.foreign_formats.layers import (
     Array,
     RecurrentLayer,
-    Shape,
-    check_shape,
     library,
     name_layers,
     reorder,
 )
+from lstm_edge.shapes import Shape, check_shape
 
 _ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 """Node, to where it has the gates in PyTorch's order."""

@@ -20,9 +20,7 @@ from lstm_edge.measures.regime import (
     positive,
     refuse_beyond_memory,
 )
-
-KINDS = ("fixed_point", "cycle", "torus", "chaos", "undecided")
-"""What a start may end on, from order to chaos."""
+from lstm_edge.terms import ATTRACTORS
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class Attractors:
     @property
     def shares(self) -> dict[str, float]:
         """Share of the starts for each kind."""
-        return {kind: self.kind.count(kind) / len(self.kind) for kind in KINDS}
+        return {kind: self.kind.count(kind) / len(self.kind) for kind in ATTRACTORS}
 
     @property
     def chaotic_share(self) -> float:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from lstm_edge.store.rows import Row, is_number
+from lstm_edge.terms import ATTRACTORS, PHASES, UNKNOWN
 
-PHASES = ("order", "edge", "chaos", "unknown", "")
-KINDS = ("fixed_point", "cycle", "torus", "chaos", "undecided")
+_PHASES = (*PHASES, UNKNOWN, "")
 
 
 def _numbers(value: Any) -> bool:
@@ -29,7 +29,7 @@ def _shares(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and all(map(is_number, value.values()))
-        and {*value} <= {*KINDS}
+        and {*value} <= {*ATTRACTORS}
     )
 
 
@@ -38,7 +38,7 @@ def _period(value: Any) -> bool:
 
 
 def _phase(value: Any) -> bool:
-    return isinstance(value, str) and value in PHASES
+    return isinstance(value, str) and value in _PHASES
 
 
 _NUMBERS = (
@@ -51,9 +51,9 @@ _NUMBERS = (
     "parameters",
 )
 _SCALARS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "phase": (f"one of {', '.join(PHASES[:-1])}", _phase),
+    "phase": (f"one of {', '.join(_PHASES[:-1])}", _phase),
     "exponents": ("numbers", _numbers),
-    "shares": (f"shares of {', '.join(KINDS)}", _shares),
+    "shares": (f"shares of {', '.join(ATTRACTORS)}", _shares),
     "multipliers": ("pairs of numbers", _pairs),
     "period": ("a number of steps", _period),
     "architecture": ("a text", lambda value: isinstance(value, str)),

@@ -123,6 +123,22 @@ impl<L: Lanes, const C: usize> TileInput<L, C> {
         }
     }
 
+    /// The projected inputs of step t, the same for all lanes; none, once the drive has ended.
+    /// `sequence(i)` tells the sequence of lane i, if it is used.
+    #[inline(always)]
+    pub fn at<M: StateMap<L::Scalar>>(
+        &mut self,
+        map: &M,
+        drive: &Drive<L::Scalar>,
+        t: usize,
+        sequence: impl Fn(usize) -> Option<usize>,
+    ) -> &[[L; C]] {
+        if t >= drive.len() {
+            return &[];
+        }
+        self.read(map, drive, |i| sequence(i).map(|s| (s, t)))
+    }
+
     /// The projected inputs. `lane(i)` tells the sequence and the step of lane i, if it is used.
     #[inline(always)]
     pub fn read<M: StateMap<L::Scalar>>(

@@ -46,6 +46,23 @@ impl Error {
         }
     }
 
+    /// Refuses a count of zero.
+    pub(crate) fn unless_any(field: &'static str, count: usize) -> Result<(), Self> {
+        if count > 0 {
+            return Ok(());
+        }
+        Err(Self::settings(field, "expected at least 1, found 0"))
+    }
+
+    /// Refuses a number that is not positive and finite.
+    pub(crate) fn unless_positive(field: &'static str, number: f64) -> Result<(), Self> {
+        if number.is_finite() && number > 0.0 {
+            return Ok(());
+        }
+        let reason = format!("expected a positive number, found {number}");
+        Err(Self::settings(field, reason))
+    }
+
     /// Refuses an array whose shape is not `expected`.
     pub(crate) fn unless_shape(
         name: impl Into<String>,

@@ -165,22 +165,20 @@ impl<L: Lanes> Frame<L> {
         }
     }
 
-    #[inline(always)]
-    fn at(&mut self, row: usize, column: usize) -> &mut L {
-        let (p, c) = self.place[column];
-        let panel = &mut self.panels[p];
-        &mut panel.rows[row * panel.width + c]
-    }
-
     /// Writes one number of tangent vector i.
     #[inline(always)]
     pub fn set<S: Spread<L>>(&mut self, row: usize, i: usize, entry: L) {
-        S::set(self.at(row, S::column(i)), i, entry);
+        let (p, c) = self.place[S::column(i)];
+        let panel = &mut self.panels[p];
+        S::set(&mut panel.rows[row * panel.width + c], i, entry);
     }
 
     /// One number of tangent vector i, in all lanes that need it.
     #[inline(always)]
-    pub fn get<S: Spread<L>>(&mut self, row: usize, i: usize) -> L {
-        S::lanes(S::entry(*self.at(row, S::column(i)), i))
+    #[must_use]
+    pub fn get<S: Spread<L>>(&self, row: usize, i: usize) -> L {
+        let (p, c) = self.place[S::column(i)];
+        let panel = &self.panels[p];
+        S::lanes(S::entry(panel.rows[row * panel.width + c], i))
     }
 }

@@ -285,13 +285,9 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Recording<'_, T, M> {
                 if t % PATIENCE == 0 {
                     self.execution.check()?;
                 }
-                if t < self.drive.len() {
-                    let lane = |i: usize| (i < lanes).then(|| (self.starts.sequences[start(i)], t));
-                    let u = input.read(self.map, self.drive, lane);
-                    self.map.step(u, &x, &mut y);
-                } else {
-                    self.map.step(&[], &x, &mut y);
-                }
+                let sequence = |i: usize| (i < lanes).then(|| self.starts.sequences[start(i)]);
+                let u = input.at(self.map, self.drive, t, sequence);
+                self.map.step(u, &x, &mut y);
                 std::mem::swap(&mut x, &mut y);
                 if t >= self.transient {
                     for lane in 0..lanes {

@@ -8,7 +8,7 @@ use crate::drive::{Drive, TileInput};
 use crate::ensemble::{Execution, gaussian_frame};
 use crate::error::Error;
 use crate::frame::{Frame, OverTangents, OverTrajectories, Spread, by_width};
-use crate::lanes::{Kernel, Lanes, Real, dispatch};
+use crate::lanes::{Isa, Kernel, Lanes, Real, dispatch};
 use crate::map::StateMap;
 use crate::orbit::Starts;
 use crate::orthonormal::{Reflections, orthonormalise};
@@ -80,7 +80,7 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
         let mut frame = Frame::zeros::<S>(n, k, widest);
         let mut next = Frame::zeros::<S>(n, k, widest);
         let mut reflections = Reflections::<L, S>::new(n, k);
-        first_frame::<L, S>(&mut frame, n, k, self.seed, self.range.clone());
+        first_frame::<L, S>(&mut frame, self.seed, self.range.clone());
         orthonormalise(&mut frame, &mut reflections);
 
         let intervals = steps.div_ceil(self.interval);
@@ -94,13 +94,9 @@ impl<T: Real, M: StateMap<T>> Follow<'_, T, M> {
             .collect();
         for t in 0..transient + steps {
             self.execution.check()?;
-            if t < self.drive.len() {
-                let lane = |i| Some((self.starts.sequences[start(i)], t));
-                let u = input.read(self.map, self.drive, lane);
-                self.map.linearise(u, &x, &mut y, &mut at);
-            } else {
-                self.map.linearise(&[], &x, &mut y, &mut at);
-            }
+            let sequence = |i| Some(self.starts.sequences[start(i)]);
+            let u = input.at(self.map, self.drive, t, sequence);
+            self.map.linearise(u, &x, &mut y, &mut at);
             std::mem::swap(&mut x, &mut y);
             push_frame(self.map, &at, &mut frame, &mut next);
             // the transient ends, and the measured steps begin, with a fresh frame
@@ -162,15 +158,14 @@ impl Growth {
     }
 }
 
-/// A Gaussian n × k matrix for every start; its Q is the first frame.
+/// Fills the frame with a Gaussian n × k matrix for every start; its Q is the first frame.
 #[inline(always)]
 pub(crate) fn first_frame<L: Lanes, S: Spread<L>>(
     frame: &mut Frame<L>,
-    n: usize,
-    k: usize,
     seed: u64,
     starts: Range<usize>,
 ) {
+    let (n, k) = (frame.n, frame.k);
     let matrices: Vec<Array2<f64>> = starts
         .map(|start| gaussian_frame(n, k, seed, start))
         .collect();
@@ -196,7 +191,7 @@ pub fn first_frame_of(n: usize, k: usize, seed: u64, start: usize) -> Array2<f64
         fn run<L: Lanes<Scalar = f64>, const C: usize>(self) -> Array2<f64> {
             let Self(n, k, seed, start) = self;
             let mut frame = Frame::<L>::zeros::<OverTangents>(n, k, C);
-            first_frame::<L, OverTangents>(&mut frame, n, k, seed, start..start + 1);
+            first_frame::<L, OverTangents>(&mut frame, seed, start..start + 1);
             let mut reflections = Reflections::<L, OverTangents>::new(n, k);
             orthonormalise(&mut frame, &mut reflections);
             Array2::from_shape_fn((n, k), |(row, i)| {
@@ -205,7 +200,7 @@ pub fn first_frame_of(n: usize, k: usize, seed: u64, start: usize) -> Array2<f64
         }
     }
     assert!(k <= n, "expected k <= n, found k = {k}, n = {n}");
-    dispatch(crate::lanes::Isa::best(), FirstFrame(n, k, seed, start))
+    dispatch(Isa::best(), FirstFrame(n, k, seed, start))
 }
 
 /// F(x) and DF(x) V of the autonomous map, for one state (n,) and vectors V (n, k).
@@ -227,7 +222,7 @@ pub fn push<T: Real, M: StateMap<T>>(
         state,
         vectors,
     };
-    Ok(dispatch(crate::lanes::Isa::best(), push))
+    Ok(dispatch(Isa::best(), push))
 }
 
 struct Push<'a, T, M> {

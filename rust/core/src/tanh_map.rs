@@ -7,8 +7,6 @@
 //! As r grows, a fixed point gives way to a cascade of period doublings, chaos, and windows of
 //! order in it. Here r plays the part of training time.
 
-use ndarray::ArrayView1;
-
 use crate::activation::{Exponential, sigmoid};
 use crate::lanes::Lanes;
 use crate::map::StateMap;
@@ -35,10 +33,6 @@ impl<T: Exponential> StateMap<T> for TanhMap<T> {
     /// k = 0 is a fixed point, whatever r is: the middle of the range instead.
     fn rest(&self, _: usize) -> f64 {
         0.5
-    }
-
-    fn observable(&self, state: ArrayView1<'_, T>) -> f64 {
-        state[0].into()
     }
 
     #[inline(always)]

@@ -12,7 +12,7 @@
 //! A start of which none of this is true is followed for twice as long, up to a limit; then it is
 //! undecided. A start that sits on a repelling cycle is nudged off it.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, Slice, s};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis, Slice, s};
 
 use crate::drive::Drive;
 use crate::ensemble::{Execution, perturbation};
@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::lanes::Real;
 use crate::map::StateMap;
 use crate::measures::lyapunov::zero_margin;
+use crate::measures::merging::{Averages, merge, over_whole_periods, standard_error};
 use crate::measures::watch::{Return, Watched, watch};
 use crate::measures::zero_one::zero_one;
 use crate::orbit::{Starts, orbits};
@@ -28,13 +29,6 @@ use crate::tangent::BATCHES;
 /// How much ln variance may change between the halves of a look at a torus: 3e-6 a step where
 /// the look has 16,000 steps.
 const STEADY: f64 = 0.05;
-
-/// How far apart the averages of two starts on one torus, or in one chaos, may lie: in standard
-/// errors.
-const APART: f64 = 6.0;
-
-/// The same for fixed points and cycles, in units of the tolerance.
-const ALIKE: f64 = 100.0;
 
 /// Steps below which neither exponent nor 0-1 test say anything.
 const SHORTEST: usize = 200;
@@ -132,8 +126,7 @@ pub fn attractors<T: Real, M: StateMap<T>>(
         Some(before) => orbits(map, drive, starts, before, 1, execution)?.remove_axis(Axis(1)),
     };
     let (count, n) = states.dim();
-    let mut found: Vec<Found> = Vec::new();
-    found.resize(count, Found::nothing(settings.transient));
+    let mut found = vec![Found::nothing(settings.transient); count];
     let mut averages = Averages::zeros(count, 2 * n);
     let mut open: Vec<usize> = (0..count).collect();
     let mut steps = settings.steps;
@@ -318,46 +311,6 @@ impl Found {
     }
 }
 
-/// ⟨x⟩ and ⟨x²⟩ of every start with their standard errors, each (count, 2n).
-struct Averages {
-    mean: Array2<f64>,
-    error: Array2<f64>,
-}
-
-impl Averages {
-    fn zeros(count: usize, width: usize) -> Self {
-        Self {
-            mean: Array2::zeros((count, width)),
-            error: Array2::zeros((count, width)),
-        }
-    }
-
-    fn set<T>(&mut self, start: usize, watched: &Watched<T>, row: usize) {
-        let batches = watched.averages.index_axis(Axis(0), row);
-        let lengths = watched.batch_lengths();
-        let steps: f64 = lengths.iter().sum();
-        let columns = batches.columns().into_iter();
-        for (i, column) in columns.enumerate() {
-            let total: f64 = column.iter().zip(&lengths).map(|(x, l)| x * l).sum();
-            self.mean[[start, i]] = total / steps;
-            self.error[[start, i]] = standard_error(&column);
-        }
-    }
-
-    /// Whether two starts may have ended on one attractor.
-    fn agree(&self, a: usize, b: usize, found: &Found, tolerance: f64) -> bool {
-        let norm = |x: ArrayView1<'_, f64>| x.iter().map(|x| x * x).sum::<f64>();
-        let difference = &self.mean.row(a) - &self.mean.row(b);
-        let square = if found.period > 0 {
-            let relative = ALIKE * tolerance;
-            relative * relative * (1.0 + norm(self.mean.row(a)))
-        } else {
-            APART * APART * (norm(self.error.row(a)) + norm(self.error.row(b)))
-        };
-        norm(difference.view()) <= square
-    }
-}
-
 /// Takes the period of a start that spirals into a shorter cycle to be that of the cycle.
 ///
 /// A spiral of amplitude a around a cycle of period d comes back after p steps, d a divisor of p,
@@ -405,57 +358,4 @@ fn cycle_of(period: usize) -> Kind {
     } else {
         Kind::Cycle
     }
-}
-
-/// Replaces the averages of fixed points and cycles by those over exactly one period.
-fn over_whole_periods<T: Real, M: StateMap<T>>(
-    map: &M,
-    states: &Array2<T>,
-    found: &[Found],
-    averages: &mut Averages,
-    execution: Execution<'_>,
-) -> Result<(), Error> {
-    let mut periods: Vec<usize> = found.iter().map(|f| f.period).filter(|&p| p > 0).collect();
-    periods.sort_unstable();
-    periods.dedup();
-    for period in periods {
-        let starts: Vec<usize> = (0..found.len())
-            .filter(|&start| found[start].period == period)
-            .collect();
-        let cycles = watch(
-            map,
-            &states.select(Axis(0), &starts),
-            period,
-            1.0,
-            0,
-            execution,
-        )?;
-        for (row, &start) in starts.iter().enumerate() {
-            averages.set(start, &cycles, row);
-        }
-    }
-    Ok(())
-}
-
-/// Makes one attractor of those whose time averages agree, and one group of the undecided.
-fn merge(found: &mut [Found], averages: &Averages, tolerance: f64) {
-    for start in 0..found.len() {
-        let this = found[start];
-        let same = |other: &usize| {
-            let other = *other;
-            found[other].same_as == other
-                && (found[other].kind, found[other].period) == (this.kind, this.period)
-                && (this.kind == Kind::Undecided || averages.agree(start, other, &this, tolerance))
-        };
-        let first = (0..start).find(same);
-        found[start].same_as = first.unwrap_or(start);
-    }
-}
-
-/// Of the mean of batches.
-fn standard_error(batches: &ArrayView1<'_, f64>) -> f64 {
-    if batches.len() < 2 {
-        return 0.0;
-    }
-    (batches.var(1.0) / batches.len() as f64).sqrt()
 }

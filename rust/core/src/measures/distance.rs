@@ -60,20 +60,10 @@ pub fn asymptotic_distance<T: Real, M: StateMap<T>>(
         floor,
         seed,
     } = settings;
-    if steps == 0 {
-        return Err(Error::settings("steps", "expected at least 1, found 0"));
-    }
-    if samples == 0 {
-        return Err(Error::settings("samples", "expected at least 1, found 0"));
-    }
-    if !(noise.is_finite() && noise > 0.0) {
-        let reason = format!("expected a positive number, found {noise}");
-        return Err(Error::settings("noise", reason));
-    }
-    if !(floor.is_finite() && floor > 0.0) {
-        let reason = format!("expected a positive number, found {floor}");
-        return Err(Error::settings("floor", reason));
-    }
+    Error::unless_any("steps", steps)?;
+    Error::unless_any("samples", samples)?;
+    Error::unless_positive("noise", noise)?;
+    Error::unless_positive("floor", floor)?;
     let outputs: Vec<usize> = (0..map.dim()).filter(|&i| map.is_output(i)).collect();
     // rows 2s and 2s + 1: the two copies of sample s
     let shape = (2 * samples, map.dim());

@@ -58,9 +58,7 @@ pub fn frames<T: Real, M: StateMap<T>>(
         let reason = format!("expected 1 to {n}, found {k}");
         return Err(Error::settings("k", reason));
     }
-    if settings.interval == 0 {
-        return Err(Error::settings("interval", "expected at least 1, found 0"));
-    }
+    Error::unless_any("interval", settings.interval)?;
     let walk = |_| {
         let walk = Walk {
             map,
@@ -105,7 +103,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
         let mut frame = Frame::zeros::<OverTangents>(n, k, C);
         let mut next = Frame::zeros::<OverTangents>(n, k, C);
         let mut reflections = Reflections::<L, OverTangents>::new(n, k);
-        first_frame::<L, OverTangents>(&mut frame, n, k, seed, 0..1);
+        first_frame::<L, OverTangents>(&mut frame, seed, 0..1);
         orthonormalise(&mut frame, &mut reflections);
 
         let mut found = Frames {
@@ -114,23 +112,18 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
             r: Array3::zeros((count, k, k)),
         };
         let mut pushed = Array2::zeros((n, k));
-        found.keep(0, &x, &mut frame);
+        found.keep(0, &x, &frame);
         for t in 0..transient + count * interval {
             self.execution.check()?;
-            if t < self.drive.len() {
-                let u = input.read(self.map, self.drive, |_| {
-                    Some((self.starts.sequences[0], t))
-                });
-                self.map.linearise(u, &x, &mut y, &mut at);
-            } else {
-                self.map.linearise(&[], &x, &mut y, &mut at);
-            }
+            let sequence = |_| Some(self.starts.sequences[0]);
+            let u = input.at(self.map, self.drive, t, sequence);
+            self.map.linearise(u, &x, &mut y, &mut at);
             std::mem::swap(&mut x, &mut y);
             push_frame(self.map, &at, &mut frame, &mut next);
             if t < transient {
                 if (t + 1) % interval == 0 || t + 1 == transient {
                     orthonormalise(&mut frame, &mut reflections);
-                    found.keep(0, &x, &mut frame);
+                    found.keep(0, &x, &frame);
                 }
             } else if (t + 1 - transient) % interval == 0 {
                 let m = (t + 1 - transient) / interval;
@@ -138,7 +131,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
                     *v = frame.get::<OverTangents>(row, i).as_slice()[0].into();
                 }
                 orthonormalise(&mut frame, &mut reflections);
-                found.keep(m, &x, &mut frame);
+                found.keep(m, &x, &frame);
                 found.relate(m, &pushed);
             }
         }
@@ -148,7 +141,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Walk<'_, T, M> {
 
 impl Frames {
     #[inline(always)]
-    fn keep<L: Lanes>(&mut self, m: usize, x: &[[L; 1]], frame: &mut Frame<L>) {
+    fn keep<L: Lanes>(&mut self, m: usize, x: &[[L; 1]], frame: &Frame<L>) {
         for (s, [x]) in self.states.row_mut(m).iter_mut().zip(x) {
             *s = x.as_slice()[0].into();
         }

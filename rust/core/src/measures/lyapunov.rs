@@ -114,12 +114,8 @@ fn check<T: Real, M: StateMap<T>>(
         let reason = format!("expected 1 to {n} (the dimension), found {}", settings.k);
         return Err(Error::settings("k", reason));
     }
-    if settings.steps == 0 {
-        return Err(Error::settings("steps", "expected at least 1, found 0"));
-    }
-    if settings.interval == Some(0) {
-        return Err(Error::settings("interval", "expected at least 1, found 0"));
-    }
+    Error::unless_any("steps", settings.steps)?;
+    Error::unless_any("interval", settings.interval.unwrap_or(1))?;
     if begin < drive.len() && drive.len() < end {
         let reason = format!(
             "the inputs end at step {}, inside the measured steps {begin} to {end}: the driven \

@@ -4,5 +4,6 @@ pub mod attractor;
 pub mod distance;
 pub mod frames;
 pub mod lyapunov;
+mod merging;
 pub mod watch;
 pub mod zero_one;

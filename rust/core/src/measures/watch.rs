@@ -1,7 +1,7 @@
 //! One pass along orbits of the autonomous map, for all that tells what they end on: whether they
 //! return, how fast a tangent vector grows, time averages, and a signal for the 0-1 test.
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, s};
 
 use crate::ensemble::{Execution, gaussian_frame};
 use crate::error::Error;
@@ -9,7 +9,7 @@ use crate::lanes::{Kernel, Lanes, Real, dispatch};
 use crate::map::StateMap;
 
 /// Batches of the time averages.
-pub const BATCHES: usize = 16;
+const BATCHES: usize = 16;
 
 /// A return of an orbit to an earlier state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +85,11 @@ pub fn watch<T: Real, M: StateMap<T>>(
         growth: Array2::zeros((count, steps)),
     };
     for (part, found) in parts.into_iter().enumerate() {
-        let rows = ndarray::s![part * lanes..count.min((part + 1) * lanes), ..];
+        let rows = s![part * lanes..count.min((part + 1) * lanes), ..];
         all.ends.slice_mut(rows).assign(&found.ends);
         all.signal.slice_mut(rows).assign(&found.signal);
         all.growth.slice_mut(rows).assign(&found.growth);
-        let rows = ndarray::s![part * lanes..count.min((part + 1) * lanes), .., ..];
+        let rows = s![part * lanes..count.min((part + 1) * lanes), .., ..];
         all.averages.slice_mut(rows).assign(&found.averages);
         all.returns.extend(found.returns);
     }
@@ -135,7 +135,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Watch<'_, T, M> {
         normalise(&mut v);
         let mut sums = vec![L::zero(); 2 * n];
         let weights: Vec<L> = (0..n).map(|row| L::splat(T::of(projection(row)))).collect();
-        let mut lookouts = [Lookout::default(); 16];
+        let mut lookouts = vec![Lookout::default(); count];
         let batches = BATCHES.min(steps);
         let mut watched = Watched {
             ends: Array2::from_elem((count, n), T::of(0.0)),
@@ -188,7 +188,7 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Watch<'_, T, M> {
                 batch_begin = t;
             }
         }
-        for (lane, lookout) in lookouts[..count].iter().enumerate() {
+        for (lane, lookout) in lookouts.iter().enumerate() {
             for (row, [x]) in x.iter().enumerate() {
                 watched.ends[[lane, row]] = x.as_slice()[lane];
             }
