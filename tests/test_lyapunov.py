@@ -378,6 +378,18 @@ def test_steps_double_until_the_error_is_small_enough() -> None:
     np.testing.assert_array_equal(again.per_start, found.per_start)
 
 
+def test_steps_too_few_for_an_error_are_doubled_too() -> None:
+    net = nets.chaotic()
+    short = lstm_edge.lyapunov(net, k=1, starts=2, steps=4, interval=4)
+    assert np.isnan(short.stderr[0])  # one batch
+    found = lstm_edge.lyapunov(
+        net, k=1, starts=2, steps=4, interval=4, tolerance=0.1, limit=1000
+    )
+    assert found.converged is True
+    assert found.stderr[0] <= 0.1
+    assert found.settings["steps"] > 4
+
+
 def test_a_limit_ends_the_doubling_and_says_so() -> None:
     found = lstm_edge.lyapunov(
         nets.chaotic(), k=1, starts=2, steps=200, tolerance=1e-9, limit=500

@@ -288,7 +288,7 @@ def lyapunov(
         if enough is None:
             return spectrum
         converged = bool(spectrum.stderr[0] <= enough)
-        if converged or steps >= most or np.isnan(spectrum.stderr[0]):
+        if converged or steps >= most or np.isnan(spectrum.exponents[0]):
             return replace(spectrum, converged=converged)
         steps = min(2 * steps, most)
 
