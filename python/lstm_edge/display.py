@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +13,14 @@ import numpy as np
 def counted(number: int, noun: str) -> str:
     """Give "1 checkpoint", "2 checkpoints"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def by_reason(failed: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Group (name, message) of checkpoints that failed: names of each message."""
+    names: dict[str, list[str]] = {}
+    for name, message in failed:
+        names.setdefault(message, []).append(name)
+    return names
 
 
 def plain(result: Any, *properties: str) -> dict[str, Any]:
