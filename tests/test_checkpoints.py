@@ -56,6 +56,11 @@ def test_metadata_goes_before_the_name(tmp_path: Path, tiny_weights: Arrays) -> 
         ("epoch=3-step=1200", 1200),
         ("epoch3-loss0.25", 3),
         ("lstm_v2.1_epoch_40", 40),
+        ("epoch3_h128", 3),
+        ("Epoch 7 of 100", 7),
+        ("iteration_100_bs64", 100),
+        ("epoch3_step90_h128", 90),
+        ("timestep5_epoch_3", 3),
         ("net", 0),
         ("net-3-" + "9" * 30, 3),
     ],
@@ -69,6 +74,19 @@ def test_position_where_names_have_no_number(tmp_path: Path) -> None:
     for name in ("early", "late", "middle"):
         (tmp_path / f"{name}.pt").touch()
     assert updates(find_checkpoints(tmp_path)) == [0, 1, 2]
+
+
+def test_a_copy_of_the_best_has_no_place_among_those_with_a_time(
+    tmp_path: Path,
+) -> None:
+    for name in ("epoch_1", "epoch_2", "epoch_9", "model_best", "last"):
+        (tmp_path / f"{name}.pt").touch()
+    assert updates(find_checkpoints(tmp_path)) == [1, 2, 9]
+    assert updates(find_checkpoints(tmp_path / "*.pt")) == [1, 2, 9]
+    best = tmp_path / "model_best.pt"
+    assert updates(find_checkpoints(best)) == [0]
+    with pytest.raises(CheckpointError, match=r"model_best\.pt: expected its update"):
+        find_checkpoints(best, tmp_path / "epoch_1.pt")
 
 
 def test_nothing_found_is_an_error(tmp_path: Path) -> None:

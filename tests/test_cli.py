@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from lstm_edge.cli import main
@@ -129,6 +130,18 @@ def test_some_failed_checkpoints_are_listed_and_exit_with_3(
     assert result.exit_code == 3
     assert "failed: bad-5.safetensors" in result.output
     assert result.output.count("bad-5.safetensors") == 1
+
+
+def test_where_all_fail_alike_only_the_reason_is_told(tmp_path: Path) -> None:
+    for i in range(5):
+        both = {"encoder": torch.nn.LSTM(2, 3), "decoder": torch.nn.LSTM(2, 3)}
+        torch.save(torch.nn.ModuleDict(both).state_dict(), tmp_path / f"net-{i}.pt")
+    result = run("analyze", tmp_path, "-q", *FAST)
+    told = " ".join(result.output.split())  # lines are broken
+    assert result.exit_code == 3
+    assert "failed: net-0.pt, net-1.pt, net-2.pt and 2 more: expected one" in told
+    assert "(--module), one of: 'encoder', 'decoder'" in told
+    assert "cannot be told" not in told
 
 
 def test_the_readout_of_a_closed_loop_can_be_named(

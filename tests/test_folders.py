@@ -117,9 +117,9 @@ def test_what_a_trainer_saves_beside_the_weights_is_no_checkpoint(
 
 def test_one_more_file_makes_it_a_folder_of_checkpoints(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "run", nn.LSTM(4, 6))
-    torch.save(nn.LSTM(4, 6).state_dict(), folder / "update-3.pt")
+    torch.save(nn.LSTM(4, 6).state_dict(), folder / "other.pt")
     found = find_checkpoints(folder)
-    assert [file.path.name for file in found] == ["model.safetensors", "update-3.pt"]
+    assert [file.path.name for file in found] == ["model.safetensors", "other.pt"]
 
 
 def test_a_folder_without_weights(tmp_path: Path) -> None:

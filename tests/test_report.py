@@ -163,6 +163,30 @@ def test_a_browser_draws_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_what_there_is_nothing_to_draw_of_is_left_out(tmp_path: Path) -> None:
+    sweep = made_sweep("o" * 6, losses=False)
+    drawn, errors = dom(write_report(sweep, tmp_path / "a.html"), tmp_path / "profile")
+    assert "Uncaught" not in errors
+    assert 'class="main-svg"' in drawn
+    assert not re.findall(r'id="(widths|around|norms)"', drawn)
+
+
+@pytest.mark.parametrize("count", [1, 700])
+def test_where_no_checkpoint_could_be_used_the_page_begins_with_why(
+    tmp_path: Path, count: int
+) -> None:
+    failed = {
+        (f"a-{i}", ""): Row(f"a-{i}", "", "", status="failed", message="two nets")
+        for i in range(count)
+    }
+    checkpoints: dict[str, Any] = {f"a-{i}": (i, {}) for i in range(count)}
+    sweep = Sweep(tmp_path / "a.sqlite", {}, checkpoints, failed)
+    page = write_report(sweep, tmp_path / "a.html").read_text()
+    assert "<h1>No checkpoint could be used</h1>\n<p>two nets.</p>" in page
+    assert page.count("<td>two nets</td>") == 1
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_a_click_shows_the_spectrum_of_that_checkpoint(tmp_path: Path) -> None:
     page = write_report(SWEEPS["whole"](), tmp_path / "report.html")
     click = """<script>

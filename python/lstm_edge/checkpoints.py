@@ -58,6 +58,16 @@ __all__ = [
 _READERS = 16
 """Headers read at a time."""
 
+_TIMES = ("update", "step", "iter", "epoch")
+"""Words in a name before its time, the finest first."""
+
+# whole numbers only: the 0.25 of "epoch3-loss0.25" is no update
+_NUMBER = re.compile(
+    r"(?:(?<![a-z])(update|step|iter|epoch)(?:ation)?[-_= ]?)?"
+    r"(?<!\d)(?<!\d\.)(\d+)(?!\d|\.\d)",
+    re.IGNORECASE,
+)
+
 _MOST = 2**63  # what a store can hold; a longer number is no update
 
 
@@ -200,9 +210,11 @@ class CheckpointFile:
 def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
     """List the checkpoints in run folders, folders, files and globs, here or elsewhere.
 
-    The update comes from the file's metadata (only the header is read), else it is
-    the last whole number in the file's name, else its position in natural order.
-    ``probe.safetensors``, hidden and temporary files in folders are passed over.
+    The update comes from the file's metadata (only the header is read), else it is the
+    whole number behind ``update``, ``step``, ``iter`` or ``epoch`` in the file's name,
+    else the last one there. Where no name has a number, it is the position in natural
+    order; where some have one, a ``model_best.pt`` beside them has no place in time and
+    is passed over, as are ``probe.safetensors``, hidden and temporary files.
 
     Returns
     -------
@@ -212,18 +224,33 @@ def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
     Raises
     ------
     CheckpointError
-        If one of `where` leads to no checkpoint.
+        If one of `where` leads to no checkpoint, or is a file without a time beside
+        others that have one.
     """
     places = [path for item in where for path in _expand(as_place(item))]
     paths = sorted({identity(p): p for p in places}.values(), key=_natural)
     with ThreadPoolExecutor(_READERS) as readers:  # far places answer slowly
         saying = [readers.submit(_said_by, path) for path in paths]
         said = [future.result() for future in saying]
+    updates = [_update(*pair) for pair in zip(paths, said, strict=True)]
+    if all(update is None for update in updates):
+        updates = list(range(len(paths)))
     found = [
-        CheckpointFile(path, _update(path, about, position), about)
-        for position, (path, about) in enumerate(zip(paths, said, strict=True))
+        CheckpointFile(path, update, about)
+        for path, update, about in zip(paths, updates, said, strict=True)
+        if update is not None
     ]
+    _refuse_timeless({as_place(item) for item in where}.intersection(paths), found)
     return sorted(found, key=lambda checkpoint: checkpoint.update)
+
+
+def _refuse_timeless(named: set[Path], found: list[CheckpointFile]) -> None:
+    """Refuse a file that the user named, but that has no place among the others."""
+    for path in sorted(named - {checkpoint.path for checkpoint in found}):
+        raise CheckpointError(
+            f"{path}: expected its update in its metadata or name, as in those of "
+            f"{found[0].path.name}, found none; leave it out, or rename it"
+        )
 
 
 def _expand(path: Path) -> list[Path]:
@@ -289,11 +316,16 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
     return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
 
-def _update(path: Path, said: Mapping[str, str], position: int) -> int:
+def _update(path: Path, said: Mapping[str, str]) -> int | None:
+    """Tell the update from what the file says, else from its name; None: from none."""
     with suppress(KeyError, ValueError):  # else the name decides
         update = int(said["update"])
         if abs(update) < _MOST:
             return update
-    # whole numbers only: the 0.25 of "epoch3-loss0.25" is no update
-    numbers = map(int, re.findall(r"(?<!\d)(?<!\d\.)\d+(?!\d|\.\d)", path.stem))
-    return [position, *(number for number in numbers if number < _MOST)][-1]
+    found = [match for match in _NUMBER.finditer(path.stem) if int(match[2]) < _MOST]
+    # of "epoch3_h128" the 3, of "epoch3_step90" the 90, of "net-7" the 7
+    for word in _TIMES:
+        behind = [int(match[2]) for match in found if (match[1] or "").lower() == word]
+        if behind:
+            return behind[-1]
+    return int(found[-1][2]) if found else None

@@ -29,7 +29,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from lstm_edge.display import counted, plain_values
+from lstm_edge.display import by_reason, counted, plain_values
 from lstm_edge.terms import PHASES
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ LOG_SECONDS = 60.0
 
 NEWEST = 15
 """Rows of the live table."""
+
+MOST_REASONS = 10
+"""Of failures that are printed."""
+
+MOST_NAMES = 3
+"""Checkpoints named beside each of them."""
 
 Advance = Callable[[str, int, int | None, str], None]
 """``advance(stage, done, total, text)``; the total is None where it is not known."""
@@ -147,6 +153,12 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
     known = counted(len(sweep.checkpoints), "checkpoint")
     some = "" if len(phases) == len(sweep.checkpoints) else f"{len(phases)} of "
     console.print(f"[bold]{some}{known}[/]  {counts}", highlight=False)
+    if phases:
+        _show_verdict(console, sweep)
+    _show_failures(console, sweep)
+
+
+def _show_verdict(console: Console, sweep: Sweep) -> None:
     shares = sweep.summary()["attractors"]
     if shares:
         means = "  ".join(
@@ -170,7 +182,6 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
             f"{i.first} to {i.last} ({i.reason})" for i in sweep.zoom_intervals[:6]
         )
         console.print(f"worth checkpoints at every update: {listed}", highlight=False)
-    _show_failures(console, sweep)
 
 
 def show_study(console: Console, study: Study) -> None:
@@ -323,7 +334,13 @@ def _show_claims(console: Console, sweep: Sweep) -> None:
 
 
 def _show_failures(console: Console, sweep: Sweep) -> None:
-    for name, message in sweep.failed[:10]:
-        console.print(f"failed: {name}: {message}", style="red", markup=False)
-    if len(sweep.failed) > 10:
-        console.print(f"... and {len(sweep.failed) - 10} more", style="red")
+    """Print each reason once, with the checkpoints it holds for."""
+    reasons = list(by_reason(sweep.failed).items())
+    for message, names in reasons[:MOST_REASONS]:
+        text = f"failed: {', '.join(names[:MOST_NAMES])}"
+        if len(names) > MOST_NAMES:
+            text += f" and {len(names) - MOST_NAMES} more"
+        console.print(f"{text}: {message}", style="red", markup=False)
+    rest = sum(len(names) for _, names in reasons[MOST_REASONS:])
+    if rest:
+        console.print(f"... and {rest} more", style="red")

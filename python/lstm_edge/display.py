@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -22,6 +23,14 @@ def in_words(time: float) -> str:
 def span_in_words(span: tuple[float, float]) -> str:
     """Write an interval of time in prose."""
     return f"{in_words(span[0])} to {in_words(span[1])}"
+
+
+def by_reason(failed: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Group (name, message) of checkpoints that failed: names of each message."""
+    names: dict[str, list[str]] = {}
+    for name, message in failed:
+        names.setdefault(message, []).append(name)
+    return names
 
 
 def plain(result: Any, *properties: str) -> dict[str, Any]:

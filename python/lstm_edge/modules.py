@@ -118,7 +118,7 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
         )
         raise CheckpointError(
             f"{source}: expected one recurrent module{named}, found {len(found)}{both}"
-            f"; choose with module=, one of: {listed}"
+            f"; choose with module= (--module), one of: {listed}"
         )
     _refuse_foreign(tensors, found[0], source)
     return replace(found[0], variant=_VARIANTS[variants[0]] if variants else None)

@@ -202,9 +202,11 @@ class Sweep:
 
     @property
     def failed(self) -> list[tuple[str, str]]:
-        """(name, message) of what could not be used."""
+        """(name, message) of what could not be used, in the order of update."""
         rows = (row for row in self.rows.values() if row.status == "failed")
-        return [*((row.name, row.message) for row in rows), *self.strangers.items()]
+        found = [*((row.name, row.message) for row in rows), *self.strangers.items()]
+        place = {name: i for i, name in enumerate(self.checkpoints)}
+        return sorted(found, key=lambda pair: place.get(pair[0], len(place)))
 
     @cached_property
     def transitions(self) -> list[Transition]:

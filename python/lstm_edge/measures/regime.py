@@ -286,7 +286,8 @@ def _readout(
     if weights.readout is None:
         raise UsageError(
             f"{weights.source}: closed_loop needs a linear readout (readout_weight, "
-            "readout_bias), found none or several; name it, as in as_weights(readout=)"
+            "readout_bias), found none or several; name it with --readout, or "
+            "as_weights(readout=) in Python"
         )
     weight, bias = weights.readout
     if len(weight) != weights.input_size:

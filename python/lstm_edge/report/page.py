@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_edge.display import counted
+from lstm_edge.display import by_reason, counted
 from lstm_edge.report import plots
 from lstm_edge.report.html_page import table, write_page
 from lstm_edge.report.series import Series, make_series
@@ -62,6 +62,8 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
 
 def _headline(sweep: Sweep) -> str:
     advice = sweep.advice
+    if sweep.failed and not sweep.names:
+        return "No checkpoint could be used"
     if advice.update is None:
         return "No checkpoint to advise"
     epoch = "" if np.isnan(advice.epoch) else f" (epoch {advice.epoch:g})"
@@ -70,6 +72,8 @@ def _headline(sweep: Sweep) -> str:
 
 def _verdict(sweep: Sweep) -> str:
     advice = sweep.advice
+    if sweep.failed and not sweep.names:
+        return html.escape("; ".join(by_reason(sweep.failed)) + ".")
     text = html.escape(advice.reason[0].upper() + advice.reason[1:] + ".")
     if not np.isnan(advice.regret):
         text += (
@@ -147,7 +151,7 @@ def _claims(sweep: Sweep) -> str:
 def _failures(sweep: Sweep) -> str:
     if not sweep.failed:
         return ""
-    rows = [[name, message] for name, message in sweep.failed]
+    rows = [[", ".join(n), reason] for reason, n in by_reason(sweep.failed).items()]
     return "<h2>Checkpoints that failed</h2>" + table(["name", "why"], rows)
 
 

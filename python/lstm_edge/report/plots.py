@@ -216,17 +216,14 @@ def _exponent_range(series: Series) -> list[float]:
 def widths_figure(sweep: Sweep) -> go.Figure:
     """Draw how wide the edge of each sustained transition is."""
     lasting = [t for t in sweep.transitions if t.sustained]
-    figure = go.Figure(
-        go.Bar(
-            x=[
-                f"{t.direction.replace('_', ' ')}<br>at {t.update:.0f}" for t in lasting
-            ],
-            y=[t.width for t in lasting],
-            width=min(0.5, 0.1 * len(lasting)),
-            marker_color=[PHASE_COLOURS[t.direction.split("_")[1]] for t in lasting],
-            hovertemplate="%{y} updates<extra></extra>",
-        )
+    bars = go.Bar(
+        x=[f"{t.direction.replace('_', ' ')}<br>at {t.update:.0f}" for t in lasting],
+        y=[t.width for t in lasting],
+        width=min(0.5, 0.1 * len(lasting)),
+        marker_color=[PHASE_COLOURS[t.direction.split("_")[1]] for t in lasting],
+        hovertemplate="%{y} updates<extra></extra>",
     )
+    figure = go.Figure([bars] if lasting else [])
     figure.update_layout(
         height=300,
         margin={"l": 80, "r": 20, "t": 20, "b": 60},
