@@ -44,7 +44,7 @@ class Space:
             f"most ({_in_words(self.free)} free)"
         )
 
-    def check(self, folder: Path) -> None:
+    def check(self, folder: Path, what: str = "run") -> None:
         """Refuse what has no room.
 
         Raises
@@ -53,7 +53,7 @@ class Space:
         """
         if self.needed > self.free:
             raise LstmEdgeError(
-                f"{folder}: the run needs {_in_words(self.needed)}, the disk has "
+                f"{folder}: the {what} needs {_in_words(self.needed)}, the disk has "
                 f"{_in_words(self.free)} free; free some, or keep fewer checkpoints "
                 "with --every"
             )
@@ -67,7 +67,7 @@ def space_needed(trainer: Trainer, recording: Recording, folder: Path) -> Space:
     everything = sum(sizes.values())
     count = count_checkpoints(recording.schedule, trainer.update, recording.last)
     count += trainer.update == 0
-    states = 1 + min(count, KEPT_STATES + 1) if recording.keep else 0
+    states = 1 + min(count, KEPT_STATES + 1) if recording.keep and count else 0
     needed = (
         count * (everything - apart + HEADER)
         + -(-count // recording.embedding_every) * apart
