@@ -93,8 +93,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # many runs
     "studies": {"claims", "display", "errors", "formats", "history", "measures"}
     | {"metrics"}
-    | {"numpy", "pandas", "plan", "report", "results", "runs", "scipy", "stopping"}
-    | {"sweep", "tasks", "torch", "trainer", "training", "transitions"},
+    | {"numpy", "pandas", "plan", "report", "results", "runs", "scipy", "space"}
+    | {"stopping", "sweep", "tasks", "torch", "trainer", "training", "transitions"},
     # a map to compare training with
     "tanh_map": {"_core", "display", "errors", "measures", "numpy", "report"}
     | {"transitions"},
@@ -117,6 +117,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "report",
         "results",
         "rich",
+        "space",
         "studies",
         "sweep",
     }

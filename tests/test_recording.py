@@ -269,6 +269,9 @@ def test_a_full_disk_is_refused(
     with pytest.raises(LstmEdgeError, match=r"the run needs .* kB, the disk has 1 kB"):
         train(few, tmp_path / "run", **SMALL)
     assert not list(tmp_path.glob("run/checkpoints/*"))
+    monkeypatch.undo()  # and the folder may take other settings
+    run = train(few, tmp_path / "run", **(SMALL | {"every": "2epochs"}))
+    assert json.loads((run / "run.json").read_text())["schedule"] == "2epochs"
 
 
 # ---- who writes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_edge import EdgeMonitor, EdgeStopping, MonitorResult, UsageError
-from lstm_edge.transitions import find_transitions
+from lstm_edge import stopping as stopping_module
+from lstm_edge.history import transitions_of
+from lstm_edge.transitions import Transition, first_transition
 from nets import chaotic, cycle
 
 PHASES = {"o": "order", "e": "edge", "C": "chaos", "?": "unknown"}
@@ -88,23 +92,53 @@ def test_it_says_which_measured_update_to_go_back_to() -> None:
     assert "first sustained transition" in stopping.advice.reason
 
 
-@given(st.text("oeC?", max_size=60), st.integers(1, 8))
-def test_it_stops_where_a_sweep_so_far_first_finds_the_transition(
-    letters: str, patience: int
+STRETCHES = st.lists(
+    st.tuples(st.sampled_from("oeC?"), st.integers(1, 12)), max_size=8
+).map(lambda stretches: "".join(letter * count for letter, count in stretches))
+
+
+@given(st.sampled_from(["", "CC"]), STRETCHES, st.integers(1, 8), st.data())
+def test_it_stops_where_the_rule_over_all_results_so_far_first_says_so(
+    begin: str, stretches: str, patience: int, data: st.DataObject
 ) -> None:
-    series = list(results(letters))
-    first = None
-    for count in range(1, len(series) + 1):
-        found = find_transitions(
-            [r.update for r in series[:count]],
-            [r.phase for r in series[:count]],
-            [r.exponent for r in series[:count]],
-            sustain=patience,
-        )
-        if any(t.sustained and t.direction == "to_chaos" for t in found):
-            first = count
+    letters = begin + stretches
+    count = len(letters)
+    gaps = data.draw(st.lists(st.integers(0, 9), min_size=count, max_size=count))
+    series = [
+        replace(result, update=update)
+        for result, update in zip(results(letters), accumulate(gaps), strict=True)
+    ]
+    monitor = EdgeMonitor()
+    stopping = EdgeStopping(monitor, patience=patience)
+    for result in series:
+        monitor.history.append(result)
+        known = [r for r in monitor.history if r.phase != "unknown"]
+        newest = [r.phase for r in known[-patience:]]
+        found = None
+        if newest == ["chaos"] * patience:
+            found = first_transition(transitions_of(known, sustain=patience))
+        assert repr(stopping.transition) == repr(found)  # some fields are nan
+        if found is not None:
             break
-    assert stopped_at(letters, patience=patience) == first
+    restored = EdgeMonitor()
+    restored.load_state_dict(monitor.state_dict())
+    again = EdgeStopping(restored, patience=patience)
+    assert repr(again.transition) == repr(stopping.transition)
+    assert again.stopped == stopping.stopped
+
+
+def test_the_whole_history_is_read_once_for_a_stretch_of_chaos(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[int] = []
+
+    def counted(history: Sequence[MonitorResult], **rule: Any) -> list[Transition]:
+        read.append(len(history))
+        return transitions_of(history, **rule)
+
+    monkeypatch.setattr(stopping_module, "transitions_of", counted)
+    assert stopped_at("C" * 30 + "?" * 30 + "C" * 30 + "eeeee" + "C" * 30) is None
+    assert read == [5, 70]
 
 
 @given(st.text("oeC?", max_size=40), st.integers(0, 40))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,15 +27,17 @@ from lstm_edge import EdgeMonitor, analyze, open_sweep
 from lstm_edge.checkpoints import find_checkpoints
 from lstm_edge.claims import FAILS, HOLDS, UNKNOWN, Claim
 from lstm_edge.cli import main
-from lstm_edge.errors import LstmEdgeError, UsageError
+from lstm_edge.errors import ConflictError, LstmEdgeError, UsageError
 from lstm_edge.results import Sweep
 from lstm_edge.runs import write_state
+from lstm_edge.space import Space
 from lstm_edge.store.rows import Row
-from lstm_edge.studies import Study, early_stopping, open_study, study
+from lstm_edge.studies import Study, early_stopping, job, open_study, study
 from lstm_edge.studies.early_stopping import EarlyStop, hold_out, stop_early
 from lstm_edge.studies.results import Group
 from lstm_edge.studies.rules import Choice, choices, history_of
 from lstm_edge.studies.statistics import compare_rules, count_claims
+from lstm_edge.studies.studying import Progress
 from lstm_edge.studies.tables import claim_table, regret_table, run_table
 from lstm_edge.tasks import Task
 from lstm_edge.tasks.digits import make_digits
@@ -502,7 +506,8 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, [*arguments, "--starts", "2", "--samples", "2"])
     assert result.exit_code == 3, result.output
     assert "learning rate 1e+38, seed 0: " in result.output
-    assert "training diverged" in result.output
+    # at once, and at the end
+    assert result.output.replace("\n", " ").count("training diverged") == 2
     assert (tmp_path / "report.html").exists()
     found = open_study(tmp_path)
     assert [run.label for run in found.done] == ["learning rate 0.03, seed 0"]
@@ -510,7 +515,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     assert "Runs without a result" in page
     (tmp_path / "report.html").unlink()
     assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 0
-    assert "not finished yet" in (tmp_path / "report.html").read_text()
+    assert "training diverged" in (tmp_path / "report.html").read_text()
     refused = CliRunner().invoke(main, ["report", str(tmp_path), "--figures", "x"])
     assert refused.exit_code == 2
     assert "is a study" in refused.output
@@ -569,7 +574,11 @@ def test_a_call_that_is_refused_leaves_the_study_as_it_is(tmp_path: Path) -> Non
     other = TRAINING | {"hidden_size": 5}
     with pytest.raises(UsageError, match="has hidden_size = 4, this call has 5"):
         study(out=tmp_path, training=other, **options)
+    with pytest.raises(ConflictError, match="has hidden_size = 4, this call has 5"):
+        study(out=tmp_path, training=other, **(options | {"seeds": [1, 0]}))
     assert open_study(tmp_path).description == found.description
+    more = study(out=tmp_path, training=TRAINING, **(options | {"seeds": 2}))
+    assert len(more.done) == 2
 
 
 def test_a_folder_that_cannot_be_written_costs_its_own_run(tmp_path: Path) -> None:
@@ -580,6 +589,89 @@ def test_a_folder_that_cannot_be_written_costs_its_own_run(tmp_path: Path) -> No
     )
     assert [run.seed for run in found.done] == [1]
     assert "seed-0: cannot be gone on with (" in found.unfinished["seed 0"]
+    assert open_study(tmp_path) == found
+    (tmp_path / "seed-0" / "early-stopping").unlink()
+    again = study(
+        out=tmp_path, seeds=2, jobs=1, training=TRAINING, settings=QUICK, patience=2
+    )
+    assert again.unfinished == {}
+    assert again.runs[1] == found.runs[1]
+
+
+def test_a_setting_that_cannot_work_costs_its_own_runs(tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    found = study(
+        out=tmp_path,
+        seeds=2,
+        vary={"cell": ["none", "lstm"]},
+        jobs=2,
+        training=TRAINING,
+        settings=QUICK,
+        shares=[],
+        progress=heard.append,
+    )
+    assert [run.label for run in found.done] == [
+        "cell lstm, seed 0",
+        "cell lstm, seed 1",
+    ]
+    message = "cell: expected one of lstm, gru, rnn, found 'none'"
+    assert found.unfinished == {f"cell none, seed {seed}": message for seed in (0, 1)}
+    told = [i for i, p in enumerate(heard) if p.error]
+    assert [heard[i].text for i in told] == [
+        f"cell=none/seed-{seed}: {message}" for seed in (0, 1)
+    ]
+    # before anything is trained
+    assert all("training" not in p.text for p in heard[: told[-1]])
+    assert (heard[-1].done, heard[-1].failed, heard[-1].total) == (4, 2, 4)
+    assert open_study(tmp_path) == found
+    assert run_table(found)[1][0][:2] == ["cell none, seed 0", "failed"]
+    assert html.escape(message) in found.report(tmp_path / "page.html").read_text()
+
+
+def test_a_run_that_turns_out_not_to_work_costs_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path, **options: Any) -> Sweep:
+        if folder.name == "seed-0":
+            raise UsageError("not with this one")
+        return analyze(folder, **options)
+
+    monkeypatch.setattr(job, "analyze", refuse)
+    found = study(
+        out=tmp_path, seeds=2, jobs=1, training=TRAINING, settings=QUICK, shares=[]
+    )
+    assert found.unfinished == {"seed 0": "not with this one"}
+    assert [run.seed for run in found.done] == [1]
+
+
+def test_the_space_of_all_runs_is_said_before_they_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"training": TRAINING, "settings": QUICK, "shares": []}
+    said: list[Space] = []
+    make = partial(study, out=tmp_path, jobs=1, on_plan=said.append, **options)
+    make(seeds=1)
+    one = said[0]
+    assert one.checkpoints == 7
+    make(seeds=3)  # one of them is there already
+    assert (said[1].checkpoints, said[1].needed) == (14, 2 * one.needed)
+    make(seeds=3)
+    assert (said[2].checkpoints, said[2].needed) == (0, 0)
+
+    # room for two, not for the three that are to come
+    free = type("Usage", (), {"free": 2 * one.needed})
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    before = (tmp_path / "study.json").read_bytes()
+    with pytest.raises(
+        LstmEdgeError, match=r"the study needs .*, the disk has .* free"
+    ):
+        make(seeds=6)
+    assert said[3].checkpoints == 21
+    assert (tmp_path / "study.json").read_bytes() == before
+    assert [*tmp_path.glob("seed-3/checkpoints/*")] == []
+    # what was refused stands in the way of nothing
+    fewer = options | {"training": TRAINING | {"every": "3epochs"}}
+    assert len(make(seeds=[3, 4], **fewer).done) == 2
 
 
 def test_settings_that_do_not_fit_the_inputs_are_told_before_training(

@@ -30,3 +30,7 @@ class StoreError(LstmEdgeError):
 
 class UsageError(LstmEdgeError, ValueError):
     """An argument has a value that cannot work."""
+
+
+class ConflictError(UsageError):
+    """A folder holds a run with other settings."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lstm_edge.checkpoints import write_checkpoint
-from lstm_edge.errors import LstmEdgeError, UsageError
+from lstm_edge.errors import ConflictError, LstmEdgeError, UsageError
 from lstm_edge.locking import take
 from lstm_edge.metrics import METRICS
 from lstm_edge.places import replace_file
@@ -77,6 +77,8 @@ def locked(folder: Path) -> Iterator[None]:
 def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) -> None:
     """Begin a run, or check that the one in the folder has the same settings.
 
+    One that has no checkpoint yet has nothing to keep, and is begun anew.
+
     Parameters
     ----------
     folder : Path
@@ -88,13 +90,15 @@ def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) 
 
     Raises
     ------
+    ConflictError
+        Naming the first setting that differs.
     UsageError
-        Naming the first setting that differs, or why the folder cannot hold a run.
+        If the folder cannot hold a run.
     """
     path = folder / "run.json"
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        if not path.exists():
+        if not path.exists() or not _begun(folder):
             write_checkpoint(folder / "probe.safetensors", {"inputs": probe}, {})
             replace_file(path, json.dumps(description, indent=2).encode())
             return
@@ -103,7 +107,7 @@ def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) 
         raise _no_place(folder, error) from error
     for name, value in wanted.items():
         if there.get(name) != value:
-            raise UsageError(
+            raise ConflictError(
                 f"{path}: the run there has {name} = {there.get(name)}, this call has "
                 f"{value}; go on with its settings, or train in another folder"
             )
@@ -122,6 +126,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise ValueError("it lacks settings")
     found["settings"].setdefault("cell", "lstm")  # once there was no other
     return found
+
+
+def _begun(folder: Path) -> bool:
+    return any(folder.glob("checkpoints/*")) or any(folder.glob("resume/*.pt"))
 
 
 def _no_place(folder: Path, error: Exception) -> UsageError:

@@ -44,7 +44,7 @@ class Space:
             f"most ({_in_words(self.free)} free)"
         )
 
-    def check(self, folder: Path) -> None:
+    def check(self, folder: Path, what: str = "run") -> None:
         """Refuse what has no room.
 
         Raises
@@ -53,7 +53,7 @@ class Space:
         """
         if self.needed > self.free:
             raise LstmEdgeError(
-                f"{folder}: the run needs {_in_words(self.needed)}, the disk has "
+                f"{folder}: the {what} needs {_in_words(self.needed)}, the disk has "
                 f"{_in_words(self.free)} free; free some, or keep fewer checkpoints "
                 "with --every"
             )
@@ -68,7 +68,7 @@ def space_needed(trainer: Trainer, recording: Recording, folder: Path) -> Space:
     count = count_checkpoints(recording.schedule, trainer.update, recording.last)
     count += trainer.update == 0
     keep = recording.keep
-    states = 1 + min(count, recording.last // keep + 1) if keep else 0
+    states = 1 + min(count, recording.last // keep + 1) if keep and count else 0
     needed = (
         count * (everything - apart + HEADER)
         + -(-count // recording.embedding_every) * apart

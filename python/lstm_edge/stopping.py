@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice, takewhile
 from typing import Protocol
 
 from lstm_edge.errors import UsageError
@@ -89,22 +90,28 @@ class EdgeStopping:
     def advice(self) -> Advice:
         """Which measured update to go back to, and why; or why there is none yet."""
         found = self.transition
-        history = self._strict(self.monitor.history[: self._seen])
+        history = list(self._strict(self.monitor.history[: self._seen]))
         return advice_of(history, [] if found is None else [found])
 
     def _judge(self, history: Sequence[MonitorResult]) -> Transition | None:
-        known = self._strict(history)
-        newest = [result.phase for result in known[-self.patience :]]
-        if newest != ["chaos"] * self.patience:
+        """Give the transition that the newest result reveals, if it does.
+
+        Chaos that goes on reveals none that its first `patience` results have not: the
+        share of order before it only falls. So the whole history is read once for each
+        stretch of chaos, not for each result.
+        """
+        if history[-1].phase == "unknown":
             return None
+        backwards = islice(self._strict(reversed(history)), self.patience + 1)
+        stretch = [*takewhile(lambda result: result.phase == "chaos", backwards)]
+        if len(stretch) != self.patience:
+            return None
+        known = list(self._strict(history))
         return first_transition(transitions_of(known, sustain=self.patience))
 
-    def _strict(self, history: Sequence[MonitorResult]) -> list[MonitorResult]:
+    def _strict(self, history: Iterable[MonitorResult]) -> Iterator[MonitorResult]:
         """Known results; what lies too near zero is at the edge."""
-        return [
-            result
-            if abs(result.exponent) > self.margins * result.zero_margin
-            else replace(result, phase="edge")
-            for result in history
-            if result.phase != "unknown"
-        ]
+        for result in history:
+            if result.phase != "unknown":
+                clear = abs(result.exponent) > self.margins * result.zero_margin
+                yield result if clear else replace(result, phase="edge")

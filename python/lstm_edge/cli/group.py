@@ -52,7 +52,7 @@ class Group(click.Group):
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\nExit codes: 0 done, 1 failed, 2 wrong usage, "
-    "3 finished but some checkpoints\nfailed, 130 interrupted.",
+    "3 finished but some checkpoints\nor runs failed, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="lstm-edge")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

@@ -6,8 +6,9 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +23,10 @@ from lstm_edge.cli.group import (
 from lstm_edge.cli.sweeps import SETTINGS, measure_settings
 from lstm_edge.cli.training import how_to_train, training_arguments
 from lstm_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from lstm_edge.space import Space
+    from lstm_edge.studies.studying import Progress
 
 
 def _how_to_measure(command: Callable[..., None]) -> Callable[..., None]:
@@ -90,6 +95,18 @@ def study(
 
     settings = measure_settings(given)
     console = Console()
+
+    def say_space(space: Space) -> None:
+        if as_json:
+            print_json("plan", **asdict(space))
+        elif not quiet:
+            click.echo(f"to write: {space}")
+
+    def line(p: Progress) -> None:
+        advance("runs", p.done, p.total, p.text)
+        if p.error and not (as_json or quiet):
+            console.print(p.text, style="red", markup=False)
+
     with progress(console, quiet, as_json) as advance:
         found = run_study(
             task,
@@ -101,7 +118,8 @@ def study(
             shares=shares,
             patience=patience,
             jobs=jobs,
-            progress=lambda p: advance("runs", p.done, p.total, p.text),
+            on_plan=say_space,
+            progress=line,
         )
     report = found.report(found.folder / "report.html")
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from lstm_edge.measures import at_edge
 from lstm_edge.metrics import read_probe
 from lstm_edge.plan import Plan, merge_settings
 from lstm_edge.runs import locked, read_description
+from lstm_edge.space import Space
 from lstm_edge.studies.early_stopping import stop_early
 from lstm_edge.studies.results import early_stop_file
 from lstm_edge.studies.rules import held_out
@@ -21,6 +23,10 @@ from lstm_edge.training import train
 
 Tell = Callable[[Path, str], None]
 """``tell(folder, text)``: what a run is doing."""
+
+
+class _Planned(Exception):
+    """Ends a call of `train` before it trains."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,26 @@ class Job:
     patience: int
     threads: int
 
+    def plan(self) -> Space:
+        """Refuse what cannot work, and give the space that the run still needs.
+
+        Raises
+        ------
+        LstmEdgeError
+        """
+        needed: list[Space] = []
+
+        def stop(space: Space) -> None:
+            self._check_settings()
+            needed.append(space)
+            raise _Planned
+
+        with suppress(_Planned):
+            train(
+                self.task, self.folder, at_edge=at_edge, on_plan=stop, **self.arguments
+            )
+        return needed[0]
+
     def __call__(self, tell: Tell) -> None:
         """Train, analyse every checkpoint, train again with data held out.
 
@@ -63,7 +89,6 @@ class Job:
             self.task,
             self.folder,
             at_edge=at_edge,
-            on_plan=self._check_settings,
             progress=line,
             **self.arguments,
         )
@@ -95,7 +120,7 @@ class Job:
                     progress=partial(self._tell_epoch, tell, held_out(share)),
                 )
 
-    def _check_settings(self, _: object) -> None:
+    def _check_settings(self) -> None:
         """Refuse before training what the analysis could not take after it."""
         closed_loop = read_description(self.folder)["closed_loop"]
         probe = None if closed_loop else read_probe(self.folder)

@@ -12,16 +12,20 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from lstm_edge.errors import LstmEdgeError, UsageError
-from lstm_edge.studies.job import Job, Tell
+from lstm_edge.errors import LstmEdgeError
+from lstm_edge.studies.job import Job
 
 GLANCE = 0.2
 """Seconds between two looks at what the processes say."""
 
 Event = str | LstmEdgeError | None
 """What a run is doing; why it failed; None when it is done."""
+
+T = TypeVar("T")
 
 Hear = Callable[[Path, Event], None]
 
@@ -39,29 +43,24 @@ def do_all(work: Sequence[Job], processes: int, hear: Hear) -> None:
 
     Raises
     ------
-    UsageError
-        What is wrong for all of them.
     LstmEdgeError
         If a process was ended from outside.
     """
     if processes == 1:
         for job in work:
-            hear(job.folder, _attempt(job, hear))
+            hear(job.folder, attempt(job.folder, partial(job, hear)))
     else:
         _in_processes(work, processes, hear)
 
 
-def _attempt(job: Job, tell: Tell) -> LstmEdgeError | None:
-    """Do a job; wrong usage is wrong for all of them, and raised."""
+def attempt(folder: Path, do: Callable[[], T]) -> T | LstmEdgeError:
+    """Do something with a run, and give what is wrong with it where that fails."""
     try:
-        job(tell)
-    except UsageError:
-        raise
+        return do()
     except LstmEdgeError as error:
         return error
     except OSError as error:  # such as a disk that is full
-        return LstmEdgeError(f"{job.folder}: cannot be gone on with ({error})")
-    return None
+        return LstmEdgeError(f"{folder}: cannot be gone on with ({error})")
 
 
 _told: multiprocessing.Queue[tuple[Path, str]]
@@ -83,7 +82,7 @@ def _end_with_parent() -> None:
 
 
 def _attempt_in_process(job: Job) -> LstmEdgeError | None:
-    return _attempt(job, lambda path, text: _told.put((path, text)))
+    return attempt(job.folder, partial(job, lambda path, text: _told.put((path, text))))
 
 
 def _in_processes(work: Sequence[Job], processes: int, hear: Hear) -> None:

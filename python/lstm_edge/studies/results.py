@@ -236,16 +236,12 @@ def early_stop_file(run: Path, share: float, patience: int) -> Path:
     return run / "early-stopping" / f"held-out-{share:g}-patience-{patience}.json"
 
 
-def open_study(
-    folder: str | PathLike[str], messages: Mapping[Path, str] | None = None
-) -> Study:
+def open_study(folder: str | PathLike[str]) -> Study:
     """Read a study, at any time, also while it goes on.
 
     Parameters
     ----------
     folder : path
-    messages : mapping of Path to str, optional
-        Folder of a run to why it failed.
 
     Raises
     ------
@@ -257,17 +253,17 @@ def open_study(
         description = json.loads((place / DESCRIPTION).read_text())
         runs = [(setting, seed) for setting, seed in description["runs"]]
         shares, patience = description["shares"], description["patience"]
+        failed = dict(description.pop("failed", {}))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UsageError(
             f"{place}: expected the folder of a study, made by 'lstm-edge study', "
             f"found none ({error})"
         ) from error
-    told = messages or {}
     return Study(
         place,
         description,
         [
-            _read_run(place, setting, seed, shares, patience, told)
+            _read_run(place, setting, seed, shares, patience, failed)
             for setting, seed in runs
         ],
     )
@@ -279,13 +275,13 @@ def _read_run(
     seed: int,
     shares: list[float],
     patience: int,
-    messages: Mapping[Path, str],
+    failed: Mapping[str, str],
 ) -> Run:
     folder = run_folder(study, setting, seed)
     files = [early_stop_file(folder, share, patience) for share in shares]
     try:
-        if folder in messages:
-            raise LstmEdgeError(messages[folder])
+        if (name := folder.relative_to(study).as_posix()) in failed:
+            raise LstmEdgeError(str(failed[name]))
         if not all(file.exists() for file in (store_file(folder), *files)):
             raise LstmEdgeError(UNFINISHED)
         sweep = open_sweep(folder)

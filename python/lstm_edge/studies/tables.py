@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lstm_edge.claims import FAILS, HOLDS, UNKNOWN
-from lstm_edge.studies.results import Group, Study
+from lstm_edge.studies.results import UNFINISHED, Group, Study
 from lstm_edge.studies.rules import FIRST_TRANSITION, ORACLE
 
 Table = tuple[list[str], list[list[str]]]
@@ -61,11 +61,18 @@ def regret_table(group: Group) -> Table:
 
 
 def run_table(study: Study) -> Table:
-    """Give each run: its first edge, the claims, and the test loss of each rule."""
+    """Give each run: its first edge, the claims, and the test loss of each rule.
+
+    Of one without a result it says so; `Study.unfinished` tells why.
+    """
     rules = list(dict.fromkeys(rule for run in study.done for rule in run.choices))
     header = ["run", "edge", "claims", *rules]
     rows = []
-    for run in study.done:
+    for run in study.runs:
+        if run.message:
+            state = UNFINISHED if run.message == UNFINISHED else "failed"
+            rows.append([run.label, state, *[""] * (len(header) - 2)])
+            continue
         begin, end = run.edge
         edge = "none" if math.isnan(begin) else f"{begin:g}-{end:g}"
         marks = "".join(MARKS[claim.answer] for claim in run.claims)

@@ -6,7 +6,7 @@ import inspect
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,9 @@ from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.formats import replace_file
 from lstm_edge.measures.regime import count
 from lstm_edge.plan import merge_settings
+from lstm_edge.space import Space
 from lstm_edge.studies.job import Job
+from lstm_edge.studies.planning import plan_study
 from lstm_edge.studies.processes import Event, do_all
 from lstm_edge.studies.results import DESCRIPTION, Study, open_study, run_folder
 from lstm_edge.sweep import available_cores
@@ -60,13 +62,16 @@ class Progress:
     done, failed, total : int
         Runs.
     text : str
-        What the run that was heard of last is doing.
+        What the run that was heard of last is doing, or why it failed.
+    error : bool
+        Whether it failed just now.
     """
 
     done: int
     failed: int
     total: int
     text: str
+    error: bool
 
 
 def study(
@@ -80,6 +85,7 @@ def study(
     shares: Iterable[float] = SHARES,
     patience: int = PATIENCE,
     jobs: int | None = None,
+    on_plan: Callable[[Space], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Study:
     """Train with several seeds and settings, analyse all, and compare stopping rules.
@@ -111,19 +117,23 @@ def study(
     jobs : int, optional
         Processes. Default: one a core. With 1 all is done in this process; with more,
         a script that calls this needs the usual ``if __name__ == "__main__":``.
+    on_plan : callable, optional
+        Called before anything runs with the `Space` that all runs still need.
     progress : callable, optional
         Called with a `Progress` now and then.
 
     Returns
     -------
     Study
-        A run that failed is told in `Study.unfinished`, and tried again by the next
-        call.
+        A run that cannot work, or fails, costs itself: it is told in
+        `Study.unfinished`, and tried again by the next call.
 
     Raises
     ------
     UsageError
-        An argument out of range.
+        An argument out of range, or a run is there with other settings.
+    LstmEdgeError
+        If no run can work, or the disk has not the space that all need.
     """
     merge_settings(settings)  # refuses what no sweep could take
     grid = list(_settings(task, vary or {}))
@@ -157,41 +167,39 @@ def study(
         "patience": patience,
         "versions": versions(),
     }
-    failed: dict[Path, str] = {}
+    failed: dict[str, str] = {}
     ended: set[Path] = set()
 
     def hear(path: Path, event: Event) -> None:
-        if isinstance(event, LstmEdgeError):
-            failed[path] = str(event)
+        wrong = isinstance(event, LstmEdgeError)
+        if wrong:
+            failed[path.relative_to(folder).as_posix()] = str(event)
+            with suppress(UsageError):  # a full disk; it is told all the same
+                _describe(folder, description | {"failed": failed})
         if not isinstance(event, str):
             ended.add(path)
         if progress is not None:
             text = f"{path.relative_to(folder)}: {event or 'done'}"
-            progress(Progress(len(ended), len(failed), len(work), text))
+            progress(Progress(len(ended), len(failed), len(work), text, wrong))
 
-    with _described(folder, description):
-        do_all(work, most, hear)
-    return open_study(folder, failed)
+    plan = plan_study(work, hear)
+    if on_plan is not None:
+        on_plan(plan.space)
+    plan.space.check(folder, "study")
+    _describe(folder, description)
+    for path, error in plan.refused.items():
+        hear(path, error)
+    do_all(plan.work, most, hear)
+    return open_study(folder)
 
 
-@contextmanager
-def _described(folder: Path, description: Mapping[str, Any]) -> Iterator[None]:
-    """Say what the study is, in its folder; as before where its runs refuse that."""
-    file = folder / DESCRIPTION
+def _describe(folder: Path, description: Mapping[str, Any]) -> None:
+    """Say what the study is, in its folder."""
+    text = json.dumps(description, indent=2, default=str)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        before = file.read_bytes() if file.exists() else None
-        replace_file(file, json.dumps(description, indent=2, default=str).encode())
+        replace_file(folder / DESCRIPTION, text.encode())
     except OSError as error:
         raise UsageError(f"{folder}: cannot hold a study ({error})") from error
-    try:
-        yield
-    except UsageError:
-        if before is None:
-            file.unlink(missing_ok=True)
-        else:
-            replace_file(file, before)
-        raise
 
 
 def _settings(task: str, vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
