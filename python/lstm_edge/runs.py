@@ -98,7 +98,7 @@ def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) 
     path = folder / "run.json"
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        if not path.exists() or not _begun(folder):
+        if not _begun(folder):
             write_checkpoint(folder / "probe.safetensors", {"inputs": probe}, {})
             replace_file(path, json.dumps(description, indent=2).encode())
             return
@@ -129,6 +129,10 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def _begun(folder: Path) -> bool:
+    """Whether there is a run with something to keep."""
+    if not (folder / "run.json").exists():
+        return False
+    read_description(folder)  # refuses what is none
     return any(folder.glob("checkpoints/*")) or any(folder.glob("resume/*.pt"))
 
 
