@@ -26,7 +26,7 @@ IMPORTS = """
 import resource, sys
 import h5netcdf, matplotlib.figure, numpy, pandas, plotly.graph_objects, pyarrow
 import scipy.signal, torch, xarray
-import lstm_edge, lstm_edge.export, lstm_edge.report
+import lstm_edge, lstm_edge.results.export, lstm_edge.report
 store, out = sys.argv[1:]
 """
 PEAK = "\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
@@ -41,7 +41,7 @@ lstm_edge.analyze(out + "/checkpoints", out=out + "/analysis.sqlite", settings={
     "report": "lstm_edge.open_sweep(store).report(out + '/report.html')",
     "figures": "lstm_edge.report.save_figures(lstm_edge.open_sweep(store), out)",
     **{
-        f"export {suffix}": "lstm_edge.export.write_export("
+        f"export {suffix}": "lstm_edge.results.export.write_export("
         f"lstm_edge.open_sweep(store), out + '/results.{suffix}')"
         for suffix in ("csv", "parquet", "nc")
     },

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from lstm_edge.tasks import Classifier, Task, make_task
-from lstm_edge.trainer import Snapshot, Trainer, reproducible
 from lstm_edge.training import train
+from lstm_edge.training.trainer import Snapshot, Trainer, reproducible
 
 FIRST = 2
 """Checkpoints that are left out: the second thread has nothing to do yet."""

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lstm_edge.checkpoints import as_weights, write_checkpoint
+from lstm_edge.checkpoints.weights import CELLS
 from lstm_edge.errors import CheckpointError
-from lstm_edge.weights import CELLS
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -18,10 +18,10 @@ import pytest
 from click.testing import CliRunner
 
 from lstm_edge.cli import main
-from lstm_edge.cluster import _DaskExecutor, dask_executor
 from lstm_edge.errors import LstmEdgeError
 from lstm_edge.results import Sweep, open_sweep
 from lstm_edge.sweep import Progress, analyze
+from lstm_edge.sweep.cluster import _DaskExecutor, dask_executor
 
 distributed = pytest.importorskip("distributed")
 
@@ -220,7 +220,7 @@ def test_an_executor_that_takes_no_more_ends_the_sweep(run: Path) -> None:
 def test_a_scheduler_file_that_is_none(
     tmp_path: Path, content: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstm_edge.cluster.WAIT", 0.1)
+    monkeypatch.setattr("lstm_edge.sweep.cluster.WAIT", 0.1)
     path = tmp_path / "scheduler.json"
     if content is not None:
         path.write_text(content)

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 import lstm_edge
 from lstm_edge import Sweep, UsageError
 from lstm_edge.cli import main
-from lstm_edge.export import origins, write_export
+from lstm_edge.results.export import origins, write_export
 
 QUICK = {
     "lyapunov": {"steps": 60, "transient": 20, "starts": 3},

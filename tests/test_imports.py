@@ -17,111 +17,58 @@ PACKAGE = Path(lstm_edge.__file__).parent
 # The modules of this package and the packages of others that each may import, beside
 # the standard library. A folder is one place; its files may import one another.
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"_core", "advice", "checkpoints", "claims", "errors", "history"}
-    | {"inspection", "measures", "merging", "monitor", "results", "stopping", "sweep"}
-    | {"tanh_map", "transitions", "watching"},
+    "__init__": {"_core", "checkpoints", "errors", "findings", "measures"}
+    | {"monitoring", "results", "sweep", "tanh_map"},
     "errors": set(),
     "display": {"numpy"},
-    "terms": set(),
-    # checkpoint files
-    "weights": {"numpy"},
-    "modules": {"errors", "weights"},
-    "shapes": {"errors"},
-    "finding": {"errors", "modules", "numpy", "shapes", "weights"},
-    "places": {"errors", "upath"},
-    "foreign_formats": {"errors", "extras", "numpy", "shapes"},
-    "formats": {"errors", "foreign_formats", "numpy", "places", "safetensors"},
-    "folders": {"errors", "formats", "places"},
-    "checkpoints": {"errors", "finding", "folders", "foreign_formats", "formats"}
-    | {"places", "weights"},
-    "inspection": {"checkpoints", "errors", "finding", "modules", "places", "weights"},
-    "metrics": {"checkpoints", "errors", "formats", "numpy", "places"},
-    # training writes them
-    "tasks": {"errors", "formats", "numpy", "pandas", "scipy", "sklearn", "torch"},
-    "schedules": {"errors"},
-    "runs": {"checkpoints", "errors", "locking", "metrics", "numpy", "places", "torch"},
-    "trainer": {"numpy", "runs", "tasks", "torch"},
-    "recording": {"checkpoints", "errors", "runs", "schedules", "torch", "trainer"},
-    "space": {"display", "errors", "recording", "schedules", "trainer"},
-    "training": {"errors", "numpy", "recording", "runs", "schedules", "space", "tasks"}
-    | {"torch", "trainer"},
-    "zoom": {"checkpoints", "errors", "numpy", "recording", "runs", "safetensors"}
-    | {"space", "tasks", "trainer", "training"},
-    # measures know weights, not files
-    "measures": {"_core", "checkpoints", "display", "errors", "numpy", "scipy"}
-    | {"terms", "weights"},
-    # the sweep reads checkpoints and writes the store
-    "store": {"errors", "locking", "numpy", "safetensors", "terms"},
-    "locking": {"errors"},
-    "discovery": {"checkpoints", "errors", "metrics", "places"},
-    "plan": {"discovery", "errors", "measures", "metrics", "numpy"},
-    "destination": {"_core", "discovery", "errors", "numpy", "places", "plan", "store"},
-    "evaluation": {"_core", "checkpoints", "errors", "measures", "numpy", "plan"}
-    | {"store", "weights"},
-    "pool": {"checkpoints", "evaluation", "store"},
-    "sweep": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
-    | {"measures", "numpy", "places", "plan", "pool", "results", "visiting"},
-    "visiting": {"numpy", "refinement"},
-    "watching": {"checkpoints", "destination", "discovery", "errors", "evaluation"}
-    | {"advice", "measures", "numpy", "places", "plan", "pool", "refinement", "store"}
-    | {"transitions", "visiting"},
-    # everything after the store only reads rows
-    "bifurcations": {"numpy"},
-    "transitions": {"numpy", "terms"},
-    "advice": {"display", "numpy", "terms", "transitions"},
-    "refinement": {"numpy", "terms", "transitions"},
-    "descents": {"numpy", "scipy"},
-    "association": {"numpy", "scipy"},
-    "claims": {"advice", "association", "descents", "display", "numpy", "transitions"},
-    "zoom_intervals": {"descents", "numpy", "transitions"},
-    "padding": {"errors", "numpy"},
-    "results": {"advice", "bifurcations", "claims", "display", "export", "metrics"}
-    | {"numpy", "padding", "pandas", "places", "refinement", "report", "store"}
-    | {"terms", "transitions", "xarray", "zoom_intervals"},
-    "merging": {"errors", "places", "results", "store"},
-    "export": {"errors", "numpy", "padding", "pandas", "results", "store", "xarray"},
-    "report": {"display", "errors", "matplotlib", "numpy", "places", "plotly"}
-    | {"results", "studies", "tanh_map", "transitions"},
-    # a net in training, measured beside it
-    "background": set(),
-    "history": {"advice", "pandas", "transitions"},
-    "monitor": {"_core", "background", "checkpoints", "errors", "history", "measures"}
-    | {"numpy", "pandas", "transitions", "weights"},
-    "stopping": {"errors", "history", "measures", "transitions"},
     "extras": {"errors"},
-    "integrations": {"errors", "extras", "monitor", "places", "stopping"},
-    # many runs
-    "studies": {"claims", "display", "errors", "formats", "history", "measures"}
-    | {"metrics"}
-    | {"numpy", "pandas", "plan", "report", "results", "runs", "scipy", "space"}
-    | {"stopping", "sweep", "tasks", "torch", "trainer", "training", "transitions"},
-    # a map to compare training with
-    "tanh_map": {"_core", "display", "errors", "measures", "numpy", "report"}
-    | {"transitions"},
-    # the command line
-    "cluster": {"distributed", "errors"},
-    # the command line
-    "console": {"click", "display", "results", "rich", "studies", "tanh_map"}
-    | {"terms", "watching"},
-    "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
-    | {"places", "sweep", "torch", "weights"},
-    "demo": {"results", "sweep", "training"},
-    "cli": {"__version__", "bench", "click", "cluster", "console", "demo"}
-    | {
+    "locking": {"errors"},
+    # files of nets
+    "checkpoints": {"errors", "extras", "numpy", "safetensors", "upath"},
+    "terms": set(),
+    "metrics": {"checkpoints", "errors", "numpy"},
+    # training writes them
+    "tasks": {"checkpoints", "errors", "numpy", "pandas", "scipy", "sklearn", "torch"},
+    "training": {"checkpoints", "display", "errors", "locking", "metrics", "numpy"}
+    | {"safetensors", "tasks", "torch"},
+    # measures know weights, not files
+    "measures": {
+        "_core",
+        "checkpoints",
         "display",
         "errors",
-        "export",
-        "inspection",
-        "measures",
-        "merging",
-        "report",
-        "results",
-        "rich",
-        "space",
-        "studies",
-        "sweep",
-    }
-    | {"tanh_map", "training", "watching", "zoom"},
+        "numpy",
+        "scipy",
+        "terms",
+    },
+    # the sweep reads checkpoints and writes the store
+    "store": {"errors", "locking", "numpy", "safetensors", "terms"},
+    "sweep": {"_core", "checkpoints", "distributed", "errors", "findings", "measures"}
+    | {"metrics", "numpy", "results", "store"},
+    # everything after the store only reads rows
+    "findings": {"display", "numpy", "scipy", "terms"},
+    "results": {"checkpoints", "display", "errors", "findings", "metrics", "numpy"}
+    | {"pandas", "report", "store", "terms", "xarray"},
+    "report": {"checkpoints", "display", "errors", "findings", "matplotlib", "numpy"}
+    | {"plotly", "results", "studies", "tanh_map"},
+    # a net in training, measured beside it
+    "monitoring": {"_core", "checkpoints", "errors", "findings", "measures", "numpy"}
+    | {"pandas"},
+    "integrations": {"checkpoints", "errors", "extras", "monitoring"},
+    # many runs
+    "studies": {"checkpoints", "display", "errors", "findings", "measures", "metrics"}
+    | {"monitoring", "numpy", "pandas", "report", "results", "scipy", "sweep"}
+    | {"tasks", "torch", "training"},
+    # a map to compare training with
+    "tanh_map": {"_core", "display", "errors", "findings", "measures", "numpy"}
+    | {"report"},
+    # the command line
+    "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
+    | {"sweep", "torch"},
+    "demo": {"results", "sweep", "training"},
+    "cli": {"__version__", "bench", "checkpoints", "click", "demo", "display"}
+    | {"errors", "measures", "report", "results", "rich", "studies", "sweep"}
+    | {"tanh_map", "terms", "training"},
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from conftest import refusal
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
-from lstm_edge.foreign_formats.lightning import said_by_name
+from lstm_edge.checkpoints.foreign_formats.lightning import said_by_name
 
 pytestmark = pytest.mark.integration
 

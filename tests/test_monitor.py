@@ -20,8 +20,9 @@ from torch import nn
 
 import lstm_edge
 from conftest import Arrays, make_arrays
-from lstm_edge import EdgeMonitor, MonitorResult, UsageError, background, monitor
-from lstm_edge.background import Background
+from lstm_edge import EdgeMonitor, MonitorResult, UsageError
+from lstm_edge.monitoring import background, monitor
+from lstm_edge.monitoring.background import Background
 from nets import chaotic, cycle, torus
 
 FEW: dict[str, Any] = {"steps": 60, "transient": 40, "starts": 3}

@@ -13,10 +13,10 @@ import pytest
 
 from conftest import make_arrays
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
+from lstm_edge.checkpoints.places import as_place
 from lstm_edge.errors import CheckpointError, UsageError
-from lstm_edge.places import as_place
 from lstm_edge.sweep import analyze
-from lstm_edge.watching import watch
+from lstm_edge.sweep.watching import watch
 
 fsspec = pytest.importorskip("fsspec")
 upath = pytest.importorskip("upath")

@@ -18,17 +18,16 @@ import torch
 from torch import nn
 
 import lstm_edge
-from lstm_edge import recording, space
 from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
+from lstm_edge.checkpoints.formats import read_metadata
 from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
-from lstm_edge.formats import read_metadata
-from lstm_edge.recording import Writer, kept_apart, written
-from lstm_edge.runs import kept_states, locked
 from lstm_edge.tasks import Task
 from lstm_edge.tasks.digits import make_digits
 from lstm_edge.tasks.text import tokenized
-from lstm_edge.trainer import Snapshot
-from lstm_edge.training import train
+from lstm_edge.training import recording, space, train
+from lstm_edge.training.recording import Writer, kept_apart, written
+from lstm_edge.training.runs import kept_states, locked
+from lstm_edge.training.trainer import Snapshot
 
 SMALL: dict[str, Any] = {"hidden_size": 4, "epochs": 6, "batch_size": 16}
 

@@ -4,7 +4,7 @@ import pytest
 
 from lstm_edge.errors import UsageError
 from lstm_edge.measures import at_edge
-from lstm_edge.schedules import (
+from lstm_edge.training.schedules import (
     Schedule,
     count_checkpoints,
     parse_interval,

@@ -25,12 +25,10 @@ from click.testing import CliRunner
 
 from lstm_edge import EdgeMonitor, analyze, open_sweep
 from lstm_edge.checkpoints import find_checkpoints
-from lstm_edge.claims import FAILS, HOLDS, UNKNOWN, Claim
 from lstm_edge.cli import main
 from lstm_edge.errors import ConflictError, LstmEdgeError, UsageError
+from lstm_edge.findings.claims import FAILS, HOLDS, UNKNOWN, Claim
 from lstm_edge.results import Sweep
-from lstm_edge.runs import write_state
-from lstm_edge.space import Space
 from lstm_edge.store.rows import Row
 from lstm_edge.studies import Study, early_stopping, job, open_study, study
 from lstm_edge.studies.early_stopping import EarlyStop, hold_out, stop_early
@@ -42,6 +40,8 @@ from lstm_edge.studies.tables import claim_table, regret_table, run_table
 from lstm_edge.tasks import Task
 from lstm_edge.tasks.digits import make_digits
 from lstm_edge.training import DEFAULTS
+from lstm_edge.training.runs import write_state
+from lstm_edge.training.space import Space
 
 QUICK: dict[str, dict[str, Any]] = {
     "lyapunov": {"steps": 60, "transient": 30, "starts": 2},

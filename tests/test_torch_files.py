@@ -15,7 +15,7 @@ from torch import nn
 
 from conftest import refusal
 from lstm_edge.checkpoints import as_weights
-from lstm_edge.formats import decode
+from lstm_edge.checkpoints.formats import decode
 
 BASE = torch.arange(24.0).reshape(4, 6)
 

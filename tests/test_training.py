@@ -18,13 +18,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import lstm_edge
-from lstm_edge import trainer
 from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
 from lstm_edge.errors import LstmEdgeError, UsageError
-from lstm_edge.runs import write_state
 from lstm_edge.tasks import Task, make_task
 from lstm_edge.tasks.digits import make_digits
-from lstm_edge.training import Progress, train
+from lstm_edge.training import Progress, train, trainer
+from lstm_edge.training.runs import write_state
 
 SMALL: dict[str, Any] = {"hidden_size": 6, "epochs": 4, "batch_size": 16}
 

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_edge.advice import advise
-from lstm_edge.transitions import (
-    Advice,
+from lstm_edge.findings.advice import Advice, advise
+from lstm_edge.findings.transitions import (
     Transition,
     find_transitions,
     first_transition,

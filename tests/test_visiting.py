@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_edge.visiting import coarse_to_fine
+from lstm_edge.sweep.visiting import coarse_to_fine
 
 
 @given(st.lists(st.sampled_from(["order", "edge", "chaos", ""]), max_size=200))

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_edge.console import show_watched
+from lstm_edge.cli.console import show_watched
 from lstm_edge.errors import CheckpointError, StoreError, UsageError
 from lstm_edge.results import open_sweep
 from lstm_edge.store import Store
 from lstm_edge.sweep import analyze
-from lstm_edge.watching import Watched, watch
+from lstm_edge.sweep.watching import Watched, watch
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "lyapunov": {"steps": 60, "transient": 20, "starts": 3},
@@ -84,7 +84,7 @@ def test_the_newest_goes_before_the_rest(
     clock = SimpleNamespace(
         monotonic=lambda: time.monotonic() + passed, sleep=time.sleep
     )
-    monkeypatch.setattr("lstm_edge.watching.time", clock)
+    monkeypatch.setattr("lstm_edge.sweep.watching.time", clock)
     rows = watching(run)
     first = next(rows)
     for path in hidden:
@@ -99,7 +99,7 @@ def test_what_comes_before_the_last_is_done_is_seen(
 ) -> None:
     ticks = count(0.0, 10.0)  # no look is due when the last is done
     clock = SimpleNamespace(monotonic=lambda: next(ticks), sleep=time.sleep)
-    monkeypatch.setattr("lstm_edge.watching.time", clock)
+    monkeypatch.setattr("lstm_edge.sweep.watching.time", clock)
     rows = watching(run, idle=5.0)
     assert len(list(islice(rows, 5))) == 5
     write(hidden[0])

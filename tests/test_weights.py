@@ -11,9 +11,9 @@ from torch import nn
 
 from conftest import Arrays, make_arrays, refusal
 from lstm_edge.checkpoints import as_weights, read_checkpoint
+from lstm_edge.checkpoints.finding import assemble
+from lstm_edge.checkpoints.formats import flatten
 from lstm_edge.errors import CheckpointError
-from lstm_edge.finding import assemble
-from lstm_edge.formats import flatten
 
 
 class Model(nn.Module):

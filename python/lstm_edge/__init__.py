@@ -6,12 +6,12 @@ advises one. `EdgeMonitor` measures a net while it trains.
 """
 
 from lstm_edge._core import __version__
-from lstm_edge.advice import advise
 from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
-from lstm_edge.claims import check_claims
+from lstm_edge.checkpoints.inspection import inspect_checkpoint
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
-from lstm_edge.history import MonitorResult
-from lstm_edge.inspection import inspect_checkpoint
+from lstm_edge.findings.advice import advise
+from lstm_edge.findings.claims import check_claims
+from lstm_edge.findings.transitions import find_transitions
 from lstm_edge.measures import (
     asymptotic_distance,
     attractors,
@@ -20,14 +20,14 @@ from lstm_edge.measures import (
     lyapunov,
     orbit,
 )
-from lstm_edge.merging import merge_stores
-from lstm_edge.monitor import EdgeMonitor
+from lstm_edge.monitoring.history import MonitorResult
+from lstm_edge.monitoring.monitor import EdgeMonitor
+from lstm_edge.monitoring.stopping import EdgeStopping
 from lstm_edge.results import Sweep, open_sweep
-from lstm_edge.stopping import EdgeStopping
+from lstm_edge.results.merging import merge_stores
 from lstm_edge.sweep import analyze
+from lstm_edge.sweep.watching import watch
 from lstm_edge.tanh_map import analogy
-from lstm_edge.transitions import find_transitions
-from lstm_edge.watching import watch
 
 __all__ = [
     "CheckpointError",

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_edge.checkpoints import CheckpointFile
+from lstm_edge.checkpoints.formats import read_tensors
+from lstm_edge.checkpoints.places import read_all
 from lstm_edge.errors import CheckpointError, UsageError
-from lstm_edge.formats import read_tensors
-from lstm_edge.places import read_all
 
 METRICS = (
     "epoch",

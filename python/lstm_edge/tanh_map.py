@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_edge import _core
 from lstm_edge.display import plain_values
 from lstm_edge.errors import UsageError
+from lstm_edge.findings.transitions import Transition, find_transitions
 from lstm_edge.measures.phase import phase_of_attractors
-from lstm_edge.transitions import Transition, find_transitions
 
 Floats = NDArray[np.float64]
 

@@ -21,9 +21,9 @@ import numpy as np
 
 from hostile import safetensors_cases, sound
 from hostile.cases import CASES
+from lstm_edge.checkpoints.finding import assemble
+from lstm_edge.checkpoints.formats import decode
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError
-from lstm_edge.finding import assemble
-from lstm_edge.formats import decode
 from lstm_edge.store import Row, Store
 
 MOST = 8192

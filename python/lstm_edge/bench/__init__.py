@@ -32,10 +32,10 @@ from lstm_edge.bench.peers import (
     torch_ends,
 )
 from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
+from lstm_edge.checkpoints.places import Where
 from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.measures import asymptotic_distance, lyapunov, orbit
 from lstm_edge.metrics import read_probe
-from lstm_edge.places import Where
 from lstm_edge.sweep import analyze
 
 STARTS = 8

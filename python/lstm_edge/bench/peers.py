@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_edge import _core
-from lstm_edge.weights import Weights
+from lstm_edge.checkpoints.weights import Weights
 
 Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from lstm_edge import __version__
 from lstm_edge.errors import LstmEdgeError, UsageError
 
 if TYPE_CHECKING:
-    from lstm_edge.console import Advance
+    from lstm_edge.cli.console import Advance
 
 DONE, FAILED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 

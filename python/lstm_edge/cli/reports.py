@@ -33,7 +33,7 @@ def inspect(
     Its recurrent nets with their sizes, and which analyses are possible. Nothing is
     unpickled.
     """
-    from lstm_edge.inspection import inspect_checkpoint
+    from lstm_edge.checkpoints.inspection import inspect_checkpoint
 
     found = inspect_checkpoint(checkpoint, readout=readout, embedding=embedding)
     click.echo(json.dumps(found.to_dict()) if as_json else repr(found))
@@ -110,8 +110,8 @@ def export(store: Path, out: Path) -> None:
     Checkpoints without exponents are left out, and counted on stderr.
     """
     from lstm_edge.display import counted
-    from lstm_edge.export import write_export
     from lstm_edge.results import open_sweep
+    from lstm_edge.results.export import write_export
 
     sweep = open_sweep(store)
     click.echo(write_export(sweep, out))
@@ -147,7 +147,7 @@ def analogy(first: float, last: float, values: int, out: Path, as_json: bool) ->
     """
     from rich.console import Console
 
-    from lstm_edge.console import show_analogy
+    from lstm_edge.cli.console import show_analogy
     from lstm_edge.tanh_map import analogy as follow
 
     if values < 2:

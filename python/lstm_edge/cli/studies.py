@@ -25,8 +25,8 @@ from lstm_edge.cli.training import how_to_train, training_arguments
 from lstm_edge.errors import UsageError
 
 if TYPE_CHECKING:
-    from lstm_edge.space import Space
     from lstm_edge.studies.studying import Progress
+    from lstm_edge.training.space import Space
 
 
 def _how_to_measure(command: Callable[..., None]) -> Callable[..., None]:
@@ -90,7 +90,7 @@ def study(
     """
     from rich.console import Console
 
-    from lstm_edge.console import print_json, progress, show_study
+    from lstm_edge.cli.console import print_json, progress, show_study
     from lstm_edge.studies import study as run_study
 
     settings = measure_settings(given)

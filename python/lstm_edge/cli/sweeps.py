@@ -103,9 +103,9 @@ def analyze(dask: str | None, as_json: bool, quiet: bool, **options: Any) -> Non
     """
     from rich.console import Console
 
-    from lstm_edge.cluster import dask_executor
-    from lstm_edge.console import print_json, progress, show_sweep
+    from lstm_edge.cli.console import print_json, progress, show_sweep
     from lstm_edge.sweep import analyze as sweep_over
+    from lstm_edge.sweep.cluster import dask_executor
 
     arguments = _plan(options)
     console = Console()
@@ -138,8 +138,8 @@ def watch(as_json: bool, quiet: bool, **options: Any) -> None:
     Works at the lowest priority, so that training on the same machine keeps its speed.
     Ctrl-C ends it; analyze with the same options goes on where it ended.
     """
-    from lstm_edge.console import show_watched
-    from lstm_edge.watching import watch as watch_over
+    from lstm_edge.cli.console import show_watched
+    from lstm_edge.sweep.watching import watch as watch_over
 
     if hasattr(os, "nice"):
         os.nice(19)
@@ -167,9 +167,9 @@ def merge(stores: tuple[Path, ...], out: Path, as_json: bool) -> None:
     They may have been made on different machines, and are not changed. Nothing is
     computed, and nothing is there twice.
     """
-    from lstm_edge.console import print_json
+    from lstm_edge.cli.console import print_json
     from lstm_edge.display import counted
-    from lstm_edge.merging import merge_stores
+    from lstm_edge.results.merging import merge_stores
 
     sweep = merge_stores(stores, out)
     if as_json:

@@ -44,7 +44,7 @@ def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> N
     from rich.console import Console
 
     from lstm_edge import demo as demos
-    from lstm_edge.console import progress, show_sweep
+    from lstm_edge.cli.console import progress, show_sweep
 
     if quick and full:
         raise UsageError("--quick, --full: expected one of them, found both")
@@ -154,7 +154,7 @@ def train(task: str, quiet: bool, **given: Any) -> None:
     """  # noqa: D301
     from rich.console import Console
 
-    from lstm_edge.console import progress
+    from lstm_edge.cli.console import progress
     from lstm_edge.measures import at_edge
     from lstm_edge.training import train as train_task
 
@@ -194,9 +194,9 @@ def zoom(
     """
     from rich.console import Console
 
-    from lstm_edge.console import print_json, progress, show_sweep
+    from lstm_edge.cli.console import print_json, progress, show_sweep
     from lstm_edge.sweep import analyze as sweep_over
-    from lstm_edge.zoom import zoom as replay
+    from lstm_edge.training.zoom import zoom as replay
 
     console = Console()
     with progress(console, quiet, as_json) as advance:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstm_edge.errors import UsageError
-from lstm_edge.monitor import EdgeMonitor
-from lstm_edge.stopping import EdgeStopping
+from lstm_edge.monitoring.monitor import EdgeMonitor
+from lstm_edge.monitoring.stopping import EdgeStopping
 
 MOMENTS = ("epoch", "batch")
 """When a callback offers the weights to its monitor: at the end of each."""

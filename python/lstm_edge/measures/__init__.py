@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_edge.checkpoints.weights import Weights
 from lstm_edge.errors import CheckpointError
 from lstm_edge.measures.attractor import Attractor, Attractors, attractors
 from lstm_edge.measures.covariant import CovariantVectors, covariant_vectors
@@ -19,7 +20,6 @@ from lstm_edge.measures.near_edge import at_edge
 from lstm_edge.measures.orbits import Orbit, orbit
 from lstm_edge.measures.regime import make_regime
 from lstm_edge.measures.sketch import sketch
-from lstm_edge.weights import Weights
 
 __all__ = [
     "MEASURES",

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
+from lstm_edge.checkpoints.weights import KINDS, Weights
 from lstm_edge.errors import UsageError
-from lstm_edge.weights import KINDS, Weights
 
 _DTYPES = ("float32", "float64")
 _MOST = 2**53

@@ -10,8 +10,8 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
+from lstm_edge.checkpoints.places import replace_file
 from lstm_edge.errors import UsageError
-from lstm_edge.places import replace_file
 
 
 def write_page(path: str | PathLike[str], template: str, **parts: str) -> Path:

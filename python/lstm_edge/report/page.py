@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from lstm_edge.display import by_reason, counted
+from lstm_edge.findings.transitions import Transition
 from lstm_edge.report import plots
 from lstm_edge.report.html_page import table, write_page
 from lstm_edge.report.series import Series, make_series
 from lstm_edge.results import Sweep
-from lstm_edge.transitions import Transition
 
 MOST_DOTS = 250_000
 """Of the orbit diagram: what a browser draws at once without waiting."""

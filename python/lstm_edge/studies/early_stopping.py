@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from lstm_edge.checkpoints.formats import replace_file
 from lstm_edge.errors import LstmEdgeError
-from lstm_edge.formats import replace_file
-from lstm_edge.runs import read_state, write_state
 from lstm_edge.tasks import Task
-from lstm_edge.trainer import Evaluator, Trainer, reproducible
+from lstm_edge.training.runs import read_state, write_state
+from lstm_edge.training.trainer import Evaluator, Trainer, reproducible
 
 STATE_SECONDS = 10.0
 """Most that a killed call loses, beside an epoch."""

@@ -11,15 +11,15 @@ from typing import Any
 
 from lstm_edge.measures import at_edge
 from lstm_edge.metrics import read_probe
-from lstm_edge.plan import Plan, merge_settings
-from lstm_edge.runs import locked, read_description
-from lstm_edge.space import Space
 from lstm_edge.studies.early_stopping import stop_early
 from lstm_edge.studies.results import early_stop_file
 from lstm_edge.studies.rules import held_out
 from lstm_edge.sweep import analyze
+from lstm_edge.sweep.plan import Plan, merge_settings
 from lstm_edge.tasks import make_task
 from lstm_edge.training import train
+from lstm_edge.training.runs import locked, read_description
+from lstm_edge.training.space import Space
 
 Tell = Callable[[Path, str], None]
 """``tell(folder, text)``: what a run is doing."""

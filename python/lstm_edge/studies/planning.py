@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstm_edge.errors import ConflictError, LstmEdgeError
-from lstm_edge.space import Space
 from lstm_edge.studies.job import Job
 from lstm_edge.studies.processes import attempt
+from lstm_edge.training.space import Space
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_edge.claims import Claim
 from lstm_edge.display import plain_values
 from lstm_edge.errors import LstmEdgeError, UsageError
+from lstm_edge.findings.claims import Claim
+from lstm_edge.findings.transitions import first_transition
 from lstm_edge.results import open_sweep, store_file
 from lstm_edge.studies.early_stopping import read_early_stop
 from lstm_edge.studies.rules import FIRST_TRANSITION, ORACLE, Choice, choices
@@ -23,7 +24,6 @@ from lstm_edge.studies.statistics import (
     compare_rules,
     count_claims,
 )
-from lstm_edge.transitions import first_transition
 
 if TYPE_CHECKING:
     import pandas

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_edge.history import MonitorResult
+from lstm_edge.monitoring.history import MonitorResult
+from lstm_edge.monitoring.stopping import EdgeStopping
 from lstm_edge.results import Sweep
-from lstm_edge.stopping import EdgeStopping
 from lstm_edge.studies.early_stopping import EarlyStop
 
 FIRST_TRANSITION = "transition"

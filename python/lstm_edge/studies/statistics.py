@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_edge.claims import FAILS, HOLDS, Claim
+from lstm_edge.findings.claims import FAILS, HOLDS, Claim
 from lstm_edge.studies.rules import FIRST_TRANSITION, ORACLE, Choice
 
 CONFIDENCE = 0.95

@@ -12,18 +12,18 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lstm_edge.checkpoints.formats import replace_file
 from lstm_edge.errors import LstmEdgeError, UsageError
-from lstm_edge.formats import replace_file
 from lstm_edge.measures.regime import count
-from lstm_edge.plan import merge_settings
-from lstm_edge.space import Space
 from lstm_edge.studies.job import Job
 from lstm_edge.studies.planning import plan_study
 from lstm_edge.studies.processes import Event, do_all
 from lstm_edge.studies.results import DESCRIPTION, Study, open_study, run_folder
 from lstm_edge.sweep import available_cores
+from lstm_edge.sweep.plan import merge_settings
 from lstm_edge.tasks import TASKS
 from lstm_edge.training import train, versions
+from lstm_edge.training.space import Space
 
 SHARES = (0.1, 0.2)
 """Shares of the training set that early stopping holds out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lstm_edge.claims import FAILS, HOLDS, UNKNOWN
+from lstm_edge.findings.claims import FAILS, HOLDS, UNKNOWN
 from lstm_edge.studies.results import UNFINISHED, Group, Study
 from lstm_edge.studies.rules import FIRST_TRANSITION, ORACLE
 

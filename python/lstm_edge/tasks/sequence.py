@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lstm_edge.checkpoints.formats import read_tensors
 from lstm_edge.errors import CheckpointError, UsageError
-from lstm_edge.formats import read_tensors
 from lstm_edge.tasks.task import (
     CLASSES,
     FORECAST,

@@ -1,0 +1,346 @@
+"""What a person sees in the terminal: progress, tables, the verdict."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from lstm_edge.display import by_reason, counted, plain_values
+from lstm_edge.terms import PHASES
+
+if TYPE_CHECKING:
+    from lstm_edge.results import Sweep
+    from lstm_edge.studies import Study
+    from lstm_edge.sweep.watching import Watched
+    from lstm_edge.tanh_map import Analogy
+
+LOG_SECONDS = 60.0
+"""Between two lines of progress where there is no terminal."""
+
+NEWEST = 15
+"""Rows of the live table."""
+
+MOST_REASONS = 10
+"""Of failures that are printed."""
+
+MOST_NAMES = 3
+"""Checkpoints named beside each of them."""
+
+Advance = Callable[[str, int, int | None, str], None]
+"""``advance(stage, done, total, text)``; the total is None where it is not known."""
+
+
+class _Rate(ProgressColumn):
+    """Checkpoints, or epochs, a second."""
+
+    def render(self, task: Task) -> Text:
+        """Give the speed of the last half minute."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g}/s", style="dim")
+
+
+@contextmanager
+def progress(console: Console, quiet: bool, as_json: bool = False) -> Iterator[Advance]:
+    """Show bars on a terminal, a line a minute in a log, nothing when quiet.
+
+    Parameters
+    ----------
+    console : Console
+    quiet : bool
+    as_json : bool
+        A line of JSON at every step instead.
+    """
+    if quiet:
+        yield lambda stage, done, total, text: None
+    elif as_json:
+        yield _json_lines()
+    elif console.is_terminal:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(),
+            TextColumn("{task.fields[text]}", style="dim", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("left", style="dim"),
+            TimeRemainingColumn(),
+            console=console,
+        ) as bars:
+            yield _bar_a_stage(bars)
+    else:
+        yield _line_a_minute(console)
+
+
+def _json_lines() -> Advance:
+    begin = time.monotonic()
+
+    def advance(stage: str, done: int, total: int | None, text: str) -> None:
+        seconds = round(time.monotonic() - begin, 3)
+        print_json(
+            "progress", stage=stage, done=done, total=total, seconds=seconds, text=text
+        )
+
+    return advance
+
+
+def print_json(event: str, **values: object) -> None:
+    """Print one line for a machine: an object that names what it is about."""
+    click.echo(json.dumps({"event": event, **values}))
+
+
+def _bar_a_stage(bars: Progress) -> Advance:
+    tasks: dict[str, TaskID] = {}
+
+    def advance(stage: str, done: int, total: int | None, text: str) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total, text=text)
+        bars.update(tasks[stage], completed=done, total=total, text=text)
+
+    return advance
+
+
+def _line_a_minute(console: Console) -> Advance:
+    begun: dict[str, float] = {}
+    printed: dict[str, float] = {}
+
+    def advance(stage: str, done: int, total: int | None, text: str) -> None:
+        now = time.monotonic()
+        begin = begun.setdefault(stage, now)
+        if done != total and now - printed.setdefault(stage, now) < LOG_SECONDS:
+            return
+        printed[stage] = now
+        of_all, left = "", ""
+        if total is not None:
+            of_all = f"/{total}"
+            left = f", {(now - begin) * (total - done) / max(done, 1):.0f} s left"
+        console.print(
+            f"{stage}: {done}{of_all}, {now - begin:.0f} s{left}  {text}",
+            markup=False,
+            highlight=False,
+        )
+
+    return advance
+
+
+def show_sweep(console: Console, sweep: Sweep) -> None:
+    """Print the transitions, the claims and the advised checkpoint."""
+    phases = list(sweep.table["phase"])
+    counts = "  ".join(f"{phase} {phases.count(phase)}" for phase in PHASES)
+    known = counted(len(sweep.checkpoints), "checkpoint")
+    some = "" if len(phases) == len(sweep.checkpoints) else f"{len(phases)} of "
+    console.print(f"[bold]{some}{known}[/]  {counts}", highlight=False)
+    if phases:
+        _show_verdict(console, sweep)
+    _show_failures(console, sweep)
+
+
+def _show_verdict(console: Console, sweep: Sweep) -> None:
+    shares = sweep.summary()["attractors"]
+    if shares:
+        means = "  ".join(
+            f"{kind.replace('_', ' ')} {share:.0%}" for kind, share in shares.items()
+        )
+        console.print(f"starts end on: {means}", highlight=False)
+    _show_transitions(console, sweep)
+    _show_claims(console, sweep)
+    advice = sweep.advice
+    if advice.update is None:
+        console.print(f"[bold]{advice.reason}[/]", highlight=False)
+    else:
+        console.print(
+            f"[bold green]advised: {escape(str(advice.name))}[/] "
+            f"(update {advice.update}{_epoch(advice.epoch)}): {advice.reason}"
+            + _regret(advice.test_loss, advice.best_test_loss, advice.regret),
+            highlight=False,
+        )
+    if sweep.zoom_intervals:
+        listed = ", ".join(
+            f"{i.first} to {i.last} ({i.reason})" for i in sweep.zoom_intervals[:6]
+        )
+        console.print(f"worth checkpoints at every update: {listed}", highlight=False)
+
+
+def show_study(console: Console, study: Study) -> None:
+    """Print the claims, the rules and the runs of a study, and what did not end."""
+    from lstm_edge.studies.tables import claim_table, regret_table, run_table
+
+    tables = {"run by run (first edge in epochs)": run_table(study)}
+    for group in study.groups:
+        tables[f"claims of Wei et al. 2025, {group.name}"] = claim_table(group)
+        tables[f"when to stop, {group.name}"] = regret_table(group)
+    for title, (header, rows) in tables.items():
+        table = Table(
+            *header, title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False
+        )
+        for column in table.columns:
+            column.no_wrap = " " not in str(column.header)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    console.print(f"[bold]{study.verdict}[/]", highlight=False)
+    for label, message in study.unfinished.items():
+        console.print(f"{label}: {message}", style="red", markup=False)
+
+
+def show_watched(
+    watched: Generator[Watched], quiet: bool, as_json: bool
+) -> dict[str, str]:
+    """Show checkpoints as they are measured: a live table, lines in a log, or JSON.
+
+    Returns
+    -------
+    dict of str to str
+        Names of those that could not be used, and why.
+    """
+    console = Console()
+    failed: dict[str, str] = {}
+    newest: deque[Watched] = deque(maxlen=NEWEST)
+    with closing(watched), ExitStack() as stack:
+        plain = as_json or quiet or not console.is_terminal
+        live = None if plain else stack.enter_context(Live(console=console))
+        for row in watched:
+            failed.pop(row.name, None)
+            if row.message:
+                failed[row.name] = row.message
+            newest.append(row)
+            if as_json:
+                print_json("checkpoint", **plain_values(asdict(row)))
+            elif live is not None:
+                live.update(_watch_table(newest, len(failed)))
+            elif not quiet:
+                console.print("  ".join(_cells(row)), markup=False, highlight=False)
+    return failed
+
+
+def _watch_table(rows: Collection[Watched], failed: int) -> Group:
+    table = Table()
+    columns = ["update", "epoch", "phase", "exponent", "D~", "test loss"]
+    columns += ["note"] if any(row.message for row in rows) else []
+    for column in columns:
+        words = column in ("phase", "note")
+        table.add_column(column, justify="left" if words else "right")
+    advice = Text("waiting for checkpoints")
+    for row in rows:
+        style = {"order": "blue", "edge": "yellow", "chaos": "red"}.get(row.phase)
+        table.add_row(*map(Text, _cells(row)[: len(columns)]), style=style)
+        advice = Text(row.advice.reason)
+        if row.advice.update is not None:
+            advice = Text(f"advised so far: update {row.advice.update}: ") + advice
+    return Group(table, advice, Text(f"{failed} failed" if failed else "", style="red"))
+
+
+def _cells(row: Watched) -> list[str]:
+    """Update, epoch, phase, exponent with its error, D~, loss, and what is wrong."""
+
+    def number(value: float, form: str) -> str:
+        return "" if value != value else format(value, form)
+
+    exponent = number(row.exponent, "+.4f")
+    return [
+        str(row.update),
+        number(row.epoch, "g"),
+        row.phase or "unknown",
+        exponent and f"{exponent} ± {number(row.stderr, '.4f')}",
+        number(row.distance, ".2f"),
+        number(row.test_loss, ".4f"),
+        row.message,
+    ]
+
+
+def show_analogy(console: Console, found: Analogy) -> None:
+    """Print where chaos sets in for good, and how wide each edge is."""
+    counts = "  ".join(f"{phase} {found.phase.count(phase)}" for phase in PHASES)
+    console.print(f"[bold]{len(found.r)} values of r[/]  {counts}", highlight=False)
+    table = Table(title="sustained onsets of chaos")
+    for column in ("r", "edge", "width"):
+        table.add_column(column, justify="right")
+    for t in found.edges:
+        table.add_row(
+            f"{t.update:.3f}", f"{t.edge[0]:.3f} - {t.edge[1]:.3f}", f"{t.width:.3f}"
+        )
+    console.print(table)
+
+
+def _epoch(epoch: float) -> str:
+    return "" if epoch != epoch else f", epoch {epoch:g}"
+
+
+def _regret(loss: float, best: float, regret: float) -> str:
+    if regret != regret:
+        return ""
+    return f"; its test loss is {loss:.4g}, the best {best:.4g} (regret {regret:.2g})"
+
+
+def _show_transitions(console: Console, sweep: Sweep) -> None:
+    lasting = [t for t in sweep.transitions if t.sustained]
+    raw = counted(len(sweep.transitions) - len(lasting), "raw crossing")
+    if not lasting:
+        console.print(f"no sustained transition ({raw})")
+        return
+    table = Table(title=f"sustained transitions, beside {raw}")
+    columns = ("direction", "update", "epoch", "edge (updates)", "width", "path")
+    for column in (*columns, "kind"):
+        words = column in ("direction", "kind")
+        table.add_column(column, justify="left" if words else "right")
+    for t in lasting:
+        table.add_row(
+            t.direction.replace("_", " "),
+            f"{t.update:.0f}",
+            "" if t.epoch != t.epoch else f"{t.epoch:.1f}",
+            f"{t.edge[0]} - {t.edge[1]}",
+            str(t.width),
+            "" if t.path_length != t.path_length else f"{t.path_length:.3g}",
+            t.kind.replace("_", " "),
+        )
+    console.print(table)
+
+
+def _show_claims(console: Console, sweep: Sweep) -> None:
+    table = Table(title="the claims of Wei et al. 2025, on this run", show_lines=True)
+    for column in ("claim", "answer", "evidence"):
+        table.add_column(column)
+    style = {"holds": "green", "does not hold": "red"}
+    for claim in sweep.claims:
+        table.add_row(
+            f"{claim.number}. {claim.text}",
+            f"[{style.get(claim.answer, 'yellow')}]{claim.answer}[/]",
+            claim.evidence,
+        )
+    console.print(table)
+
+
+def _show_failures(console: Console, sweep: Sweep) -> None:
+    """Print each reason once, with the checkpoints it holds for."""
+    reasons = list(by_reason(sweep.failed).items())
+    for message, names in reasons[:MOST_REASONS]:
+        text = f"failed: {', '.join(names[:MOST_NAMES])}"
+        if len(names) > MOST_NAMES:
+            text += f" and {len(names) - MOST_NAMES} more"
+        console.print(f"{text}: {message}", style="red", markup=False)
+    rest = sum(len(names) for _, names in reasons[MOST_REASONS:])
+    if rest:
+        console.print(f"... and {rest} more", style="red")

@@ -1,0 +1,1 @@
+"""A net in training, measured beside it."""

@@ -1,0 +1,51 @@
+"""Destination: the store that the results of a sweep go to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from lstm_edge import _core
+from lstm_edge.checkpoints.places import Where, as_place, is_remote
+from lstm_edge.errors import UsageError
+from lstm_edge.store import Store
+from lstm_edge.sweep.discovery import Found
+from lstm_edge.sweep.plan import Plan
+
+
+@contextmanager
+def open_store(out: Where | None, found: Found, plan: Plan) -> Iterator[Store]:
+    """Open the store of a sweep for writing; beside the run where none is named.
+
+    What is measured, and which checkpoints there are, is written down first.
+
+    Raises
+    ------
+    StoreError, UsageError
+        A store that cannot be written, or a place that is none on this machine.
+    """
+    path = found.run / "analysis.sqlite" if out is None else as_place(out)
+    if is_remote(path):
+        if out is not None:
+            raise UsageError(
+                f"{out}: expected a path on this machine, where alone a store can be"
+            )
+        path = Path("analysis.sqlite")
+    checkpoints = {
+        found.names[file.path]: (file.update, found.metrics.get(file.update, {}))
+        for file in found.files
+    }
+    with Store(path, write=True) as store:
+        store.set_checkpoints(checkpoints)
+        store.set_run(
+            source=str(found.run),
+            settings={name: dict(s) for name, s in plan.settings.items()},
+            inputs=plan.regime,
+            measures=plan.measures,
+            version=_core.__version__,
+            numpy=np.__version__,
+        )
+        yield store

@@ -1,0 +1,269 @@
+"""Watching: a sweep beside the training that writes the checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from lstm_edge.checkpoints import CheckpointFile
+from lstm_edge.checkpoints.places import Where, stamp
+from lstm_edge.errors import CheckpointError
+from lstm_edge.findings.advice import Advice, advise
+from lstm_edge.findings.refinement import infer_phases
+from lstm_edge.findings.transitions import find_transitions
+from lstm_edge.measures.regime import count, positive
+from lstm_edge.store import Store
+from lstm_edge.sweep.destination import open_store
+from lstm_edge.sweep.discovery import Found, look
+from lstm_edge.sweep.evaluation import Job, Outcome
+from lstm_edge.sweep.plan import make_plan
+from lstm_edge.sweep.pool import fill
+from lstm_edge.sweep.visiting import coarse_to_fine
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A checkpoint that was just measured.
+
+    Attributes
+    ----------
+    name : str
+    update : int
+    epoch : float
+        NaN where it is not known, as the losses.
+    phase : str
+        "order", "edge", "chaos"; "" where it cannot be told.
+    exponent, stderr : float
+        The largest exponent over the starts, nats per step, and its error.
+    distance : float
+        D~ of Wei et al. 2025.
+    test_loss : float
+    message : str
+        Why it could not be used; "" else.
+    advice : Advice
+        The checkpoint to take by what is known so far.
+    """
+
+    name: str
+    update: int
+    epoch: float
+    phase: str
+    exponent: float
+    stderr: float
+    distance: float
+    test_loss: float
+    message: str
+    advice: Advice
+
+
+def watch(
+    checkpoints: Where | Iterable[Where],
+    *,
+    out: Where | None = None,
+    metrics: Where | None = None,
+    inputs: ArrayLike | str | None = "probe",
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
+    workers: int = 1,
+    poll: float = 2.0,
+    idle: float | None = None,
+) -> Generator[Watched]:
+    """Measure checkpoints as training writes them, the newest first.
+
+    What was there before is measured coarse to fine whenever nothing new waits. The
+    results go into the store of `analyze`, which goes on where this ends. A file that
+    could not be read is tried again once it has changed. After each checkpoint it rests
+    for as long as that took.
+
+    Parameters
+    ----------
+    checkpoints, out, metrics, inputs, settings, module, readout, embedding
+        As in `analyze`; there need be no checkpoint yet.
+    workers : int
+        Checkpoints at a time, each on one core. Training on the same machine keeps the
+        others.
+    poll : float
+        Seconds between two looks for new checkpoints.
+    idle : float, optional
+        End when nothing new came, and nothing was left to measure, for so many seconds.
+        Default: go on until closed.
+
+    Yields
+    ------
+    Watched
+        Each checkpoint, once it is stored.
+
+    Raises
+    ------
+    CheckpointError
+        Nothing came within `idle` seconds.
+    StoreError, UsageError
+        As in `analyze`.
+    """
+    positive("poll", poll)
+    if idle is not None:
+        positive("idle", idle)
+    found = _wait_for_the_first(checkpoints, metrics, poll, idle)
+    names = {"module": module, "readout": readout, "embedding": embedding}
+    plan = make_plan(found, inputs, settings, names)
+    workers = count("workers", workers)
+    with open_store(out, found, plan) as store:
+        arrivals = _Arrivals(checkpoints, metrics, store, found, poll, idle)
+        job = Job(plan, arrivals.names, store.done(), threads=1)
+        known = _Known()
+        with closing(fill(store, job, arrivals, workers, 0)) as outcomes:
+            for outcome in outcomes:
+                arrivals.rest(sum(row.seconds for row in outcome.rows))
+                yield known.add(outcome, arrivals)
+
+
+def _wait_for_the_first(
+    checkpoints: Where | Iterable[Where],
+    metrics: Where | None,
+    poll: float,
+    idle: float | None,
+) -> Found:
+    begin = time.monotonic()
+    while True:
+        try:
+            return look(checkpoints, metrics, before={})
+        except CheckpointError:
+            if idle is not None and time.monotonic() - begin >= idle:
+                raise
+        time.sleep(poll if idle is None else min(poll, idle))
+
+
+class _Arrivals:
+    """Checkpoints to be measured: what came last first; None while there are none."""
+
+    def __init__(
+        self,
+        checkpoints: Where | Iterable[Where],
+        metrics: Where | None,
+        store: Store,
+        found: Found,
+        poll: float,
+        idle: float | None,
+    ) -> None:
+        self._where, self._metrics = checkpoints, metrics
+        self._store, self._poll, self._idle = store, poll, idle
+        self._stamps = {file.path: stamp(file.path) for file in found.files}
+        order = coarse_to_fine(len(found.files), {})
+        self._waiting = [found.files[i] for i in order][::-1]
+        self._changed = self._looked = self._resting_until = time.monotonic()
+        self._next_look = self._changed + poll
+        self.names: dict[Path, str] = {}
+        self.updates: dict[str, int] = {}
+        self._take(found)
+
+    def _take(self, found: Found) -> None:
+        """Add what was found: each keeps its first name, also when its file is gone."""
+        for path, name in found.names.items():
+            self.names.setdefault(path, name)
+        self.updates |= {self.names[file.path]: file.update for file in found.files}
+        self.metrics = found.metrics
+        self._store.set_checkpoints(
+            {
+                name: (update, self.metrics.get(update, {}))
+                for name, update in self.updates.items()
+            }
+        )
+
+    def rest(self, seconds: float) -> None:
+        """Leave the machine to training for so long before the next checkpoint."""
+        self._resting_until = time.monotonic() + seconds
+
+    def __iter__(self) -> Iterator[CheckpointFile | None]:
+        while True:
+            self._look()
+            quiet = self._looked - self._changed  # as of the last look
+            if not self._waiting and self._idle is not None and quiet >= self._idle:
+                return
+            now = time.monotonic()
+            if self._waiting and now >= self._resting_until:
+                self._changed = now  # what comes meanwhile is seen by another look
+                yield self._waiting.pop()
+            else:
+                yield None
+
+    def _look(self) -> None:
+        """Look for what is new, every now and then."""
+        begin = time.monotonic()
+        if begin < self._next_look:
+            return
+        self._looked = begin
+        try:
+            found = look(self._where, self._metrics, before=self.metrics)
+        except CheckpointError:
+            return  # all are gone for the moment
+        finally:
+            now = time.monotonic()
+            # a folder of many files is looked at less often
+            self._next_look = now + max(self._poll, 10 * (now - begin))
+        stamps = {file.path: stamp(file.path) for file in found.files}
+        new = [f for f in found.files if self._stamps.get(f.path) != stamps[f.path]]
+        if new or found.metrics != self.metrics:
+            self._take(found)
+        self._stamps = stamps
+        if new:
+            self._changed = time.monotonic()
+        fresh = {file.path for file in new}
+        self._waiting = [
+            f for f in self._waiting if f.path in stamps and f.path not in fresh
+        ] + new
+
+
+@dataclass
+class _Known:
+    """What was measured so far, and what is advised by it."""
+
+    phase: dict[str, str] = field(default_factory=dict)
+    exponent: dict[str, float] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome, arrivals: _Arrivals) -> Watched:
+        name, update = outcome.name, arrivals.updates[outcome.name]
+        said = arrivals.metrics.get(update, {})
+        numbers = {k: v for s in outcome.scalars.values() for k, v in s.items()}
+        self.phase[name] = outcome.phase
+        self.exponent[name] = numbers.get("lambda_max", NAN)
+        return Watched(
+            name=name,
+            update=update,
+            epoch=said.get("epoch", NAN),
+            phase=outcome.phase,
+            exponent=self.exponent[name],
+            stderr=numbers.get("lambda_max_stderr", NAN),
+            distance=numbers.get("distance", NAN),
+            test_loss=said.get("test_loss", NAN),
+            message="" if outcome.error is None else str(outcome.error),
+            advice=self._advice(arrivals),
+        )
+
+    def _advice(self, arrivals: _Arrivals) -> Advice:
+        updates = dict(sorted(arrivals.updates.items(), key=lambda item: item[1]))
+        inferred = infer_phases([self.phase.get(name) for name in updates])
+        exponents = [self.exponent.get(name, NAN) for name in updates]
+        transitions = find_transitions(
+            [*updates.values()], [phase or "" for phase in inferred], exponents
+        )
+        measured = [name for name in updates if self.phase.get(name)]
+        metrics = arrivals.metrics
+        return advise(
+            [updates[name] for name in measured],
+            [self.phase[name] for name in measured],
+            transitions,
+            name=measured,
+            epoch=[metrics.get(updates[n], {}).get("epoch", NAN) for n in measured],
+            test_loss=[said.get("test_loss", NAN) for said in metrics.values()],
+            loss_update=list(metrics),
+        )
