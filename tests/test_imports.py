@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "extras": {"errors"},
     "locking": {"errors"},
     # files of nets
-    "checkpoints": {"errors", "extras", "numpy", "safetensors", "upath"},
+    "checkpoints": {"display", "errors", "extras", "numpy", "safetensors", "upath"},
     "terms": set(),
     "metrics": {"checkpoints", "errors", "numpy"},
     # training writes them

@@ -100,7 +100,43 @@ def test_metadata_is_shown(tmp_path: Path) -> None:
     found = inspect_checkpoint(tmp_path / "a.pt")
     assert found.metadata == {"epoch": "3"}
     assert repr(found).endswith("metadata: epoch = 3")
-    assert "cell       rnn_tanh, 1 layer\n" in repr(found)
+    (net,) = found.nets
+    assert net.assumed  # a state_dict has no place for it
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_an_activation_that_is_a_guess_is_said_to_be(
+    tmp_path: Path, both: bool
+) -> None:
+    rnn = nn.RNN(2, 3, nonlinearity="relu", bidirectional=both)
+    torch.save(nn.ModuleDict({"rnn": rnn}).state_dict(), tmp_path / "a.pt")
+    net = inspect_checkpoint(tmp_path / "a.pt").nets[0]
+    assert net.cell == "rnn_tanh"
+    name = "rnn (forward, relu)" if both else "rnn (relu)"
+    assert f"rnn_tanh (the file does not say; if it is relu, choose {name!r})" in str(
+        net
+    )
+    assert as_weights(tmp_path / "a.pt", module=name).cell == "rnn_relu"
+
+
+def test_an_activation_that_the_file_says_is_no_guess(tmp_path: Path) -> None:
+    saved = {"nonlinearity": "tanh", "model": nn.RNN(2, 3).state_dict()}
+    torch.save(saved, tmp_path / "a.pt")
+    (net,) = inspect_checkpoint(tmp_path / "a.pt").nets
+    assert not net.assumed
+    assert "cell       rnn_tanh, 1 layer\n" in str(net)
+
+
+def test_names_to_choose_from_are_those_of_layers(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"lstm": nn.LSTM(2, 3), "out": nn.Linear(3, 2)})
+    moments = {0: {"exp_avg": torch.zeros(12, 2)}}
+    saved = {"model": model.state_dict(), "optimizer": {"state": moments}}
+    torch.save(saved, tmp_path / "a.pth.tar")
+    with pytest.raises(
+        CheckpointError,
+        match=r"choose one of model\.out\.weight$",
+    ):
+        as_weights(tmp_path / "a.pth.tar", readout="x")
 
 
 def test_a_file_without_a_net_lists_its_tensors(tmp_path: Path) -> None:

@@ -239,10 +239,14 @@ def _named(tensors: Tensors, what: str, wanted: str, source: str) -> str:
     found = [name for name in tensors if f".{name}".endswith(ends)]
     if len(found) == 1:
         return found[0]
-    matrices = [name for name, t in tensors.items() if len(t.shape) == 2]
+    matrices = [
+        name
+        for name, tensor in tensors.items()
+        if len(tensor.shape) == 2 and name.endswith("weight")
+    ]
     raise CheckpointError(
         f"{source}: {what}: expected one tensor named {wanted!r}, found {len(found)}; "
-        f"choose one of {', '.join(found or matrices)}"
+        f"choose one of {', '.join(found or matrices or tensors)}"
     )
 
 

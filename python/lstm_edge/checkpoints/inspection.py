@@ -8,9 +8,10 @@ from typing import Any
 
 from lstm_edge.checkpoints import read_named
 from lstm_edge.checkpoints.finding import assemble, embedding_name, readout_name
-from lstm_edge.checkpoints.modules import Tensors, list_modules
+from lstm_edge.checkpoints.modules import Module, Tensors, list_modules
 from lstm_edge.checkpoints.places import as_place
 from lstm_edge.checkpoints.weights import Weights
+from lstm_edge.display import counted
 from lstm_edge.errors import CheckpointError
 
 _SHOWN = 20
@@ -39,6 +40,8 @@ class FoundNet:
     analyses : tuple of str
         Input regimes that it can be analysed in: zero, constant, driven, tokens,
         closed loop.
+    assumed : bool
+        Whether the cell is a guess: the file does not say what function an RNN has.
     problem : str
         Why it cannot be used.
     """
@@ -52,6 +55,7 @@ class FoundNet:
     readout: str = ""
     embedding: str = ""
     analyses: tuple[str, ...] = ()
+    assumed: bool = False
     problem: str = ""
 
     def __str__(self) -> str:
@@ -60,10 +64,15 @@ class FoundNet:
             return f"net {self.name!r}\n  cannot be used: {self.problem}"
         sizes = " -> ".join(map(str, (self.input_size, *self.hidden_sizes)))
         layers = len(self.hidden_sizes)
+        doubt = (
+            f" (the file does not say; if it is relu, choose {self._relu!r})"
+            if self.assumed
+            else ""
+        )
         return "\n".join(
             [
                 f"net {self.name!r}",
-                f"  cell       {self.cell}, {layers} layer{'s' if layers > 1 else ''}",
+                f"  cell       {self.cell}{doubt}, {counted(layers, 'layer')}",
                 f"  sizes      {sizes} (inputs -> hidden units), state n = "
                 f"{self.state_size}",
                 f"  dtype      {self.dtype}",
@@ -72,6 +81,12 @@ class FoundNet:
                 f"  analyses   {', '.join(self.analyses)}",
             ]
         )
+
+    @property
+    def _relu(self) -> str:
+        if self.name.endswith(")"):
+            return f"{self.name[:-1]}, relu)"
+        return f"{self.name} (relu)".strip()
 
 
 @dataclass(frozen=True)
@@ -147,7 +162,7 @@ def inspect_checkpoint(
     tensors, metadata = read_named(as_place(path))
     names = (readout, embedding)
     nets = [
-        _inspect(tensors, metadata, str(path), str(module), *names)
+        _inspect(tensors, metadata, str(path), module, *names)
         for module in list_modules(tensors)
     ]
     about = {n: (tuple(map(int, t.shape)), str(t.dtype)) for n, t in tensors.items()}
@@ -159,10 +174,11 @@ def _inspect(
     tensors: Tensors,
     metadata: dict[str, str],
     source: str,
-    name: str,
+    module: Module,
     readout: str | None,
     embedding: str | None,
 ) -> FoundNet:
+    name = str(module)
     try:
         net = assemble(tensors, metadata, source, name, readout, embedding)
         top, low = net.layers[-1].output_size, net.input_size
@@ -176,6 +192,7 @@ def _inspect(
             readout=readout_name(tensors, top, source, readout) or "",
             embedding=embedding_name(tensors, low, source, embedding) or "",
             analyses=_analyses(net),
+            assumed=net.cell == "rnn_tanh" and module.assumes_tanh(metadata),
         )
     except CheckpointError as error:
         return FoundNet(name, problem=str(error).removeprefix(f"{source}: "))

@@ -67,11 +67,17 @@ class Module:
         plain = next((cell for cell, rows in CELLS.items() if rows == gates), None)
         if plain == "lstm" or plain is None:
             return plain
-        said = "reset_after" if plain == "gru" else "nonlinearity"
-        word = metadata.get(f"{self.prefix}.{said}", metadata.get(said, "")).lower()
         if plain == "gru":
+            word = self._said("reset_after", metadata)
             return "gru_reset_before" if word in ("false", "0") else plain
-        return f"rnn_{word or 'tanh'}"
+        return f"rnn_{self._said('nonlinearity', metadata) or 'tanh'}"
+
+    def assumes_tanh(self, metadata: Mapping[str, str]) -> bool:
+        """Whether nobody says which function an RNN has: weights are alike."""
+        return self.variant is None and not self._said("nonlinearity", metadata)
+
+    def _said(self, what: str, metadata: Mapping[str, str]) -> str:
+        return metadata.get(f"{self.prefix}.{what}", metadata.get(what, "")).lower()
 
 
 def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:

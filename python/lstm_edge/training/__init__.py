@@ -250,6 +250,8 @@ def metadata_of(description: Mapping[str, Any]) -> dict[str, str]:
         "task": description["task"],
         "seed": str(description["seed"]),
     }
+    if metadata["cell"] == "rnn":
+        metadata["nonlinearity"] = "tanh"
     if description["closed_loop"]:
         metadata |= {"closed_loop": "true", "dt": repr(description["dt"])}
     return metadata

@@ -113,6 +113,7 @@ FORMATS: dict[str, Callable[[bytes, str], tuple[Tensors, dict[str, str]]]] = {
     ".npz": read_npz,
     ".pt": read_torch,
     ".pth": read_torch,
+    ".tar": read_torch,
     ".bin": read_torch,
     ".ckpt": read_torch,
     ".keras": _read_keras_archive,
