@@ -1,10 +1,8 @@
-"""What all results share: words for people, plain values, a table for a notebook."""
+"""Words for people, and plain values for programs."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -33,20 +31,6 @@ def by_reason(failed: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return names
 
 
-def plain(result: Any, *properties: str) -> dict[str, Any]:
-    """Fields of a result, and the named properties, without numpy types."""
-    names = [field.name for field in fields(result)] + list(properties)
-    return {name: _plain(getattr(result, name)) for name in names}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return value
-
-
 def plain_values(value: Any) -> Any:
     """Turn nested values into what JSON knows; a number that is not finite is None."""
     if isinstance(value, dict):
@@ -58,19 +42,3 @@ def plain_values(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
-
-
-def describe(result: Any) -> str:
-    """Table of the fields of a result in HTML, arrays by their shape."""
-    rows = "".join(
-        f"<tr><th>{html.escape(field.name)}</th>"
-        f"<td>{html.escape(_short(getattr(result, field.name)))}</td></tr>"
-        for field in fields(result)
-    )
-    return f"<b>{html.escape(repr(result))}</b><table>{rows}</table>"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, np.ndarray) and value.size > 6:
-        return f"array of shape {value.shape}"
-    return str(value)

@@ -249,7 +249,8 @@ def _refuse_timeless(named: set[Path], found: list[CheckpointFile]) -> None:
     for path in sorted(named - {checkpoint.path for checkpoint in found}):
         raise CheckpointError(
             f"{path}: expected its update in its metadata or name, as in those of "
-            f"{found[0].path.name}, found none; leave it out, or rename it"
+            f"{found[0].path.name}, found none; rename it, or leave it out, as a "
+            "folder or a quoted glob does"
         )
 
 

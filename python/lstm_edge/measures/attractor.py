@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
-from lstm_edge.display import describe, plain
 from lstm_edge.measures.phase import phase_of_attractors
 from lstm_edge.measures.regime import (
     core_call,
@@ -20,6 +19,7 @@ from lstm_edge.measures.regime import (
     positive,
     refuse_beyond_memory,
 )
+from lstm_edge.measures.result import Result
 from lstm_edge.terms import ATTRACTORS
 
 
@@ -51,7 +51,7 @@ class Attractor:
 
 
 @dataclass(frozen=True, eq=False)
-class Attractors:
+class Attractors(Result):
     """What every start ends on, and the attractors that this makes.
 
     Attributes
@@ -82,6 +82,11 @@ class Attractors:
         The arguments that made it.
     """
 
+    derived = (
+        "shares",
+        "chaotic_share",
+    )
+
     attractors: list[Attractor]
     phase: str
     kind: list[str]
@@ -111,11 +116,6 @@ class Attractors:
         """Share of the starts that end in chaos."""
         return self.shares["chaos"]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain Python numbers and lists."""
-        found = plain(self, "shares", "chaotic_share")
-        return found | {"attractors": [vars(a) for a in self.attractors]}
-
     def __repr__(self) -> str:
         """Return the attractors with their shares, and the phase."""
         shown = ", ".join(
@@ -126,9 +126,6 @@ class Attractors:
         more = len(self.attractors) - 4
         rest = f", {more} more" if more > 0 else ""
         return f"Attractors({shown}{rest}; phase={self.phase!r})"
-
-    def _repr_html_(self) -> str:
-        return describe(self)
 
 
 def attractors(

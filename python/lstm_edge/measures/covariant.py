@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
-from lstm_edge.display import describe, plain
 from lstm_edge.errors import UsageError
 from lstm_edge.measures.regime import (
     core_call,
@@ -19,12 +18,13 @@ from lstm_edge.measures.regime import (
     make_regime,
     refuse_beyond_memory,
 )
+from lstm_edge.measures.result import Result
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CovariantVectors:
+class CovariantVectors(Result):
     """The covariant Lyapunov vectors along an orbit of m + 1 points.
 
     Attributes
@@ -46,6 +46,8 @@ class CovariantVectors:
         The arguments that made it.
     """
 
+    derived = ("exponents",)
+
     states: Floats
     vectors: Floats
     growth: Floats
@@ -58,10 +60,6 @@ class CovariantVectors:
         """Mean growth (k,), nats per step."""
         return np.asarray(self.growth.mean(axis=0))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain Python numbers and lists."""
-        return plain(self, "exponents")
-
     def __repr__(self) -> str:
         """Return the sizes and the smallest angle."""
         k = self.vectors.shape[-1]
@@ -71,9 +69,6 @@ class CovariantVectors:
             f"CovariantVectors({len(self.states)} points, {self.unstable} unstable and "
             f"{k - self.unstable} stable directions{angle})"
         )
-
-    def _repr_html_(self) -> str:
-        return describe(self)
 
 
 def covariant_vectors(

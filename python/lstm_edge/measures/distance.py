@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
-from lstm_edge.display import describe, plain
 from lstm_edge.measures.regime import (
     core_call,
     count,
@@ -19,10 +18,11 @@ from lstm_edge.measures.regime import (
     positive,
     refuse_beyond_memory,
 )
+from lstm_edge.measures.result import Result
 
 
 @dataclass(frozen=True, eq=False)
-class AsymptoticDistance:
+class AsymptoticDistance(Result):
     """ln of the distance that two trajectories from nearby starts end up with.
 
     Attributes
@@ -46,19 +46,12 @@ class AsymptoticDistance:
     observable: NDArray[np.float64]
     settings: dict[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain Python numbers and lists."""
-        return plain(self)
-
     def __repr__(self) -> str:
         """Return D~ with its error."""
         return (
             f"AsymptoticDistance({self.value:.4g} ± {self.stderr:.2g}, "
             f"{len(self.per_sample)} samples)"
         )
-
-    def _repr_html_(self) -> str:
-        return describe(self)
 
 
 def asymptotic_distance(

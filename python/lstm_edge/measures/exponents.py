@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
-from lstm_edge.display import describe, plain
 from lstm_edge.measures.phase import classify, zero_margin
 from lstm_edge.measures.regime import (
     core_call,
@@ -20,10 +19,11 @@ from lstm_edge.measures.regime import (
     make_regime,
     positive,
 )
+from lstm_edge.measures.result import Result
 
 
 @dataclass(frozen=True, eq=False)
-class LyapunovSpectrum:
+class LyapunovSpectrum(Result):
     """Lyapunov exponents of an ensemble of starts, nats per step (or per unit of `dt`).
 
     Attributes
@@ -55,6 +55,14 @@ class LyapunovSpectrum:
     settings : dict
         The arguments that made it.
     """
+
+    derived = (
+        "kaplan_yorke_dimension",
+        "kaplan_yorke_dimension_stderr",
+        "ks_entropy",
+        "ks_entropy_stderr",
+        "contraction",
+    )
 
     exponents: NDArray[np.float64]
     stderr: NDArray[np.float64]
@@ -119,17 +127,6 @@ class LyapunovSpectrum:
             return float("nan")
         return float(self.exponents.sum())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain Python numbers and lists."""
-        return plain(
-            self,
-            "kaplan_yorke_dimension",
-            "kaplan_yorke_dimension_stderr",
-            "ks_entropy",
-            "ks_entropy_stderr",
-            "contraction",
-        )
-
     def __repr__(self) -> str:
         """Return the leading exponents with their errors, and the phase."""
         shown = ", ".join(
@@ -143,9 +140,6 @@ class LyapunovSpectrum:
             f"k={len(self.exponents)} of {self.dimension}, "
             f"{len(self.per_start)} starts, phase={self.phase!r})"
         )
-
-    def _repr_html_(self) -> str:
-        return describe(self)
 
 
 def _kaplan_yorke(exponents: NDArray[np.float64], dimension: int) -> float:

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
-from lstm_edge.display import describe, plain
 from lstm_edge.errors import UsageError
 from lstm_edge.measures.regime import core_call, count, initial_states, make_regime
+from lstm_edge.measures.result import Result
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ APART = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class FixedPoints:
+class FixedPoints(Result):
     """Points that return after `period` steps, one for each cycle.
 
     Attributes
@@ -60,10 +60,6 @@ class FixedPoints:
     hits: NDArray[np.int64]
     settings: dict[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain Python numbers and lists."""
-        return plain(self)
-
     def __len__(self) -> int:
         """Return how many were found."""
         return len(self.states)
@@ -79,9 +75,6 @@ class FixedPoints:
         )
         more = "; ..." if len(self) > 4 else ""
         return f"FixedPoints({len(self)}: {shown}{more})"
-
-    def _repr_html_(self) -> str:
-        return describe(self)
 
 
 def fixed_points(

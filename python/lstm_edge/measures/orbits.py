@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.checkpoints import as_weights
-from lstm_edge.display import describe, plain
 from lstm_edge.measures.regime import (
     core_call,
     count,
@@ -18,10 +17,11 @@ from lstm_edge.measures.regime import (
     make_regime,
     refuse_beyond_memory,
 )
+from lstm_edge.measures.result import Result
 
 
 @dataclass(frozen=True, eq=False)
-class Orbit:
+class Orbit(Result):
     """The states that a net walks through.
 
     Attributes
@@ -44,17 +44,10 @@ class Orbit:
     cell_sizes: tuple[int, ...]
     settings: dict[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain Python numbers and lists."""
-        return plain(self)
-
     def __repr__(self) -> str:
         """Return the sizes."""
         starts, steps, _ = self.hidden.shape
         return f"Orbit({starts} starts, {steps} steps, H={self.hidden_sizes})"
-
-    def _repr_html_(self) -> str:
-        return describe(self)
 
 
 def orbit(
