@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from lstm_edge.checkpoints.weights import CELLS
 from lstm_edge.errors import CheckpointError
 
 Arrays = dict[str, NDArray[Any]]
+
+# a shell that starts the tests in the background has them ignore Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def make_arrays(
