@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_edge.store import Row, Store, result_key
+from lstm_edge.store.rows import Row, result_key
+from lstm_edge.store.store import Store
 from lstm_edge.terms import ATTRACTORS
 
 IMPORTS = """
@@ -38,7 +39,8 @@ lstm_edge.analyze(out + "/checkpoints", out=out + "/analysis.sqlite", settings={
     "lyapunov": short, "attractors": short | {"limit": 200}, "distance": {"steps": 9},
 }).summary()""",
     "open_sweep, summary": "lstm_edge.open_sweep(store).summary()",
-    "report": "lstm_edge.open_sweep(store).report(out + '/report.html')",
+    "report": "lstm_edge.report.write_report("
+    "lstm_edge.open_sweep(store), out + '/report.html')",
     "figures": "lstm_edge.report.save_figures(lstm_edge.open_sweep(store), out)",
     **{
         f"export {suffix}": "lstm_edge.results.export.write_export("

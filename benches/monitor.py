@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import lstm_edge
-from lstm_edge.tasks import make_task
+from lstm_edge.lab.tasks.table import make_task
 
 
 def main() -> None:

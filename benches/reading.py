@@ -24,7 +24,7 @@ from _pytest.outcomes import Skipped
 
 import test_format_matrix as matrix
 from lstm_edge import _core, lyapunov, read_checkpoint
-from lstm_edge.measures import MEASURES
+from lstm_edge.measures.table import MEASURES
 
 HIDDEN = 60
 ROUNDS = 30

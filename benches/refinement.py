@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstm_edge.findings.refinement import infer_phases
-from lstm_edge.findings.transitions import find_transitions
 from lstm_edge.sweep.visiting import until_certain
+from lstm_edge.track.refinement import infer_phases
+from lstm_edge.track.transitions import find_transitions
 
 SEEDS = 100
 COUNT = 1000

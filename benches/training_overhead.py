@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lstm_edge.tasks import Classifier, Task, make_task
-from lstm_edge.training import train
-from lstm_edge.training.trainer import Snapshot, Trainer, reproducible
+from lstm_edge.lab.tasks.table import make_task
+from lstm_edge.lab.tasks.task import Classifier, Task
+from lstm_edge.lab.training.trainer import Snapshot, Trainer, reproducible
+from lstm_edge.lab.training.training import train
 
 FIRST = 2
 """Checkpoints that are left out: the second thread has nothing to do yet."""

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lstm_edge.training import Progress, train
+from lstm_edge.lab.training.training import Progress, train
 
 COMMAND = "from lstm_edge.cli import main; main()"
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lstm_edge.checkpoints import as_weights, write_checkpoint
-from lstm_edge.checkpoints.weights import CELLS
 from lstm_edge.errors import CheckpointError
+from lstm_edge.files.safetensors import write_checkpoint
+from lstm_edge.net.reading import as_weights
+from lstm_edge.net.weights import CELLS
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from conftest import Arrays
 from lstm_edge import _core
-from lstm_edge.checkpoints import as_weights
-from lstm_edge.checkpoints.weights import Weights
-from lstm_edge.measures import orbit
-from lstm_edge.measures.regime import make_regime
+from lstm_edge.measures.orbits import orbit
+from lstm_edge.measures.system import make_regime
+from lstm_edge.net.reading import as_weights
+from lstm_edge.net.weights import Weights
 
 
 def gated(

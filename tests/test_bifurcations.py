@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lstm_edge.findings.bifurcations import bifurcation_kind
-from lstm_edge.findings.transitions import find_transitions
+from lstm_edge.track.bifurcations import bifurcation_kind
+from lstm_edge.track.transitions import find_transitions
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from torch import nn
 import lstm_edge
 import reference
 from conftest import Arrays, make_arrays
-from lstm_edge.checkpoints import write_checkpoint
-from lstm_edge.measures import Orbit
+from lstm_edge.files.safetensors import write_checkpoint
+from lstm_edge.measures.orbits import Orbit
 
 MODULES: dict[str, Callable[[], nn.Module]] = {
     "lstm projected": lambda: nn.LSTM(3, 6, 2, proj_size=4),

@@ -6,12 +6,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Arrays
-from lstm_edge.checkpoints import (
-    CheckpointFile,
-    find_checkpoints,
-    write_checkpoint,
-)
 from lstm_edge.errors import CheckpointError
+from lstm_edge.files.discovery import CheckpointFile, find_checkpoints
+from lstm_edge.files.safetensors import write_checkpoint
 
 
 def names(found: list[CheckpointFile]) -> list[str]:

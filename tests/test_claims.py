@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lstm_edge.findings.association import association, rank_correlation
-from lstm_edge.findings.claims import FAILS, HOLDS, UNKNOWN, check_claims
-from lstm_edge.findings.descents import find_descents
-from lstm_edge.findings.transitions import Transition
-from lstm_edge.findings.zoom_intervals import intervals_to_zoom
+from lstm_edge.track.association import association, rank_correlation
+from lstm_edge.track.claims import FAILS, HOLDS, UNKNOWN, check_claims
+from lstm_edge.track.falls import find_descents
+from lstm_edge.track.transitions import Transition
+from lstm_edge.track.zoom_intervals import intervals_to_zoom
 
 
 def loss_with_falls(falls: list[int], n: int = 700) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from lstm_edge.cli import main
-from lstm_edge.results import open_sweep
+from lstm_edge.cli.main import main
+from lstm_edge.results.sweep import open_sweep
 
 COMMANDS = sorted(main.commands)
 FAST = ["--steps", "40", "--transient", "20", "--starts", "3", "--samples", "4"]

@@ -23,9 +23,10 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_edge.cli import main
+from lstm_edge.cli.main import main
 from lstm_edge.errors import StoreError
-from lstm_edge.store import Row, Store
+from lstm_edge.store.rows import Row
+from lstm_edge.store.store import Store
 
 SETTINGS = {"steps": 10, "inputs": "zero"}
 RUN = {"measures": {"lyapunov": [1, SETTINGS]}, "version": "0"}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_edge import demo
-from lstm_edge.findings.transitions import find_transitions, first_transition
+from lstm_edge.lab import demo
+from lstm_edge.track.transitions import find_transitions, first_transition
 
 SMALL = demo.Size(
     hidden_size=12, epochs=50, samples=4, starts=2, steps=50, transient=50

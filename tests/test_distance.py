@@ -18,8 +18,8 @@ import nets
 import reference
 from conftest import Arrays, make_arrays
 from lstm_edge import _core
-from lstm_edge.checkpoints import as_weights
-from lstm_edge.measures.regime import make_regime
+from lstm_edge.measures.system import make_regime
+from lstm_edge.net.reading import as_weights
 
 FLOOR = math.exp(-15)
 

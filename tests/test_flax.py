@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from conftest import refusal
-from lstm_edge.checkpoints import as_weights, read_checkpoint
+from lstm_edge.net.reading import as_weights, read_checkpoint
 from nets import top_states
 
 jax = pytest.importorskip("jax")

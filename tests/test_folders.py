@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from conftest import refusal
-from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
-from lstm_edge.sweep import analyze
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.net.reading import as_weights, read_checkpoint
+from lstm_edge.sweep.analysis import analyze
 
 
 def write_folder(

@@ -21,12 +21,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from conftest import Arrays, refusal
-from lstm_edge.checkpoints import (
-    as_weights,
-    read_checkpoint,
-    write_checkpoint,
-)
 from lstm_edge.errors import CheckpointError
+from lstm_edge.files.safetensors import write_checkpoint
+from lstm_edge.net.reading import as_weights, read_checkpoint
 
 
 def write_header(path: Path, header: dict[str, Any], data: bytes = b"") -> Path:
@@ -92,7 +89,7 @@ def test_reading_safetensors_does_not_import_torch(
     path = tmp_path / "a.safetensors"
     write_checkpoint(path, tiny_weights, {})
     script = (
-        "import sys; from lstm_edge.checkpoints import *; "
+        "import sys; from lstm_edge.net.reading import *; "
         f"as_weights({str(path)!r}); find_checkpoints({str(tmp_path)!r}); "
         "sys.exit('torch' in sys.modules)"
     )

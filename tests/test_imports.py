@@ -14,61 +14,43 @@ import lstm_edge
 
 PACKAGE = Path(lstm_edge.__file__).parent
 
-# The modules of this package and the packages of others that each may import, beside
-# the standard library. A folder is one place; its files may import one another.
-MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": {"_core", "checkpoints", "errors", "findings", "measures"}
-    | {"monitoring", "results", "sweep", "tanh_map"},
-    "errors": set(),
-    "display": {"numpy"},
-    "extras": {"errors"},
-    "locking": {"errors"},
-    # files of nets
-    "checkpoints": {"display", "errors", "extras", "numpy", "safetensors", "upath"},
-    "terms": set(),
-    "metrics": {"checkpoints", "errors", "numpy"},
-    # training writes them
-    "tasks": {"checkpoints", "errors", "numpy", "pandas", "scipy", "sklearn", "torch"},
-    "training": {"checkpoints", "display", "errors", "locking", "metrics", "numpy"}
-    | {"safetensors", "tasks", "torch"},
-    # measures know weights, not files
-    "measures": {
-        "_core",
-        "checkpoints",
-        "display",
-        "errors",
-        "numpy",
-        "scipy",
-        "terms",
-    },
-    # the sweep reads checkpoints and writes the store
-    "store": {"errors", "locking", "numpy", "safetensors", "terms"},
-    "sweep": {"_core", "checkpoints", "distributed", "errors", "findings", "measures"}
-    | {"metrics", "numpy", "results", "store"},
-    # everything after the store only reads rows
-    "findings": {"display", "numpy", "scipy", "terms"},
-    "results": {"checkpoints", "display", "errors", "findings", "metrics", "numpy"}
-    | {"pandas", "report", "store", "terms", "xarray"},
-    "report": {"checkpoints", "display", "errors", "findings", "matplotlib", "numpy"}
-    | {"plotly", "results", "studies", "tanh_map"},
-    # a net in training, measured beside it
-    "monitoring": {"_core", "checkpoints", "errors", "findings", "measures", "numpy"}
-    | {"pandas"},
-    "integrations": {"checkpoints", "errors", "extras", "monitoring"},
-    # many runs
-    "studies": {"checkpoints", "display", "errors", "findings", "measures", "metrics"}
-    | {"monitoring", "numpy", "pandas", "report", "results", "scipy", "sweep"}
-    | {"tasks", "torch", "training"},
-    # a map to compare training with
-    "tanh_map": {"_core", "display", "errors", "findings", "measures", "numpy"}
-    | {"report"},
-    # the command line
-    "bench": {"_core", "checkpoints", "errors", "jax", "measures", "metrics", "numpy"}
-    | {"sweep", "torch"},
-    "demo": {"results", "sweep", "training"},
-    "cli": {"__version__", "bench", "checkpoints", "click", "demo", "display"}
-    | {"errors", "measures", "report", "results", "rich", "studies", "sweep"}
-    | {"tanh_map", "terms", "training"},
+# The parts of the package, in the order in which data passes them: what each imports
+# of the parts before it, and of other packages, beside the standard library.
+IMPORTS = {
+    part: set(names.split())
+    for part, names in {
+        "errors": "",
+        "display": "numpy",
+        "terms": "",
+        "extras": "errors",
+        "locking": "errors",
+        "files": "errors extras numpy safetensors upath",
+        "net": "display errors files numpy",
+        "measures": "_core errors net numpy scipy terms",
+        "store": "errors locking numpy safetensors terms",
+        "track": "display numpy scipy terms",
+        "results": "display errors files numpy pandas store terms track xarray",
+        "sweep": "_core distributed errors files measures net numpy results store "
+        "track",
+        "report": "display errors files matplotlib numpy plotly results track",
+        "monitor": "_core errors measures net numpy pandas track",
+        "integrations": "errors extras files monitor",
+        "lab": "",
+        "lab.tasks": "errors files numpy pandas scipy sklearn torch",
+        "lab.training": "display errors files lab.tasks locking numpy torch",
+        "lab.zoom": "errors files lab.tasks lab.training numpy safetensors",
+        "lab.studies": "display errors files lab.tasks lab.training measures monitor "
+        "numpy pandas plotly report results scipy sweep torch track",
+        "lab.demo": "lab.training report results sweep",
+        "lab.analogy": "_core display errors measures numpy track",
+        "lab.analogy_plot": "errors lab.analogy matplotlib numpy report",
+        "lab.bench": "_core errors files jax measures net numpy sweep torch",
+        "cli": "__version__ click display errors lab.analogy lab.analogy_plot "
+        "lab.bench lab.demo lab.studies lab.training lab.zoom measures net "
+        "report results rich sweep terms",
+        "__init__": "_core errors files lab.analogy measures monitor net results sweep "
+        "track",
+    }.items()
 }
 HEAVY = ("torch", "matplotlib", "plotly", "pandas", "scipy", "sklearn", "xarray")
 
@@ -80,7 +62,7 @@ def modules() -> list[str]:
 
 
 def imported(module: str) -> Iterator[str]:
-    """First names that a module imports anywhere, also inside its functions."""
+    """Parts and packages that a module imports anywhere, also inside its functions."""
     path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
@@ -89,28 +71,45 @@ def imported(module: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative imports hide where from"
             assert node.module is not None
-            own = node.module == "lstm_edge"
-            names = (
-                [f"lstm_edge.{alias.name}" for alias in node.names]
-                if own
-                else [node.module]
-            )
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             first, _, rest = name.partition(".")
-            yield rest.partition(".")[0] if first == "lstm_edge" else first
+            yield place(rest) if first == "lstm_edge" else first
 
 
-@pytest.mark.parametrize("module", modules())
-def test_a_module_imports_what_its_place_allows(module: str) -> None:
-    place = module if module in MAY_IMPORT else module.partition(".")[0]
-    assert place in MAY_IMPORT, f"{module}: give it a row in MAY_IMPORT"
-    found = {name for name in imported(module) if name not in sys.stdlib_module_names}
-    assert found - MAY_IMPORT[place] - {place} == set()
+def place(module: str) -> str:
+    """The part that a module belongs to; the laboratory has parts of its own."""
+    first, _, rest = module.partition(".")
+    if first != "lab" or rest == "__init__":
+        return first
+    return f"lab.{rest.partition('.')[0]}"
 
 
-def test_the_table_has_no_row_without_a_module() -> None:
-    places = {module.partition(".")[0] for module in modules()} | set(modules())
-    assert set(MAY_IMPORT) <= places
+def test_each_part_imports_exactly_what_the_table_says() -> None:
+    found: dict[str, set[str]] = {place(module): set() for module in modules()}
+    for module in modules():
+        found[place(module)] |= set(imported(module))
+    for part, names in found.items():
+        found[part] = names - {part} - sys.stdlib_module_names
+    assert found == IMPORTS
+
+
+def test_data_flows_one_way() -> None:
+    before: set[str] = {"_core", "__version__"}
+    for part, names in IMPORTS.items():
+        later = {name for name in names if name in IMPORTS} - before
+        assert not later, f"{part} imports {later}, which comes after it"
+        before.add(part)
+
+
+def test_no_package_holds_code_in_its_init() -> None:
+    for file in PACKAGE.rglob("__init__.py"):
+        for node in ast.parse(file.read_text()).body:
+            simple = isinstance(node, ast.Expr | ast.ImportFrom) or (
+                isinstance(node, ast.Assign)
+                and ast.unparse(node.targets[0]) == "__all__"
+            )
+            assert simple, f"{file}: line {node.lineno}"
 
 
 LIGHT = {
@@ -130,7 +129,7 @@ def test_light_work_loads_nothing_heavy(
 ) -> None:
     lines = [
         "import sys, lstm_edge",
-        "from lstm_edge.checkpoints import find_checkpoints",
+        "from lstm_edge.files.discovery import find_checkpoints",
         f"folder = {str(make_run(2))!r}",
         LIGHT[work],
         f"print(*[name for name in {HEAVY} if name in sys.modules])",

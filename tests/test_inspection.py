@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from torch import nn
 
 from lstm_edge import inspect_checkpoint
-from lstm_edge.checkpoints import as_weights
-from lstm_edge.cli import main
+from lstm_edge.cli.main import main
 from lstm_edge.errors import CheckpointError
+from lstm_edge.net.reading import as_weights
 
 
 class Translator(nn.Module):

@@ -21,10 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import refusal
-from lstm_edge.checkpoints import as_weights, find_checkpoints
-from lstm_edge.checkpoints.foreign_formats.hdf5 import read_hdf5
-from lstm_edge.checkpoints.formats import read_tensors
 from lstm_edge.errors import CheckpointError
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.files.formats import read_tensors
+from lstm_edge.files.hdf5 import read_hdf5
+from lstm_edge.net.reading import as_weights
 from nets import top_states
 
 os.environ.setdefault("KERAS_BACKEND", "torch")

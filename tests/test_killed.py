@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lstm_edge.results import open_sweep
-from lstm_edge.sweep import analyze
+from lstm_edge.results.sweep import open_sweep
+from lstm_edge.sweep.analysis import analyze
 
 KILLS = 200
 

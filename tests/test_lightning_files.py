@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from conftest import refusal
-from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
-from lstm_edge.checkpoints.foreign_formats.lightning import said_by_name
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.files.lightning import said_by_name
+from lstm_edge.net.reading import as_weights, read_checkpoint
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,9 @@ import lstm_edge
 import nets
 import reference
 from conftest import Arrays, make_arrays
-from lstm_edge.checkpoints import as_weights
+from lstm_edge.measures.exponents import LyapunovSpectrum
 from lstm_edge.measures.phase import classify
+from lstm_edge.net.reading import as_weights
 from nets import columns
 
 # Sums of some thousand logarithms of order 1: rounding stays far below.
@@ -428,7 +429,7 @@ def test_windows_of_finite_time_average_to_the_exponents() -> None:
 
 
 def test_errors_of_dimension_and_entropy_are_the_spread_over_seeds() -> None:
-    def of(seed: int) -> lstm_edge.measures.LyapunovSpectrum:
+    def of(seed: int) -> LyapunovSpectrum:
         return lstm_edge.lyapunov(nets.chaotic(), k=6, starts=1, steps=1000, seed=seed)
 
     runs = [of(seed) for seed in range(60)]

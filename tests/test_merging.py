@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import lstm_edge
 from lstm_edge import StoreError, UsageError, analyze, merge_stores
-from lstm_edge.cli import main
-from lstm_edge.store import Row, Store
+from lstm_edge.cli.main import main
+from lstm_edge.store.rows import Row
+from lstm_edge.store.store import Store
 
 QUICK = {
     "lyapunov": {"steps": 40, "transient": 20, "starts": 3},

@@ -21,8 +21,8 @@ from torch import nn
 import lstm_edge
 from conftest import Arrays, make_arrays
 from lstm_edge import EdgeMonitor, MonitorResult, UsageError
-from lstm_edge.monitoring import background, monitor
-from lstm_edge.monitoring.background import Background
+from lstm_edge.monitor import background, monitor
+from lstm_edge.monitor.background import Background
 from nets import chaotic, cycle, torus
 
 FEW: dict[str, Any] = {"steps": 60, "transient": 40, "starts": 3}

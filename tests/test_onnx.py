@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from conftest import refusal
-from lstm_edge.checkpoints import as_weights
+from lstm_edge.net.reading import as_weights
 from nets import top_states
 
 onnx = pytest.importorskip("onnx")

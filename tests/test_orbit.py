@@ -13,8 +13,8 @@ import lstm_edge
 import nets
 from conftest import make_arrays
 from lstm_edge import _core
-from lstm_edge.checkpoints import as_weights
-from lstm_edge.measures.regime import make_regime
+from lstm_edge.measures.system import make_regime
+from lstm_edge.net.reading import as_weights
 
 
 def inputs(*shape: int) -> Any:

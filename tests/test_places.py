@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from conftest import make_arrays
-from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
-from lstm_edge.checkpoints.places import as_place
 from lstm_edge.errors import CheckpointError, UsageError
-from lstm_edge.sweep import analyze
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.files.places import as_place
+from lstm_edge.net.reading import as_weights, read_checkpoint
+from lstm_edge.sweep.analysis import analyze
 from lstm_edge.sweep.watching import watch
 
 fsspec = pytest.importorskip("fsspec")

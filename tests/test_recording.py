@@ -18,16 +18,18 @@ import torch
 from torch import nn
 
 import lstm_edge
-from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
-from lstm_edge.checkpoints.formats import read_metadata
 from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
-from lstm_edge.tasks import Task
-from lstm_edge.tasks.digits import make_digits
-from lstm_edge.tasks.text import tokenized
-from lstm_edge.training import recording, space, train
-from lstm_edge.training.recording import Writer, kept_apart, written
-from lstm_edge.training.runs import kept_states, locked
-from lstm_edge.training.trainer import Snapshot
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.files.safetensors import read_metadata
+from lstm_edge.lab.tasks.digits import make_digits
+from lstm_edge.lab.tasks.task import Task
+from lstm_edge.lab.tasks.text import tokenized
+from lstm_edge.lab.training import recording, space
+from lstm_edge.lab.training.recording import Writer, kept_apart, written
+from lstm_edge.lab.training.runs import kept_states, locked
+from lstm_edge.lab.training.trainer import Snapshot
+from lstm_edge.lab.training.training import train
+from lstm_edge.net.reading import read_checkpoint
 
 SMALL: dict[str, Any] = {"hidden_size": 4, "epochs": 6, "batch_size": 16}
 
@@ -173,7 +175,7 @@ def test_small_embeddings_stay_with_the_weights() -> None:
 
 
 def test_the_papers_run_takes_less_than_5_gb() -> None:
-    from lstm_edge.tasks import Classifier
+    from lstm_edge.lab.tasks.task import Classifier
 
     model = Classifier("lstm", 32, 60, 1, 1, vocabulary_size=10_000)
     names, every = kept_apart(model)

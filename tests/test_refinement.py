@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_edge.findings.refinement import infer_phases, next_visits
-from lstm_edge.findings.transitions import SUSTAIN, find_transitions
 from lstm_edge.sweep.visiting import until_certain
 from lstm_edge.terms import PHASES
+from lstm_edge.track.refinement import infer_phases, next_visits
+from lstm_edge.track.transitions import SUSTAIN, find_transitions
 
 WORDS = {"o": "order", ".": "edge", "#": "chaos", "?": "unknown"}
 

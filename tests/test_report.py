@@ -16,10 +16,11 @@ import pytest
 
 import lstm_edge
 from lstm_edge.errors import UsageError
-from lstm_edge.report import save_figures, write_report
+from lstm_edge.report.figures import save_figures
+from lstm_edge.report.page import write_report
 from lstm_edge.report.series import loss_around, make_series
-from lstm_edge.results import Sweep
-from lstm_edge.store import Row
+from lstm_edge.results.sweep import Sweep
+from lstm_edge.store.rows import Row
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -239,4 +240,4 @@ def test_a_report_of_a_real_sweep(make_run: Callable[..., Path]) -> None:
     }
     run = make_run(3)
     sweep = lstm_edge.analyze(run, settings=short)
-    assert sweep.report(run / "report.html").is_file()
+    assert write_report(sweep, run / "report.html").is_file()

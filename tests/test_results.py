@@ -16,13 +16,13 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_edge.cli import main
+from lstm_edge.cli.main import main
 from lstm_edge.errors import StoreError
 from lstm_edge.measures.phase import classify
 from lstm_edge.report.series import make_series
-from lstm_edge.results import MOST_SHOWN, Sweep, open_sweep
-from lstm_edge.store import Row, Store
-from lstm_edge.store.rows import TYPES, checksum
+from lstm_edge.results.sweep import MOST_SHOWN, Sweep, open_sweep
+from lstm_edge.store.rows import TYPES, Row, checksum
+from lstm_edge.store.store import Store
 from lstm_edge.terms import ATTRACTORS, PHASES, UNKNOWN
 
 SCALARS: dict[str, dict[str, Any]] = {

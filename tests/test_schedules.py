@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from lstm_edge.errors import UsageError
-from lstm_edge.measures import at_edge
-from lstm_edge.training.schedules import (
+from lstm_edge.lab.training.schedules import (
     Schedule,
     count_checkpoints,
     parse_interval,
     parse_schedule,
 )
+from lstm_edge.measures.near_edge import at_edge
 from nets import chaotic, cycle, torus
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_edge import EdgeMonitor, EdgeStopping, MonitorResult, UsageError
-from lstm_edge.findings.transitions import Transition, first_transition
-from lstm_edge.monitoring import stopping as stopping_module
-from lstm_edge.monitoring.history import transitions_of
+from lstm_edge.monitor import stopping as stopping_module
+from lstm_edge.monitor.history import transitions_of
+from lstm_edge.track.transitions import Transition, first_transition
 from nets import chaotic, cycle
 
 PHASES = {"o": "order", "e": "edge", "C": "chaos", "?": "unknown"}

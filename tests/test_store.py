@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_edge.errors import StoreError
-from lstm_edge.store import Row, Store, database, result_key
+from lstm_edge.store import database
+from lstm_edge.store.rows import Row, result_key
+from lstm_edge.store.store import Store
 
 SETTINGS = {"steps": 10, "inputs": "zero"}
 MEASURES = {"lyapunov": [1, SETTINGS]}

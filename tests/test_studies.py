@@ -24,24 +24,25 @@ import torch
 from click.testing import CliRunner
 
 from lstm_edge import EdgeMonitor, analyze, open_sweep
-from lstm_edge.checkpoints import find_checkpoints
-from lstm_edge.cli import main
+from lstm_edge.cli.main import main
 from lstm_edge.errors import ConflictError, LstmEdgeError, UsageError
-from lstm_edge.findings.claims import FAILS, HOLDS, UNKNOWN, Claim
-from lstm_edge.results import Sweep
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.lab.studies import early_stopping, job
+from lstm_edge.lab.studies.early_stopping import EarlyStop, hold_out, stop_early
+from lstm_edge.lab.studies.page import write_study
+from lstm_edge.lab.studies.results import Group, Study, open_study
+from lstm_edge.lab.studies.rules import Choice, choices, history_of
+from lstm_edge.lab.studies.statistics import compare_rules, count_claims
+from lstm_edge.lab.studies.studying import Progress, study
+from lstm_edge.lab.studies.tables import claim_table, regret_table, run_table
+from lstm_edge.lab.tasks.digits import make_digits
+from lstm_edge.lab.tasks.task import Task
+from lstm_edge.lab.training.runs import write_state
+from lstm_edge.lab.training.space import Space
+from lstm_edge.lab.training.training import DEFAULTS
+from lstm_edge.results.sweep import Sweep
 from lstm_edge.store.rows import Row
-from lstm_edge.studies import Study, early_stopping, job, open_study, study
-from lstm_edge.studies.early_stopping import EarlyStop, hold_out, stop_early
-from lstm_edge.studies.results import Group
-from lstm_edge.studies.rules import Choice, choices, history_of
-from lstm_edge.studies.statistics import compare_rules, count_claims
-from lstm_edge.studies.studying import Progress
-from lstm_edge.studies.tables import claim_table, regret_table, run_table
-from lstm_edge.tasks import Task
-from lstm_edge.tasks.digits import make_digits
-from lstm_edge.training import DEFAULTS
-from lstm_edge.training.runs import write_state
-from lstm_edge.training.space import Space
+from lstm_edge.track.claims import FAILS, HOLDS, UNKNOWN, Claim
 
 QUICK: dict[str, dict[str, Any]] = {
     "lyapunov": {"steps": 60, "transient": 30, "starts": 2},
@@ -431,7 +432,7 @@ def test_a_study_gives_each_run_the_claims_and_the_rules(tmp_path: Path) -> None
     assert summary["groups"][0]["claims"][0]["number"] == 1
     assert "6 of 6 runs done" in repr(more)
     assert "oracle" in more._repr_html_()
-    page = more.report(tmp_path / "page" / "study.html").read_text()
+    page = write_study(more, tmp_path / "page" / "study.html").read_text()
     assert "cell gru, seed 2" in page
     assert "$" not in page.split("<body>")[1].split("<script>")[0]
     for header, rows in (
@@ -531,7 +532,7 @@ def test_a_study_without_a_result_has_a_report(tmp_path: Path) -> None:
     )
     assert found.groups == []
     assert found.verdict == "No run is done yet."
-    assert "0 of 1 runs" in found.report(tmp_path / "report.html").read_text()
+    assert "0 of 1 runs" in write_study(found, tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -625,7 +626,9 @@ def test_a_setting_that_cannot_work_costs_its_own_runs(tmp_path: Path) -> None:
     assert (heard[-1].done, heard[-1].failed, heard[-1].total) == (4, 2, 4)
     assert open_study(tmp_path) == found
     assert run_table(found)[1][0][:2] == ["cell none, seed 0", "failed"]
-    assert html.escape(message) in found.report(tmp_path / "page.html").read_text()
+    assert (
+        html.escape(message) in write_study(found, tmp_path / "page.html").read_text()
+    )
 
 
 def test_a_run_that_turns_out_not_to_work_costs_itself(

@@ -17,12 +17,12 @@ import pytest
 
 import lstm_edge
 from conftest import make_arrays
-from lstm_edge.checkpoints import write_checkpoint
 from lstm_edge.errors import CheckpointError, StoreError, UsageError
-from lstm_edge.measures import MEASURES, Measure
-from lstm_edge.results import Sweep, open_sweep
-from lstm_edge.store import Store
-from lstm_edge.sweep import Progress, analyze
+from lstm_edge.files.safetensors import write_checkpoint
+from lstm_edge.measures.table import MEASURES, Measure
+from lstm_edge.results.sweep import Sweep, open_sweep
+from lstm_edge.store.store import Store
+from lstm_edge.sweep.analysis import Progress, analyze
 
 MakeRun = Callable[..., Path]
 
@@ -134,7 +134,7 @@ def test_real_measures_give_finite_numbers(make_run: MakeRun) -> None:
     assert analyze(run, settings=small, spectrum=True).exponents.shape == (3, 10)
     direct = lstm_edge.lyapunov(
         run / "checkpoints" / "update-00000010.safetensors",
-        lstm_edge.metrics.read_probe(run),
+        lstm_edge.files.metrics.read_probe(run),
         k=2,
         **small["lyapunov"],
     )

@@ -10,23 +10,15 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from lstm_edge.checkpoints import as_weights
 from lstm_edge.errors import UsageError
-from lstm_edge.tasks import (
-    BINARY,
-    CELLS,
-    CLASSES,
-    FORECAST,
-    TASKS,
-    Classifier,
-    find_preset,
-    make_task,
-)
-from lstm_edge.tasks.digits import make_digits
-from lstm_edge.tasks.imdb import make_imdb
-from lstm_edge.tasks.lorenz import make_lorenz, trajectory
-from lstm_edge.tasks.sequence import make_sequence
-from lstm_edge.tasks.text import make_text, number_words, tokenized, words_of
+from lstm_edge.lab.tasks.digits import make_digits
+from lstm_edge.lab.tasks.imdb import make_imdb
+from lstm_edge.lab.tasks.lorenz import make_lorenz, trajectory
+from lstm_edge.lab.tasks.sequence import make_sequence
+from lstm_edge.lab.tasks.table import TASKS, find_preset, make_task
+from lstm_edge.lab.tasks.task import BINARY, CELLS, CLASSES, FORECAST, Classifier
+from lstm_edge.lab.tasks.text import make_text, number_words, tokenized, words_of
+from lstm_edge.net.reading import as_weights
 
 
 def test_digits_has_the_stated_shapes_and_range() -> None:

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from conftest import refusal
-from lstm_edge.checkpoints import as_weights
-from lstm_edge.checkpoints.formats import decode
+from lstm_edge.files.formats import decode
+from lstm_edge.net.reading import as_weights
 
 BASE = torch.arange(24.0).reshape(4, 6)
 

@@ -18,12 +18,15 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import lstm_edge
-from lstm_edge.checkpoints import find_checkpoints, read_checkpoint
 from lstm_edge.errors import LstmEdgeError, UsageError
-from lstm_edge.tasks import Task, make_task
-from lstm_edge.tasks.digits import make_digits
-from lstm_edge.training import Progress, train, trainer
-from lstm_edge.training.runs import write_state
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.lab.tasks.digits import make_digits
+from lstm_edge.lab.tasks.table import make_task
+from lstm_edge.lab.tasks.task import Task
+from lstm_edge.lab.training import trainer
+from lstm_edge.lab.training.runs import write_state
+from lstm_edge.lab.training.training import Progress, train
+from lstm_edge.net.reading import read_checkpoint
 
 SMALL: dict[str, Any] = {"hidden_size": 6, "epochs": 4, "batch_size": 16}
 
@@ -359,7 +362,7 @@ def test_killed_at_20_random_moments_equals_uninterrupted(tmp_path: Path) -> Non
     whole = fingerprint(train("digits", tmp_path / "whole", **settings))
     forks = multiprocessing.get_context("forkserver")  # type: ignore[attr-defined,unused-ignore]
     # torch imports the last of these when the first optimiser is made
-    preload = ["lstm_edge.training", "sklearn.datasets", "torch._dynamo"]
+    preload = ["lstm_edge.lab.training.training", "sklearn.datasets", "torch._dynamo"]
     forks.set_forkserver_preload(preload)
     random = np.random.default_rng(5)
     kills, runs = 0, 0

@@ -11,12 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_edge.findings.advice import Advice, advise
-from lstm_edge.findings.transitions import (
-    Transition,
-    find_transitions,
-    first_transition,
-)
+from lstm_edge.track.advice import Advice, advise
+from lstm_edge.track.transitions import Transition, find_transitions, first_transition
 
 NAMES = {"o": "order", "e": "edge", "C": "chaos", "?": "unknown"}
 LEVELS = {"o": -0.1, "e": 0.0, "C": 0.1, "?": float("nan")}

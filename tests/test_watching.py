@@ -19,9 +19,9 @@ import pytest
 
 from lstm_edge.cli.console import show_watched
 from lstm_edge.errors import CheckpointError, StoreError, UsageError
-from lstm_edge.results import open_sweep
-from lstm_edge.store import Store
-from lstm_edge.sweep import analyze
+from lstm_edge.results.sweep import open_sweep
+from lstm_edge.store.store import Store
+from lstm_edge.sweep.analysis import analyze
 from lstm_edge.sweep.watching import Watched, watch
 
 SETTINGS: dict[str, dict[str, Any]] = {

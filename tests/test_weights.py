@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from conftest import Arrays, make_arrays, refusal
-from lstm_edge.checkpoints import as_weights, read_checkpoint
-from lstm_edge.checkpoints.finding import assemble
-from lstm_edge.checkpoints.formats import flatten
 from lstm_edge.errors import CheckpointError
+from lstm_edge.files.guard import flatten
+from lstm_edge.net.assemble import assemble
+from lstm_edge.net.reading import as_weights, read_checkpoint
 
 
 class Model(nn.Module):

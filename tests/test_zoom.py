@@ -11,13 +11,16 @@ import pytest
 import safetensors.numpy
 
 import lstm_edge
-from lstm_edge.checkpoints import find_checkpoints, read_checkpoint, write_checkpoint
 from lstm_edge.errors import LstmEdgeError, UsageError
-from lstm_edge.tasks import Task
-from lstm_edge.tasks.digits import make_digits
-from lstm_edge.training import recording, train
-from lstm_edge.training.runs import locked
-from lstm_edge.training.zoom import zoom
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.files.safetensors import write_checkpoint
+from lstm_edge.lab.tasks.digits import make_digits
+from lstm_edge.lab.tasks.task import Task
+from lstm_edge.lab.training import recording
+from lstm_edge.lab.training.runs import locked
+from lstm_edge.lab.training.training import train
+from lstm_edge.lab.zoom import zoom
+from lstm_edge.net.reading import read_checkpoint
 
 SMALL: dict[str, Any] = {"hidden_size": 4, "epochs": 50, "batch_size": 16, "seed": 1}
 UPDATES = [*range(24, 37)]

@@ -6,28 +6,27 @@ advises one. `EdgeMonitor` measures a net while it trains.
 """
 
 from lstm_edge._core import __version__
-from lstm_edge.checkpoints import as_weights, find_checkpoints, read_checkpoint
-from lstm_edge.checkpoints.inspection import inspect_checkpoint
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError, UsageError
-from lstm_edge.findings.advice import advise
-from lstm_edge.findings.claims import check_claims
-from lstm_edge.findings.transitions import find_transitions
-from lstm_edge.measures import (
-    asymptotic_distance,
-    attractors,
-    covariant_vectors,
-    fixed_points,
-    lyapunov,
-    orbit,
-)
-from lstm_edge.monitoring.history import MonitorResult
-from lstm_edge.monitoring.monitor import EdgeMonitor
-from lstm_edge.monitoring.stopping import EdgeStopping
-from lstm_edge.results import Sweep, open_sweep
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.lab.analogy import analogy
+from lstm_edge.measures.attractor import attractors
+from lstm_edge.measures.covariant import covariant_vectors
+from lstm_edge.measures.distance import asymptotic_distance
+from lstm_edge.measures.exponents import lyapunov
+from lstm_edge.measures.newton import fixed_points
+from lstm_edge.measures.orbits import orbit
+from lstm_edge.monitor.history import MonitorResult
+from lstm_edge.monitor.monitor import EdgeMonitor
+from lstm_edge.monitor.stopping import EdgeStopping
+from lstm_edge.net.inspection import inspect_checkpoint
+from lstm_edge.net.reading import as_weights, read_checkpoint
 from lstm_edge.results.merging import merge_stores
-from lstm_edge.sweep import analyze
+from lstm_edge.results.sweep import Sweep, open_sweep
+from lstm_edge.sweep.analysis import analyze
 from lstm_edge.sweep.watching import watch
-from lstm_edge.tanh_map import analogy
+from lstm_edge.track.advice import advise
+from lstm_edge.track.claims import check_claims
+from lstm_edge.track.transitions import find_transitions
 
 __all__ = [
     "CheckpointError",

@@ -21,10 +21,11 @@ import numpy as np
 
 from hostile import safetensors_cases, sound
 from hostile.cases import CASES
-from lstm_edge.checkpoints.finding import assemble
-from lstm_edge.checkpoints.formats import decode
 from lstm_edge.errors import CheckpointError, LstmEdgeError, StoreError
-from lstm_edge.store import Row, Store
+from lstm_edge.files.formats import decode
+from lstm_edge.net.assemble import assemble
+from lstm_edge.store.rows import Row
+from lstm_edge.store.store import Store
 
 MOST = 8192
 """Bytes of a seed."""

@@ -19,11 +19,14 @@ from hostile import reader
 from hostile.cases import CASES
 from hostile.places_cases import BAD, GOOD, NOWHERE, sound
 from hostile.sound import TRACE, safetensors_bytes
-from lstm_edge.checkpoints import as_weights, find_checkpoints, write_checkpoint
-from lstm_edge.cli import main
+from lstm_edge.cli.main import main
 from lstm_edge.errors import CheckpointError
-from lstm_edge.results import Sweep, open_sweep
-from lstm_edge.sweep import analyze
+from lstm_edge.files.discovery import find_checkpoints
+from lstm_edge.files.safetensors import write_checkpoint
+from lstm_edge.net.reading import as_weights
+from lstm_edge.report.page import write_report
+from lstm_edge.results.sweep import Sweep, open_sweep
+from lstm_edge.sweep.analysis import analyze
 
 FAST = ("--steps", "20", "--transient", "5", "--starts", "2", "--samples", "2")
 
@@ -162,7 +165,7 @@ def test_a_sound_file_with_an_odd_name_is_measured(
     assert len(sweep.table["name"]) == 6
     assert all(shown.isprintable() for shown in sweep.table["name"])
     check_that_others_are_the_same(sweep, alone)
-    sweep.report(tmp_path / "report.html")
+    write_report(sweep, tmp_path / "report.html")
     assert not (tmp_path / TRACE).exists()
 
 

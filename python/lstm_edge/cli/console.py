@@ -33,10 +33,10 @@ from lstm_edge.display import by_reason, counted, plain_values
 from lstm_edge.terms import PHASES
 
 if TYPE_CHECKING:
-    from lstm_edge.results import Sweep
-    from lstm_edge.studies import Study
+    from lstm_edge.lab.analogy import Analogy
+    from lstm_edge.lab.studies.results import Study
+    from lstm_edge.results.sweep import Sweep
     from lstm_edge.sweep.watching import Watched
-    from lstm_edge.tanh_map import Analogy
 
 LOG_SECONDS = 60.0
 """Between two lines of progress where there is no terminal."""
@@ -186,7 +186,7 @@ def _show_verdict(console: Console, sweep: Sweep) -> None:
 
 def show_study(console: Console, study: Study) -> None:
     """Print the claims, the rules and the runs of a study, and what did not end."""
-    from lstm_edge.studies.tables import claim_table, regret_table, run_table
+    from lstm_edge.lab.studies.tables import claim_table, regret_table, run_table
 
     tables = {"run by run (first edge in epochs)": run_table(study)}
     for group in study.groups:

@@ -33,7 +33,7 @@ def inspect(
     Its recurrent nets with their sizes, and which analyses are possible. Nothing is
     unpickled.
     """
-    from lstm_edge.checkpoints.inspection import inspect_checkpoint
+    from lstm_edge.net.inspection import inspect_checkpoint
 
     found = inspect_checkpoint(checkpoint, readout=readout, embedding=embedding)
     click.echo(json.dumps(found.to_dict()) if as_json else repr(found))
@@ -71,15 +71,17 @@ def report(
     as_json: bool,
 ) -> None:
     """Write one HTML page from STORE: results, their run folder, or a study's."""
-    from lstm_edge.report import save_figures, write_report
-    from lstm_edge.results import open_sweep
+    from lstm_edge.report.figures import save_figures
+    from lstm_edge.report.page import write_report
+    from lstm_edge.results.sweep import open_sweep
 
     if (store / "study.json").is_file():
-        from lstm_edge.studies import open_study
+        from lstm_edge.lab.studies.page import write_study
+        from lstm_edge.lab.studies.results import open_study
 
         if figures is not None:
             raise UsageError(f"--figures: {store} is a study, which has only its page")
-        written = [open_study(store).report(out or store / "report.html")]
+        written = [write_study(open_study(store), out or store / "report.html")]
     else:
         sweep = open_sweep(store)
         written = [write_report(sweep, out or sweep.path.with_name("report.html"))]
@@ -110,8 +112,8 @@ def export(store: Path, out: Path) -> None:
     Checkpoints without exponents are left out, and counted on stderr.
     """
     from lstm_edge.display import counted
-    from lstm_edge.results import open_sweep
     from lstm_edge.results.export import write_export
+    from lstm_edge.results.sweep import open_sweep
 
     sweep = open_sweep(store)
     click.echo(write_export(sweep, out))
@@ -148,13 +150,14 @@ def analogy(first: float, last: float, values: int, out: Path, as_json: bool) ->
     from rich.console import Console
 
     from lstm_edge.cli.console import show_analogy
-    from lstm_edge.tanh_map import analogy as follow
+    from lstm_edge.lab.analogy import analogy as follow
+    from lstm_edge.lab.analogy_plot import save_analogy
 
     if values < 2:
         raise UsageError(f"--values: expected at least 2, found {values}")
     step = (last - first) / (values - 1)
     found = follow([first + i * step for i in range(values)])
-    figure = found.save(out)
+    figure = save_analogy(found, out)
     if as_json:
         click.echo(json.dumps(found.summary() | {"figure": str(figure)}))
     else:
@@ -174,7 +177,7 @@ def bench(rounds: int, large: bool, run: Path | None, as_json: bool) -> None:
 
     A ratio is the time of the fastest peer over ours: above 1 we are faster.
     """
-    from lstm_edge.bench import describe_machine, run_benchmarks
+    from lstm_edge.lab.bench.suite import describe_machine, run_benchmarks
 
     if not as_json:
         click.echo(describe_machine())

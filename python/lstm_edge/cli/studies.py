@@ -25,8 +25,8 @@ from lstm_edge.cli.training import how_to_train, training_arguments
 from lstm_edge.errors import UsageError
 
 if TYPE_CHECKING:
-    from lstm_edge.studies.studying import Progress
-    from lstm_edge.training.space import Space
+    from lstm_edge.lab.studies.studying import Progress
+    from lstm_edge.lab.training.space import Space
 
 
 def _how_to_measure(command: Callable[..., None]) -> Callable[..., None]:
@@ -91,7 +91,8 @@ def study(
     from rich.console import Console
 
     from lstm_edge.cli.console import print_json, progress, show_study
-    from lstm_edge.studies import study as run_study
+    from lstm_edge.lab.studies.page import write_study
+    from lstm_edge.lab.studies.studying import study as run_study
 
     settings = measure_settings(given)
     console = Console()
@@ -121,7 +122,7 @@ def study(
             on_plan=say_space,
             progress=line,
         )
-    report = found.report(found.folder / "report.html")
+    report = write_study(found, found.folder / "report.html")
     if as_json:
         print_json("summary", **found.summary())
     else:

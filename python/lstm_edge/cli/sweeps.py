@@ -104,7 +104,7 @@ def analyze(dask: str | None, as_json: bool, quiet: bool, **options: Any) -> Non
     from rich.console import Console
 
     from lstm_edge.cli.console import print_json, progress, show_sweep
-    from lstm_edge.sweep import analyze as sweep_over
+    from lstm_edge.sweep.analysis import analyze as sweep_over
     from lstm_edge.sweep.cluster import dask_executor
 
     arguments = _plan(options)

@@ -43,8 +43,8 @@ def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> N
     """
     from rich.console import Console
 
-    from lstm_edge import demo as demos
     from lstm_edge.cli.console import progress, show_sweep
+    from lstm_edge.lab import demo as demos
 
     if quick and full:
         raise UsageError("--quick, --full: expected one of them, found both")
@@ -155,8 +155,8 @@ def train(task: str, quiet: bool, **given: Any) -> None:
     from rich.console import Console
 
     from lstm_edge.cli.console import progress
-    from lstm_edge.measures import at_edge
-    from lstm_edge.training import train as train_task
+    from lstm_edge.lab.training.training import train as train_task
+    from lstm_edge.measures.near_edge import at_edge
 
     console = Console()
     with progress(console, quiet) as advance:
@@ -195,8 +195,8 @@ def zoom(
     from rich.console import Console
 
     from lstm_edge.cli.console import print_json, progress, show_sweep
-    from lstm_edge.sweep import analyze as sweep_over
-    from lstm_edge.training.zoom import zoom as replay
+    from lstm_edge.lab.zoom import zoom as replay
+    from lstm_edge.sweep.analysis import analyze as sweep_over
 
     console = Console()
     with progress(console, quiet, as_json) as advance:

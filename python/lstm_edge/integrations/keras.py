@@ -8,11 +8,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lstm_edge.checkpoints.places import replace_file
 from lstm_edge.errors import UsageError
 from lstm_edge.extras import load
-from lstm_edge.integrations import Watch
-from lstm_edge.monitoring.monitor import EdgeMonitor
+from lstm_edge.files.places import replace_file
+from lstm_edge.integrations.callback import Watch
+from lstm_edge.monitor.monitor import EdgeMonitor
 
 __all__ = ["EdgeCallback"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lstm_edge.extras import load
-from lstm_edge.integrations import Watch
+from lstm_edge.integrations.callback import Watch
 
 _Callback: Any = load(
     "lightning", "lightning.pytorch.callbacks", "pytorch_lightning.callbacks"

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
-from lstm_edge.checkpoints import as_weights
 from lstm_edge.measures.phase import phase_of_attractors
-from lstm_edge.measures.regime import (
+from lstm_edge.measures.result import Result
+from lstm_edge.measures.system import (
     core_call,
     count,
     initial_states,
@@ -19,7 +19,7 @@ from lstm_edge.measures.regime import (
     positive,
     refuse_beyond_memory,
 )
-from lstm_edge.measures.result import Result
+from lstm_edge.net.reading import as_weights
 from lstm_edge.terms import ATTRACTORS
 
 

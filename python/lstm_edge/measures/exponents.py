@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
-from lstm_edge.checkpoints import as_weights
 from lstm_edge.measures.phase import classify, zero_margin
-from lstm_edge.measures.regime import (
+from lstm_edge.measures.result import Result
+from lstm_edge.measures.system import (
     core_call,
     count,
     initial_states,
     make_regime,
     positive,
 )
-from lstm_edge.measures.result import Result
+from lstm_edge.net.reading import as_weights
 
 
 @dataclass(frozen=True, eq=False)

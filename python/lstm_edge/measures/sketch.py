@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_edge.checkpoints.weights import Weights
+from lstm_edge.net.weights import Weights
 
 
 def sketch(weights: Weights, *, size: int = 1024, seed: int = 0) -> NDArray[np.float64]:

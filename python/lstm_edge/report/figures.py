@@ -20,7 +20,7 @@ from lstm_edge.report.series import (
     loss_around,
     make_series,
 )
-from lstm_edge.results import Sweep
+from lstm_edge.results.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

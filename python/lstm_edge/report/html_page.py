@@ -10,8 +10,8 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
-from lstm_edge.checkpoints.places import replace_file
 from lstm_edge.errors import UsageError
+from lstm_edge.files.places import replace_file
 
 
 def write_page(path: str | PathLike[str], template: str, **parts: str) -> Path:
@@ -21,7 +21,7 @@ def write_page(path: str | PathLike[str], template: str, **parts: str) -> Path:
     ----------
     path : path
     template : str
-        Name of a file in this folder.
+        The page, with ``$name`` for what is filled in.
     **parts : str
         What it leaves open, beside the style and the scripts.
 
@@ -34,10 +34,10 @@ def write_page(path: str | PathLike[str], template: str, **parts: str) -> Path:
     UsageError
         If the file cannot be written.
     """
-    page = Template(_resource(template)).substitute(
+    page = Template(template).substitute(
         plotly=get_plotlyjs(),
-        style=_resource("style.css"),
-        draw=_resource("draw.js"),
+        style=resource("lstm_edge.report", "style.css"),
+        draw=resource("lstm_edge.report", "draw.js"),
         **parts,
     )
     target = Path(path)
@@ -49,8 +49,9 @@ def write_page(path: str | PathLike[str], template: str, **parts: str) -> Path:
     return target
 
 
-def _resource(name: str) -> str:
-    return files("lstm_edge.report").joinpath(name).read_text(encoding="utf-8")
+def resource(package: str, name: str) -> str:
+    """Read a file of text that lies beside the modules of a package."""
+    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from lstm_edge.display import by_reason, counted
-from lstm_edge.findings.transitions import Transition
 from lstm_edge.report import plots
-from lstm_edge.report.html_page import table, write_page
+from lstm_edge.report.html_page import resource, table, write_page
 from lstm_edge.report.series import Series, make_series
-from lstm_edge.results import Sweep
+from lstm_edge.results.sweep import Sweep
+from lstm_edge.track.transitions import Transition
 
 MOST_DOTS = 250_000
 """Of the orbit diagram: what a browser draws at once without waiting."""
@@ -41,7 +41,7 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
     series = make_series(sweep, most_dots=MOST_DOTS)
     return write_page(
         path,
-        "page.html",
+        resource("lstm_edge.report", "page.html"),
         headline=_headline(sweep),
         verdict=_verdict(sweep),
         main=plots.main_figure(series).to_json(),

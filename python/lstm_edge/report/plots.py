@@ -17,7 +17,7 @@ from lstm_edge.report.series import (
     Series,
     loss_around,
 )
-from lstm_edge.results import Sweep
+from lstm_edge.results.sweep import Sweep
 
 MOST_EXPONENTS = 500_000
 """Of all spectra together: what keeps the page light."""

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_edge.results import Sweep
+from lstm_edge.results.sweep import Sweep
 
 Floats = NDArray[np.float64]
 

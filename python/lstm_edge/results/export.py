@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_edge.errors import UsageError
-from lstm_edge.results import Sweep
 from lstm_edge.results.padding import stack_padded
+from lstm_edge.results.sweep import Sweep
 from lstm_edge.store.rows import canonical
 
 if TYPE_CHECKING:

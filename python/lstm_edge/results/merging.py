@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lstm_edge.checkpoints.places import Where
 from lstm_edge.errors import StoreError, UsageError
-from lstm_edge.results import Sweep, open_sweep, store_file
-from lstm_edge.store import Checkpoints, Entry, Store
+from lstm_edge.files.places import Where
+from lstm_edge.results.sweep import Sweep, open_sweep, store_file
 from lstm_edge.store.rows import canonical
+from lstm_edge.store.store import Checkpoints, Entry, Store
 
 
 def merge_stores(stores: Iterable[Where], out: Where) -> Sweep:

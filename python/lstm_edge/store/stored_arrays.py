@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lstm_edge.store import Store
+from lstm_edge.store.store import Store
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from lstm_edge import _core
-from lstm_edge.checkpoints.places import Where, as_place, is_remote
 from lstm_edge.errors import UsageError
-from lstm_edge.store import Store
-from lstm_edge.sweep.discovery import Found
+from lstm_edge.files.places import Where, as_place, is_remote
+from lstm_edge.store.store import Store
+from lstm_edge.sweep.found import Found
 from lstm_edge.sweep.plan import Plan
 
 

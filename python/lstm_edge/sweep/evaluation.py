@@ -13,12 +13,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lstm_edge import _core
-from lstm_edge.checkpoints import CheckpointFile, read_checkpoint
-from lstm_edge.checkpoints.weights import Weights
 from lstm_edge.errors import LstmEdgeError, one_line
-from lstm_edge.measures import MEASURES
-from lstm_edge.store import Store
+from lstm_edge.files.discovery import CheckpointFile
+from lstm_edge.measures.table import MEASURES
+from lstm_edge.net.reading import read_checkpoint
+from lstm_edge.net.weights import Weights
 from lstm_edge.store.rows import Row, result_key
+from lstm_edge.store.store import Store
 from lstm_edge.sweep.plan import Plan
 
 GLANCE = 0.2

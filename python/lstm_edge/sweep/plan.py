@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge.errors import UsageError
-from lstm_edge.measures import MEASURES
-from lstm_edge.measures.regime import count, positive
-from lstm_edge.metrics import read_probe
-from lstm_edge.sweep.discovery import Found
+from lstm_edge.files.metrics import read_probe
+from lstm_edge.measures.system import count, positive
+from lstm_edge.measures.table import MEASURES
+from lstm_edge.sweep.found import Found
 
 DYNAMIC = {"lyapunov", "attractors", "distance"}
 """The measures that follow the net in time."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from lstm_edge.checkpoints import CheckpointFile
-from lstm_edge.store import Store
+from lstm_edge.files.discovery import CheckpointFile
+from lstm_edge.store.store import Store
 from lstm_edge.sweep.evaluation import GLANCE, Job, Outcome
 
 _END: Any = object()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from lstm_edge.findings.refinement import next_visits
+from lstm_edge.track.refinement import next_visits
 
 CHANGE = 16
 """How much longer than it is a gap counts between two phases."""

@@ -11,20 +11,20 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from lstm_edge.checkpoints import CheckpointFile
-from lstm_edge.checkpoints.places import Where, stamp
 from lstm_edge.errors import CheckpointError
-from lstm_edge.findings.advice import Advice, advise
-from lstm_edge.findings.refinement import infer_phases
-from lstm_edge.findings.transitions import find_transitions
-from lstm_edge.measures.regime import count, positive
-from lstm_edge.store import Store
+from lstm_edge.files.discovery import CheckpointFile
+from lstm_edge.files.places import Where, stamp
+from lstm_edge.measures.system import count, positive
+from lstm_edge.store.store import Store
 from lstm_edge.sweep.destination import open_store
-from lstm_edge.sweep.discovery import Found, look
 from lstm_edge.sweep.evaluation import Job, Outcome
+from lstm_edge.sweep.found import Found, look
 from lstm_edge.sweep.plan import make_plan
 from lstm_edge.sweep.pool import fill
 from lstm_edge.sweep.visiting import coarse_to_fine
+from lstm_edge.track.advice import Advice, advise
+from lstm_edge.track.refinement import infer_phases
+from lstm_edge.track.transitions import find_transitions
 
 NAN = float("nan")
 

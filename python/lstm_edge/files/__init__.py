@@ -1,0 +1,1 @@
+"""Checkpoint files: bytes to tensors by name, and where the files lie. No nets here."""

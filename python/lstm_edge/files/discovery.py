@@ -1,0 +1,190 @@
+"""Discovery: which files are checkpoints, and the update each was written at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+from lstm_edge.errors import CheckpointError
+from lstm_edge.files.formats import FORMATS, suffixes
+from lstm_edge.files.huggingface import (
+    belongs_to_folder,
+    holds_no_weights,
+    read_any,
+    said_in,
+    weights_of,
+)
+from lstm_edge.files.lightning import said_by_name
+from lstm_edge.files.places import (
+    as_place,
+    exists,
+    identity,
+    is_folder,
+    list_folder,
+    list_subfolders,
+    matching,
+)
+from lstm_edge.files.safetensors import read_metadata
+
+_READERS = 16
+"""Headers read at a time."""
+
+_TIMES = ("update", "step", "iter", "epoch")
+"""Words in a name before its time, the finest first."""
+
+# whole numbers only: the 0.25 of "epoch3-loss0.25" is no update
+_NUMBER = re.compile(
+    r"(?:(?<![a-z])(update|step|iter|epoch)(?:ation)?[-_= ]?)?"
+    r"(?<!\d)(?<!\d\.)(\d+)(?!\d|\.\d)",
+    re.IGNORECASE,
+)
+
+_MOST = 2**63  # what a store can hold; a longer number is no update
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """A checkpoint and the optimiser update it was written at.
+
+    Attributes
+    ----------
+    path : Path
+        A UPath where it lies elsewhere.
+    update : int
+    metadata : dict of str to str
+        What its header says, where it has one that can be read alone.
+    """
+
+    path: Path
+    update: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
+    """List the checkpoints in run folders, folders, files and globs, here or elsewhere.
+
+    The update comes from the file's metadata (only the header is read), else it is the
+    whole number behind ``update``, ``step``, ``iter`` or ``epoch`` in the file's name,
+    else the last one there. Where no name has a number, it is the position in natural
+    order; where some have one, a ``model_best.pt`` beside them has no place in time and
+    is passed over, as are ``probe.safetensors``, hidden and temporary files.
+
+    Returns
+    -------
+    list of CheckpointFile
+        In ascending order of update, each file once.
+
+    Raises
+    ------
+    CheckpointError
+        If one of `where` leads to no checkpoint, or is a file without a time beside
+        others that have one.
+    """
+    places = [path for item in where for path in _expand(as_place(item))]
+    paths = sorted({identity(p): p for p in places}.values(), key=_natural)
+    with ThreadPoolExecutor(_READERS) as readers:  # far places answer slowly
+        saying = [readers.submit(_said_by, path) for path in paths]
+        said = [future.result() for future in saying]
+    updates = [_update(*pair) for pair in zip(paths, said, strict=True)]
+    if all(update is None for update in updates):
+        updates = list(range(len(paths)))
+    found = [
+        CheckpointFile(path, update, about)
+        for path, update, about in zip(paths, updates, said, strict=True)
+        if update is not None
+    ]
+    _refuse_timeless({as_place(item) for item in where}.intersection(paths), found)
+    return sorted(found, key=lambda checkpoint: checkpoint.update)
+
+
+def _refuse_timeless(named: set[Path], found: list[CheckpointFile]) -> None:
+    """Refuse a file that the user named, but that has no place among the others."""
+    for path in sorted(named - {checkpoint.path for checkpoint in found}):
+        raise CheckpointError(
+            f"{path}: expected its update in its metadata or name, as in those of "
+            f"{found[0].path.name}, found none; rename it, or leave it out, as a "
+            "folder or a quoted glob does"
+        )
+
+
+def _expand(path: Path) -> list[Path]:
+    if is_folder(path / "checkpoints"):
+        path = path / "checkpoints"
+    if is_folder(path):
+        found = _inside(path)
+    elif exists(path):
+        return [path]
+    else:
+        matches = matching(path)
+        if not matches:
+            raise CheckpointError(f"{path}: no such file or folder")
+        folders = [place for place in matches if is_folder(place)]
+        found = [
+            file for file in matches if file not in folders and _is_checkpoint(file)
+        ]
+        found += [folder for folder in folders if weights_of(folder)]
+    if not found:
+        raise CheckpointError(f"{path}: no checkpoint found, expected {suffixes()}")
+    return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Checkpoints in a folder: those in folders of their own, itself, or its files."""
+    numbered = [f for f in list_subfolders(folder) if re.search(r"\d", f.name)]
+    own = [subfolder for subfolder in numbered if weights_of(subfolder)]
+    files = [file for file in list_folder(folder) if _is_checkpoint(file)]
+    others = [file for file in files if not belongs_to_folder(file.name)]
+    if own:  # beside them Trainer leaves the last one again
+        return own + others
+    if not others and weights_of(folder):
+        return [folder]
+    return files
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return (
+        path.suffix.lower() in FORMATS
+        and not path.name.startswith(".")
+        and path.name != "probe.safetensors"
+        and not holds_no_weights(path.name)
+    )
+
+
+def _said_by(path: Path) -> dict[str, str]:
+    """Read what a checkpoint says of itself; {} where that cannot be read alone."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".safetensors":
+            return read_metadata(path)
+        if suffix == ".ckpt":
+            said = said_by_name(path.stem)
+            return said if "update" in said else read_any(path)[1]
+        return said_in(path) if is_folder(path) else {}
+    except CheckpointError:
+        return {}  # a damaged one is reported when it is read
+
+
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    """Sort key by which 2 comes before 10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
+
+
+def _update(path: Path, said: Mapping[str, str]) -> int | None:
+    """Tell the update from what the file says, else from its name; None: from none."""
+    with suppress(KeyError, ValueError):  # else the name decides
+        update = int(said["update"])
+        if abs(update) < _MOST:
+            return update
+    found = [match for match in _NUMBER.finditer(path.stem) if int(match[2]) < _MOST]
+    # of "epoch3_h128" the 3, of "epoch3_step90" the 90, of "net-7" the 7
+    for word in _TIMES:
+        behind = [int(match[2]) for match in found if (match[1] or "").lower() == word]
+        if behind:
+            return behind[-1]
+    return int(found[-1][2]) if found else None

@@ -1,0 +1,56 @@
+"""Files that torch.save wrote: state_dicts, alone or among what Lightning keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePath
+
+from lstm_edge.errors import CheckpointError
+from lstm_edge.files import lightning, torch_pickles
+from lstm_edge.files.guard import Tensors, check_expansion, flatten, open_zip
+
+
+def read_torch(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    """Read a state_dict, of any release of PyTorch; a reader in `FORMATS`."""
+    if data[:2] == b"PK":
+        with open_zip(data, source) as (names, read):
+            return _tensors(lambda: torch_pickles.read_zip(names, read), data, source)
+    if data[:2] == b"\x80\x02":
+        return _tensors(lambda: torch_pickles.read_legacy(data), data, source)
+    raise CheckpointError(
+        f"{source}: expected a file written by torch.save, found other content; "
+        "save a state_dict, or rename the file if it has another format"
+    )
+
+
+def _tensors(
+    read: Callable[[], torch_pickles.Contents], data: bytes, source: str
+) -> tuple[Tensors, dict[str, str]]:
+    try:
+        found = read()
+    except torch_pickles.ForeignObject as error:
+        raise _refused(source, str(error)) from error
+    if not isinstance(found.saved, dict):
+        raise CheckpointError(
+            f"{source}: expected a state_dict, found {type(found.saved).__name__}; "
+            "save module.state_dict()"
+        )
+    weights, said = lightning.unwrap(found.saved)
+    tensors = flatten(weights, source)
+    check_expansion(source, data, sum(t.nbytes for t in tensors.values()))
+    return {name: found.array(tensor) for name, tensor in tensors.items()}, said
+
+
+def _refused(source: str, name: str) -> CheckpointError:
+    """Say why a pickle is not opened, and how to save its weights alone."""
+    beside = f"{PurePath(source).stem}-weights.pt"
+    saved, weights = "module", "module.state_dict()"
+    if PurePath(source).suffix.lower() == ".ckpt":
+        saved, weights = "checkpoint", "checkpoint['state_dict']"
+    return CheckpointError(
+        f"{source}: expected tensors only, found the pickled Python object "
+        f"{name}; unpickling can run any code, so the file is not opened. "
+        f"If you trust it, save its weights alone: "
+        f"{saved} = torch.load({source!r}, weights_only=False); "
+        f"torch.save({weights}, {beside!r})"
+    )

@@ -1,0 +1,1 @@
+"""The laboratory: all that trains or experiments. It needs the extra lab."""

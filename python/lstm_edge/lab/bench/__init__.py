@@ -1,0 +1,1 @@
+"""Benchmarks: the core beside its peers."""

@@ -1,0 +1,1 @@
+"""Studies: one training over seeds and settings, and what the claims come to."""

@@ -1,0 +1,130 @@
+"""One run of a study: trained, analysed, and trained again with data held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lstm_edge.files.metrics import read_probe
+from lstm_edge.lab.studies.early_stopping import stop_early
+from lstm_edge.lab.studies.results import early_stop_file
+from lstm_edge.lab.studies.rules import held_out
+from lstm_edge.lab.tasks.table import make_task
+from lstm_edge.lab.training.runs import locked, read_description
+from lstm_edge.lab.training.space import Space
+from lstm_edge.lab.training.training import train
+from lstm_edge.measures.near_edge import at_edge
+from lstm_edge.sweep.analysis import analyze
+from lstm_edge.sweep.plan import Plan, merge_settings
+
+Tell = Callable[[Path, str], None]
+"""``tell(folder, text)``: what a run is doing."""
+
+
+class _Planned(Exception):
+    """Ends a call of `train` before it trains."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to make a run and to measure it.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the run.
+    task : str
+    arguments : dict
+        Of `train`, with the seed.
+    settings : dict
+        Of `analyze`.
+    shares : tuple of float
+    patience : int
+    threads : int
+        Cores for the sweep.
+    """
+
+    folder: Path
+    task: str
+    arguments: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]] | None
+    shares: tuple[float, ...]
+    patience: int
+    threads: int
+
+    def plan(self) -> Space:
+        """Refuse what cannot work, and give the space that the run still needs.
+
+        Raises
+        ------
+        LstmEdgeError
+        """
+        needed: list[Space] = []
+
+        def stop(space: Space) -> None:
+            self._check_settings()
+            needed.append(space)
+            raise _Planned
+
+        with suppress(_Planned):
+            train(
+                self.task, self.folder, at_edge=at_edge, on_plan=stop, **self.arguments
+            )
+        return needed[0]
+
+    def __call__(self, tell: Tell) -> None:
+        """Train, analyse every checkpoint, train again with data held out.
+
+        Each part goes on where a former call was killed.
+        """
+
+        def line(p: Any) -> None:
+            tell(self.folder, f"training, epoch {p.epoch:.0f} of {p.epochs}")
+
+        train(
+            self.task,
+            self.folder,
+            at_edge=at_edge,
+            progress=line,
+            **self.arguments,
+        )
+        analyze(
+            self.folder,
+            settings=self.settings,
+            workers=1,
+            threads=self.threads,
+            progress=lambda p: tell(self.folder, f"analysing {p.done} of {p.total}"),
+        )
+        description = read_description(self.folder)
+        task = make_task(
+            self.task,
+            description["data"],
+            seed=description["seed"],
+            **description["options"],
+        )
+        with locked(self.folder):
+            for share in self.shares:
+                file = early_stop_file(self.folder, share, self.patience)
+                file.parent.mkdir(exist_ok=True)
+                stop_early(
+                    task,
+                    file,
+                    settings=description["settings"],
+                    seed=description["seed"],
+                    share=share,
+                    patience=self.patience,
+                    progress=partial(self._tell_epoch, tell, held_out(share)),
+                )
+
+    def _check_settings(self) -> None:
+        """Refuse before training what the analysis could not take after it."""
+        closed_loop = read_description(self.folder)["closed_loop"]
+        probe = None if closed_loop else read_probe(self.folder)
+        Plan(probe, merge_settings(self.settings)).check_that_inputs_end()
+
+    def _tell_epoch(self, tell: Tell, stage: str, epoch: int, last: int) -> None:
+        tell(self.folder, f"{stage}, epoch {epoch} of at most {last}")

@@ -1,0 +1,1 @@
+"""Training with PyTorch: dense checkpoints, and resumption with the same bits."""

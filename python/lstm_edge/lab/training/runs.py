@@ -1,0 +1,267 @@
+"""A run on disk: its description, metrics, checkpoints, and where to go on.
+
+Every file is written beside and renamed into place, but for ``metrics.csv``, to which
+whole rows are appended; going on with a run cuts it back to the state gone on from.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lstm_edge.errors import ConflictError, LstmEdgeError, UsageError
+from lstm_edge.files.metrics import METRICS
+from lstm_edge.files.places import replace_file
+from lstm_edge.files.safetensors import write_checkpoint
+from lstm_edge.locking import take
+
+COLUMNS = ("update", *METRICS)
+"""Columns of ``metrics.csv``."""
+
+LOGGED = ("update", "epoch", "train_loss", "test_loss")  # in each checkpoint too
+
+NOT_COMPARED = ("versions", "data")
+"""What may differ when a run goes on; the data has a digest, and may have moved."""
+
+DAMAGE = (
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+"""What reading a state raises that was changed by others."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder of a run, and keep other trainers out of it.
+
+    Raises
+    ------
+    UsageError
+        If another one is there, or the folder cannot hold a run.
+    """
+    try:
+        (folder / "resume").mkdir(parents=True, exist_ok=True)
+        file = (folder / "resume" / "lock").open("ab")
+    except OSError as error:
+        raise _no_place(folder, error) from error
+    with file:
+        try:
+            take(file)
+        except (BlockingIOError, PermissionError) as error:
+            raise UsageError(
+                f"{folder}: another process is training into this folder; wait for "
+                "it, or train in another folder"
+            ) from error
+        except OSError as error:
+            raise _no_place(folder, error) from error
+        yield
+
+
+def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) -> None:
+    """Begin a run, or check that the one in the folder has the same settings.
+
+    One that has no checkpoint yet has nothing to keep, and is begun anew.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing.
+    description : mapping
+        What ``run.json`` holds: task, settings, seed, versions, schedule, ...
+    probe : ndarray of shape (B, T, I), or of integers (B, T)
+        Inputs that drive the analysis.
+
+    Raises
+    ------
+    ConflictError
+        Naming the first setting that differs.
+    UsageError
+        If the folder cannot hold a run.
+    """
+    path = folder / "run.json"
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        if not _begun(folder):
+            write_checkpoint(folder / "probe.safetensors", {"inputs": probe}, {})
+            replace_file(path, json.dumps(description, indent=2).encode())
+            return
+        there, wanted = _flat(read_description(folder)), _flat(description)
+    except (OSError, ValueError, AttributeError) as error:
+        raise _no_place(folder, error) from error
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            raise ConflictError(
+                f"{path}: the run there has {name} = {there.get(name)}, this call has "
+                f"{value}; go on with its settings, or train in another folder"
+            )
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read ``run.json``.
+
+    Raises
+    ------
+    OSError, ValueError, AttributeError
+        If it cannot be read, or is none.
+    """
+    found: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    if not isinstance(found.get("settings"), dict):
+        raise ValueError("it lacks settings")
+    found["settings"].setdefault("cell", "lstm")  # once there was no other
+    return found
+
+
+def _begun(folder: Path) -> bool:
+    """Whether there is a run with something to keep."""
+    if not (folder / "run.json").exists():
+        return False
+    read_description(folder)  # refuses what is none
+    return any(folder.glob("checkpoints/*")) or any(folder.glob("resume/*.pt"))
+
+
+def _no_place(folder: Path, error: Exception) -> UsageError:
+    return UsageError(f"{folder}: cannot hold a run ({error})")
+
+
+def _flat(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Give all that must agree."""
+    rest = {k: v for k, v in description.items() if k not in NOT_COMPARED}
+    settings = rest.pop("settings")
+    return {**rest, **settings}
+
+
+def checkpoint_path(folder: Path, update: int) -> Path:
+    """Where the checkpoint of an update lies."""
+    return folder / "checkpoints" / f"update-{update:08}.safetensors"
+
+
+def embeddings_path(folder: Path, update: int) -> Path:
+    """Where the embeddings of an update lie, if they are kept apart at it."""
+    return folder / "embeddings" / f"update-{update:08}.safetensors"
+
+
+def begin_metrics(folder: Path) -> None:
+    """Write the header of ``metrics.csv``."""
+    replace_file(folder / "metrics.csv", (",".join(COLUMNS) + "\n").encode())
+
+
+def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    """Give the arrays that a checkpoint holds, float32."""
+    return {name: tensor.float().cpu().numpy() for name, tensor in state_dict.items()}
+
+
+def record(
+    folder: Path,
+    arrays: Mapping[str, NDArray[np.float32]],
+    row: Mapping[str, Any],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write a checkpoint, and append its row of `COLUMNS`."""
+    shown = {name: repr(row[name]) for name in COLUMNS}
+    write_checkpoint(
+        checkpoint_path(folder, row["update"]),
+        arrays,
+        {**metadata, **{k: shown[k] for k in LOGGED}},
+    )
+    with (folder / "metrics.csv").open("a", newline="") as file:
+        file.write(",".join(shown.values()) + "\n")
+
+
+def save_state(folder: Path, state: Mapping[str, Any], *, keep: bool) -> None:
+    """Keep the state that belongs to the last row of metrics.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's.
+    state : mapping
+        Tensors and numbers, with the ``"update"``.
+    keep : bool
+        For good, or only until the next state.
+    """
+    rows = (folder / "metrics.csv").stat().st_size
+    newest = folder / "resume" / "newest.pt"
+    if keep:
+        kept = folder / "resume" / f"update-{state['update']:08}.pt"
+        write_state(kept, state, rows)
+        newest.unlink(missing_ok=True)
+    else:
+        write_state(newest, state, rows)
+
+
+def write_state(path: Path, state: Mapping[str, Any], metrics_bytes: int = 0) -> None:
+    """Write a state, with the size of ``metrics.csv`` that belongs to it."""
+    buffer = io.BytesIO()
+    torch.save({"state": dict(state), "metrics_bytes": metrics_bytes}, buffer)
+    replace_file(path, buffer.getvalue())
+
+
+def kept_states(folder: Path) -> dict[int, Path]:
+    """Find the states that are kept for good, by update in ascending order."""
+    names = sorted((folder / "resume").glob("update-*.pt"))
+    found = {re.fullmatch(r"update-(\d+)", path.stem): path for path in names}
+    return {int(match[1]): path for match, path in found.items() if match}
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], int]:
+    """Read a state, and the size of ``metrics.csv`` that belongs to it.
+
+    Raises
+    ------
+    LstmEdgeError
+        If it was changed by others.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(saved["state"]), int(saved["metrics_bytes"])
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """Give the state last saved, with the metrics cut back to it; None at the start.
+
+    Raises
+    ------
+    LstmEdgeError
+        If the state or the metrics were changed by others.
+    """
+    newest, metrics = folder / "resume" / "newest.pt", folder / "metrics.csv"
+    kept = list(kept_states(folder).values())
+    path = newest if newest.exists() else kept[-1] if kept else None
+    if path is None:
+        begin_metrics(folder)
+        return None
+    state, rows = read_state(path)
+    try:
+        if metrics.stat().st_size < rows:
+            raise ValueError(f"{metrics.name} lost rows")
+        os.truncate(metrics, rows)
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    return state
+
+
+def damaged(path: Path, error: Exception) -> LstmEdgeError:
+    """Say that a run cannot go on."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return LstmEdgeError(
+        f"{path}: cannot go on from here ({reason}); train in another folder"
+    )

@@ -1,0 +1,1 @@
+"""Recurrent nets: from tensors by name to weights."""

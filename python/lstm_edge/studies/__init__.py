@@ -1,6 +1,0 @@
-"""Studies: one training over seeds and settings, and what the claims come to."""
-
-from lstm_edge.studies.results import Study, open_study
-from lstm_edge.studies.studying import study
-
-__all__ = ["Study", "open_study", "study"]

@@ -1,0 +1,214 @@
+"""The sweep: every measure of every checkpoint, into a store."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
+from lstm_edge.files.discovery import CheckpointFile
+from lstm_edge.files.places import Where
+from lstm_edge.measures.system import count
+from lstm_edge.results.sweep import Sweep, open_sweep
+from lstm_edge.sweep.destination import open_store
+from lstm_edge.sweep.evaluation import Job, Outcome
+from lstm_edge.sweep.found import look
+from lstm_edge.sweep.plan import make_plan
+from lstm_edge.sweep.pool import fill
+from lstm_edge.sweep.visiting import coarse_to_fine, until_certain
+
+ELSEWHERE = 64
+"""Checkpoints in flight to an executor that does not say how many workers it has."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a sweep is.
+
+    Attributes
+    ----------
+    done, failed : int
+        Checkpoints.
+    total : int or None
+        None where a sweep refines: it ends when nothing is in doubt any more.
+    name : str
+        The checkpoint just finished.
+    seconds : float
+        Since the sweep began.
+    """
+
+    done: int
+    total: int | None
+    failed: int
+    name: str
+    seconds: float
+
+
+def analyze(
+    checkpoints: Where | Iterable[Where],
+    *,
+    out: Where | None = None,
+    metrics: Where | None = None,
+    inputs: ArrayLike | str | None = "probe",
+    spectrum: bool = False,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    select: Iterable[int] | Callable[[CheckpointFile], bool] | None = None,
+    refine: bool = False,
+    module: str | None = None,
+    readout: str | None = None,
+    embedding: str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    executor: Executor | None = None,
+    strict: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Sweep:
+    """Measure every checkpoint found, and find where training crosses into chaos.
+
+    Checkpoints are visited coarse to fine, around changes of phase first, so that
+    `open_sweep` shows the whole picture long before the end. Results are stored one by
+    one; the same call goes on where a former one ended, and
+    computes nothing twice. A checkpoint that cannot be used costs its own row, and is
+    tried again by the next call. A store keeps the results of all settings it was ever
+    asked for; the sweep shows those of the newest call.
+
+    Parameters
+    ----------
+    checkpoints : path or list of paths
+        A run folder, a folder of weight files, files, or globs.
+    out : path, optional
+        The store. Default: ``analysis.sqlite`` in the run folder or beside the files;
+        in the current folder where they lie in several.
+    metrics : path, optional
+        CSV with a column ``update`` and any of train_loss, test_loss, ... Default: the
+        run's ``metrics.csv``, else what the checkpoints say of themselves.
+    inputs : array_like, "probe", "closed loop" or None
+        What drives the net, as in `lyapunov`. Default: the run's probe, else zero. The
+        drive picks the start; the exponents are those of the zero phase after it. In a
+        closed loop the readout is the next input: so are forecasters measured, whose
+        checkpoints say that they are.
+    spectrum : bool
+        All exponents rather than two.
+    settings : mapping of measure to mapping, optional
+        Changes to ``MEASURES[measure].defaults``.
+    select : list of int or callable, optional
+        Which checkpoints to analyse: their updates, or what is true of them.
+    refine : bool
+        Only those of them that the sustained transitions hang on, some fifth or less:
+        the rest lies inside one phase, as far as can be told (see
+        `lstm_edge.track.refinement`).
+    module, readout, embedding : str, optional
+        Names of what is taken, where a file holds several, as in `as_weights`.
+    workers : int, optional
+        Checkpoints at a time. Default: one a core; with an executor twice what it says
+        it has, else 64.
+    threads : int, optional
+        Cores for each of them. Default: all cores are shared out; with an executor 1.
+    executor : concurrent.futures.Executor, optional
+        Where to measure: other processes, or other machines. Checkpoints are read and
+        results are written here. It gives the same bits, and is not shut down.
+    strict : bool
+        Raise at the first checkpoint that cannot be used.
+    progress : callable, optional
+        Called in the calling thread after each checkpoint.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    CheckpointError
+        No checkpoints found, or (strict) the first that cannot be used.
+    StoreError, UsageError
+        What is wrong with the store or with an argument.
+    KeyboardInterrupt
+        Ctrl-C; all finished rows are kept.
+    """
+    found = look(checkpoints, metrics)
+    files = _selected(found.files, select)
+    names = {"module": module, "readout": readout, "embedding": embedding}
+    plan = make_plan(found, inputs, settings, names, spectrum=spectrum)
+    workers, threads = _shared_out(workers, threads, len(files), executor)
+    with open_store(out, found, plan) as store:
+        job = Job(plan, found.names, store.done(), threads, executor)
+        place = {found.names[file.path]: i for i, file in enumerate(files)}
+        phase: dict[int, str] = {}
+        order = (until_certain if refine else coarse_to_fine)(len(files), phase)
+        visits = (None if i is None else files[i] for i in order)
+        ahead = 0 if executor else workers
+        begin = time.monotonic()
+        errors: list[LstmEdgeError] = []
+        nets: set[str] = set()
+        done = 0
+        with closing(fill(store, job, visits, workers, ahead)) as outcomes:
+            for done, outcome in enumerate(outcomes, 1):
+                phase[place[outcome.name]] = outcome.phase
+                if outcome.error is not None:
+                    errors.append(outcome.error)
+                if strict:
+                    _refuse(outcome, nets)
+                if progress is not None:
+                    total = None if refine else len(files)
+                    seconds = time.monotonic() - begin
+                    failed, name = len(errors), outcome.name
+                    progress(Progress(done, total, failed, name, seconds))
+    wrong = [error for error in errors if isinstance(error, UsageError)]
+    if wrong and len(wrong) == done:  # what none can take is no checkpoint's fault
+        raise wrong[0]
+    return open_sweep(store.path)
+
+
+def _refuse(outcome: Outcome, nets: set[str]) -> None:
+    """Raise the first error, also that of a net unlike those before."""
+    if outcome.error is not None:
+        raise outcome.error
+    nets |= {outcome.architecture} - {""}
+    if len(nets) > 1:
+        raise CheckpointError(
+            f"{outcome.name}: expected the net of the checkpoints before, found one of "
+            f"{' and '.join(sorted(nets))}; analyse each on its own"
+        )
+
+
+def _selected(
+    found: list[CheckpointFile],
+    select: Iterable[int] | Callable[[CheckpointFile], bool] | None,
+) -> list[CheckpointFile]:
+    if select is not None and not callable(select):
+        updates = set(select)
+        return _selected(found, lambda file: file.update in updates)
+    files = [file for file in found if select is None or select(file)]
+    if not files:
+        raise CheckpointError(
+            f"select: expected some of {len(found)} checkpoints, found none chosen"
+        )
+    return files
+
+
+def _shared_out(
+    workers: int | None, threads: int | None, files: int, executor: Executor | None
+) -> tuple[int, int]:
+    """Checkpoints at a time and cores for each, by the cores this process may use."""
+    if executor is not None:
+        most = getattr(executor, "_max_workers", None)  # as those of Python have it
+        workers = 2 * most if workers is None and isinstance(most, int) else workers
+        workers = ELSEWHERE if workers is None else count("workers", workers)
+        return workers, 1 if threads is None else count("threads", threads)
+    cores = available_cores()
+    workers = min(cores if workers is None else count("workers", workers), files)
+    each = max(1, cores // workers)
+    return workers, each if threads is None else count("threads", threads)
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

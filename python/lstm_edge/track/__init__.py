@@ -1,0 +1,1 @@
+"""The series along training, and what it says: transitions, falls, claims, advice."""

@@ -1,0 +1,61 @@
+"""Where along training checkpoints at every update would tell more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_edge.track.falls import find_descents
+from lstm_edge.track.transitions import Transition
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A stretch of training that is worth a look with more checkpoints.
+
+    Attributes
+    ----------
+    first, last : int
+        Updates.
+    reason : str
+        What happens there.
+    """
+
+    first: float
+    last: float
+    reason: str
+
+
+def intervals_to_zoom(
+    update: ArrayLike, test_loss: ArrayLike, transitions: Sequence[Transition]
+) -> list[Interval]:
+    """Name the intervals in which checkpoints at every update would tell more.
+
+    These are the brackets of the sustained transitions, and the falls of the test loss
+    from peak to valley; what is one update wide needs no closer look.
+
+    Parameters
+    ----------
+    update, test_loss, transitions
+        As in `check_claims`.
+
+    Returns
+    -------
+    list of Interval
+        In ascending order.
+    """
+    updates, loss = np.asarray(update, float), np.asarray(test_loss, float)
+    known = np.isfinite(loss)
+    updates, loss = updates[known], loss[known]
+    found = [
+        Interval(*t.bracket, f"{t.direction.replace('_', ' ')}")
+        for t in transitions
+        if t.sustained
+    ]
+    for peak, valley in find_descents(loss).falls:
+        first, last = int(updates[peak]), int(updates[valley])
+        found.append(Interval(first, last, "fall of the test loss"))
+    return sorted((i for i in found if i.last - i.first > 1), key=lambda i: i.first)
