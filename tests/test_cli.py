@@ -16,7 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 from lstm_edge.results.sweep import open_sweep
 
 COMMANDS = sorted(main.commands)

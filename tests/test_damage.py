@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 from lstm_edge.errors import StoreError
 from lstm_edge.store.rows import Row
 from lstm_edge.store.store import Store
@@ -206,7 +206,7 @@ from dataclasses import replace
 from pathlib import Path
 from test_damage import ROWS, RUN
 from lstm_edge.errors import StoreError
-from lstm_edge.store import Store
+from lstm_edge.store.store import Store
 with Store(Path(sys.argv[1]), write=True) as store:
     store.set_run(**RUN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
@@ -240,7 +240,7 @@ def test_a_file_that_may_not_grow_keeps_what_was_written(tmp_path: Path) -> None
 HOLDING = """
 import sys
 from pathlib import Path
-from lstm_edge.store import Store
+from lstm_edge.store.store import Store
 with Store(Path(sys.argv[1]), write=True):
     print("ready", flush=True)
     sys.stdin.read()

@@ -88,7 +88,7 @@ def test_console_examples_are_commands_that_exist(
 
 def parse(arguments: list[str]) -> None:
     """Let click read the arguments of ``lstm-edge``, without doing anything."""
-    from lstm_edge.cli import main as cli
+    from lstm_edge import cli
 
     group = next(v for v in vars(cli).values() if isinstance(v, click.Group))
     words = [word for word in arguments if not word.startswith("-")]

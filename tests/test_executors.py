@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 from lstm_edge.errors import LstmEdgeError
 from lstm_edge.results.sweep import Sweep, open_sweep
 from lstm_edge.sweep.analysis import Progress, analyze

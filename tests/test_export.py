@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import lstm_edge
 from lstm_edge import Sweep, UsageError
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 from lstm_edge.results.export import origins, write_export
 
 QUICK = {

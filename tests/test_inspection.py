@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from lstm_edge import inspect_checkpoint
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 from lstm_edge.errors import CheckpointError
 from lstm_edge.net.reading import as_weights
 

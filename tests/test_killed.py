@@ -30,9 +30,9 @@ SCRIPT = """
 import json, os, random, signal, sys, time
 from dataclasses import replace
 from pathlib import Path
-from lstm_edge import measures
-from lstm_edge.results import open_sweep
-from lstm_edge.sweep import analyze
+from lstm_edge.measures import table as measures
+from lstm_edge.results.sweep import open_sweep
+from lstm_edge.sweep.analysis import analyze
 
 run, folder = sys.argv[1], Path(sys.argv[2])
 kills, settings = map(json.loads, sys.argv[3:])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import lstm_edge
 from lstm_edge import StoreError, UsageError, analyze, merge_stores
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 from lstm_edge.store.rows import Row
 from lstm_edge.store.store import Store
 

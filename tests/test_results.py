@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 from lstm_edge.errors import StoreError
 from lstm_edge.measures.phase import classify
 from lstm_edge.report.series import make_series

@@ -220,7 +220,8 @@ def test_a_second_writer_is_refused_until_the_first_ends(tmp_path: Path) -> None
 KILLED = """
 import sys, time
 from pathlib import Path
-from lstm_edge.store import Row, Store
+from lstm_edge.store.rows import Row
+from lstm_edge.store.store import Store
 store = Store(Path(sys.argv[1]), write=True)
 store.set_run(measures={"lyapunov": [1, {}]})
 store.put(Row("a", "lyapunov", "k", 1))

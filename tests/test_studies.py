@@ -24,7 +24,7 @@ import torch
 from click.testing import CliRunner
 
 from lstm_edge import EdgeMonitor, analyze, open_sweep
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 from lstm_edge.errors import ConflictError, LstmEdgeError, UsageError
 from lstm_edge.files.discovery import find_checkpoints
 from lstm_edge.lab.studies import early_stopping, job
@@ -457,7 +457,7 @@ def without_others(call: Callable[[], Study]) -> Study:
 def test_a_study_goes_on_after_a_kill_with_the_same_results(tmp_path: Path) -> None:
     script = (
         "from pathlib import Path\n"
-        "from lstm_edge.studies import study\n"
+        "from lstm_edge.lab.studies.studying import study\n"
         "if __name__ == '__main__':\n"
         f"    study(out={str(tmp_path / 'killed')!r}, seeds=2, jobs=2, patience=2,\n"
         f"        training={TRAINING!r}, settings={QUICK!r})\n"

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 
 import lstm_edge
 from lstm_edge import UsageError, _core
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 
 
 @given(st.floats(0.1, 60.0), st.floats(0.0, 20.0))

@@ -19,7 +19,7 @@ from hostile import reader
 from hostile.cases import CASES
 from hostile.places_cases import BAD, GOOD, NOWHERE, sound
 from hostile.sound import TRACE, safetensors_bytes
-from lstm_edge.cli.main import main
+from lstm_edge.cli import main
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.discovery import find_checkpoints
 from lstm_edge.files.safetensors import write_checkpoint

@@ -42,7 +42,7 @@ def named_arrays(weights: Weights) -> Arrays:
     return {
         f"{kind}_l{index}": array
         for index, layer in enumerate(weights.layers)
-        for kind, array in vars(layer).items()
+        for kind, array in layer.arrays().items()
     }
 
 

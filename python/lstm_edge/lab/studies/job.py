@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,17 +15,13 @@ from lstm_edge.lab.studies.rules import held_out
 from lstm_edge.lab.tasks.table import make_task
 from lstm_edge.lab.training.runs import locked, read_description
 from lstm_edge.lab.training.space import Space
-from lstm_edge.lab.training.training import train
+from lstm_edge.lab.training.training import prepare, train
 from lstm_edge.measures.near_edge import at_edge
 from lstm_edge.sweep.analysis import analyze
 from lstm_edge.sweep.plan import Plan, merge_settings
 
 Tell = Callable[[Path, str], None]
 """``tell(folder, text)``: what a run is doing."""
-
-
-class _Planned(Exception):
-    """Ends a call of `train` before it trains."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +58,10 @@ class Job:
         ------
         LstmEdgeError
         """
-        needed: list[Space] = []
-
-        def stop(space: Space) -> None:
+        arguments = {"at_edge": at_edge, **self.arguments}
+        with prepare(self.task, self.folder, **arguments) as run:
             self._check_settings()
-            needed.append(space)
-            raise _Planned
-
-        with suppress(_Planned):
-            train(
-                self.task, self.folder, at_edge=at_edge, on_plan=stop, **self.arguments
-            )
-        return needed[0]
+            return run.space
 
     def __call__(self, tell: Tell) -> None:
         """Train, analyse every checkpoint, train again with data held out.

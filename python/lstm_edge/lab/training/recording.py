@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,7 +227,7 @@ class Writer:
         write_checkpoint(path, arrays, {"update": str(update)})
 
 
-def written(snapshots: Iterator[Snapshot], writer: Writer) -> Iterator[Row]:
+def written(snapshots: Iterator[Snapshot], writer: Writer) -> Generator[Row]:
     """Write snapshots on another thread while the next ones are made.
 
     Gives the rows in order, as they are done. What goes wrong in the other thread is

@@ -13,7 +13,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -171,7 +171,7 @@ def train(
     LstmEdgeError
         If training diverges, or the disk has not the space that the run needs.
     """
-    given = {
+    settings = {
         "cell": cell,
         "hidden_size": hidden_size,
         "layers": layers,
@@ -181,6 +181,79 @@ def train(
         "batch_size": batch_size,
         "epochs": epochs,
     }
+    with prepare(
+        task,
+        out,
+        data=data,
+        preset=preset,
+        options=options,
+        every=every,
+        evaluate=evaluate,
+        seed=seed,
+        device=device,
+        at_edge=at_edge,
+        **settings,
+    ) as run:
+        if on_plan is not None:
+            on_plan(run.space)
+        run.space.check(run.folder)
+        with closing(run.rows()) as rows:
+            for shown in _progress(rows, run.trainer):
+                if progress is not None:
+                    progress(shown)
+    return run.folder
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is about to begin, or to go on.
+
+    Attributes
+    ----------
+    folder : Path
+        Locked; it says already what the run is.
+    trainer : Trainer
+        Where a former call ended.
+    space : Space
+        That the run still needs.
+    """
+
+    folder: Path
+    trainer: Trainer
+    space: Space
+    _recording: Recording
+    _metadata: Mapping[str, str]
+    _position: Position | None
+
+    def rows(self) -> Generator[Row]:
+        """Train, write the checkpoints, and give their rows of metrics."""
+        trainer = self.trainer
+        model = copy.deepcopy(trainer.model)
+        evaluator = Evaluator(trainer.task, model, trainer.updates_per_epoch)
+        kept_apart = self._recording.embeddings
+        writer = Writer(self.folder, evaluator, kept_apart, self._metadata)
+        return written(snapshots(trainer, self._recording, self._position), writer)
+
+
+@contextmanager
+def prepare(
+    task: str | Task,
+    out: str | PathLike[str] | None,
+    *,
+    data: str | PathLike[str] | None = None,
+    preset: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    every: str = "1epoch",
+    evaluate: str = "1epoch",
+    seed: int = 0,
+    device: str = "cpu",
+    at_edge: AtEdge | None = None,
+    **given: Any,
+) -> Iterator[Prepared]:
+    """Refuse what cannot work, and open the folder of a run; nothing is trained yet.
+
+    Parameters and errors are those of `train`.
+    """
     name, own = (task, None) if isinstance(task, str) else (task.name, task)
     found = Preset(name) if own else find_preset(preset, name)
     settings = DEFAULTS | found.settings | _given(given) | {"device": device}
@@ -208,12 +281,27 @@ def train(
         }
         with locked(folder):
             open_run(folder, description, chosen.probe)
-            rows = _rows(folder, trainer, recording, metadata_of(description), on_plan)
-            with closing(rows):
-                for shown in _progress(rows, trainer, settings["epochs"]):
-                    if progress is not None:
-                        progress(shown)
-    return folder
+            position = _go_back(folder, trainer)
+            yield Prepared(
+                folder,
+                trainer,
+                space_needed(trainer, recording, folder),
+                recording,
+                metadata_of(description),
+                position,
+            )
+
+
+def _go_back(folder: Path, trainer: Trainer) -> Position | None:
+    """Bring a trainer to where a former call ended; None at the start."""
+    state = load_state(folder)
+    if state is None:
+        return None
+    try:
+        trainer.restore(state)
+        return Position(**state["position"])
+    except DAMAGE as error:
+        raise damaged(folder / "resume", error) from error
 
 
 def make_recording(
@@ -258,32 +346,7 @@ def metadata_of(description: Mapping[str, Any]) -> dict[str, str]:
     return metadata
 
 
-def _rows(
-    folder: Path,
-    trainer: Trainer,
-    recording: Recording,
-    metadata: Mapping[str, str],
-    on_plan: Callable[[Space], None] | None,
-) -> Generator[Row]:
-    """Begin or go on with a run, and give its rows of metrics from there."""
-    state, position = load_state(folder), None
-    if state is not None:
-        try:
-            trainer.restore(state)
-            position = Position(**state["position"])
-        except DAMAGE as error:
-            raise damaged(folder / "resume", error) from error
-    space = space_needed(trainer, recording, folder)
-    if on_plan is not None:
-        on_plan(space)
-    space.check(folder)
-    model = copy.deepcopy(trainer.model)
-    evaluator = Evaluator(trainer.task, model, trainer.updates_per_epoch)
-    writer = Writer(folder, evaluator, recording.embeddings, metadata)
-    yield from written(snapshots(trainer, recording, position), writer)
-
-
-def _progress(rows: Iterator[Row], trainer: Trainer, epochs: int) -> Iterator[Progress]:
+def _progress(rows: Iterator[Row], trainer: Trainer) -> Iterator[Progress]:
     """Tell where training stands at each row; losses are the last known ones."""
     begun = time.perf_counter()
     known: Row = {}
@@ -294,7 +357,7 @@ def _progress(rows: Iterator[Row], trainer: Trainer, epochs: int) -> Iterator[Pr
         first = first or (update, elapsed)
         done, spent = update - first[0], elapsed - first[1]
         yield Progress(
-            epochs=epochs,
+            epochs=trainer.last // trainer.updates_per_epoch,
             elapsed=elapsed,
             eta=spent / done * (trainer.last - update) if done else math.nan,
             **{name: known[name] for name in COLUMNS[:5]},

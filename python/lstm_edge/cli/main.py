@@ -1,6 +1,0 @@
-"""The command: all its subcommands."""
-
-from lstm_edge.cli import reports, studies, sweeps, training
-from lstm_edge.cli.group import main
-
-__all__ = ["main", "reports", "studies", "sweeps", "training"]
