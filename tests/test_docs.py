@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 import torch
@@ -26,9 +23,6 @@ CITED = re.compile(
     r"\b([A-Z][a-zé]+)(?: et al\.|\s+(?:&|and)\s+(?:Van )?[A-Z][a-z]+)? "
     r"\(?((?:19|20)\d\d)\b"
 )
-# What a reader has besides the commands of this repository.
-TOOLS = {"cargo", "cd", "git", "maturin", "open", "pip", "pre-commit", "pytest"}
-TOOLS |= {"python", "python3"}
 
 
 def blocks(*languages: str) -> list[Any]:
@@ -59,42 +53,6 @@ def test_python_examples_run(examples: list[str], workplace: Path) -> None:
     }
     for example in examples:  # each goes on from the one before it
         exec(compile(example, "<example>", "exec"), known)
-
-
-def commands(text: str) -> Iterator[list[str]]:
-    """Every single command of a console block; after a ``$``, if it has any."""
-    lines = text.replace("\\\n", " ").splitlines()
-    prompted = [line[2:] for line in lines if line.startswith("$ ")]
-    for line in prompted or lines:
-        for part in re.split(r"&&|\|\||[;|]", line.partition(" #")[0]):
-            if part.strip():
-                yield shlex.split(part)
-
-
-@pytest.mark.parametrize("examples", blocks("console", "sh", "bash", "shell"))
-def test_console_examples_are_commands_that_exist(
-    examples: list[str], workplace: Path
-) -> None:
-    for example in examples:
-        for program, *arguments in commands(example):
-            name = Path(program).name
-            if name == "lstm-edge":
-                parse(arguments)
-            elif program.startswith("./"):
-                assert os.access(ROOT / program, os.X_OK), f"{program}: no such script"
-            else:
-                assert name in TOOLS or program == ".", f"{program}: what is it?"
-
-
-def parse(arguments: list[str]) -> None:
-    """Let click read the arguments of ``lstm-edge``, without doing anything."""
-    from lstm_edge import cli
-
-    group = next(v for v in vars(cli).values() if isinstance(v, click.Group))
-    words = [word for word in arguments if not word.startswith("-")]
-    if words and "--help" not in arguments:
-        rest = arguments[arguments.index(words[0]) + 1 :]
-        group.commands[words[0]].make_context(words[0], rest)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

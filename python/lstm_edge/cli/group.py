@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
+LAB = ("sklearn", "torch")
+"""What the laboratory needs beside the tool."""
+
 
 def examples(*lines: str) -> str:
     """Give an epilog that click leaves as it is."""
@@ -33,6 +36,15 @@ class Command(click.Command):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED)
+        except ModuleNotFoundError as error:
+            if error.name not in LAB:
+                raise
+            click.echo(
+                f"error: {ctx.info_name} needs {error.name}, which is not installed: "
+                "pip install 'lstm-edge[lab]'",
+                err=True,
+            )
+            ctx.exit(FAILED)
         except KeyboardInterrupt:
             click.echo(
                 "interrupted: what was finished is kept; run the same command again "

@@ -20,7 +20,7 @@ from lstm_edge.cli.group import (
 from lstm_edge.errors import UsageError
 
 
-@main.command(epilog=examples("lstm-edge inspect model.keras"))
+@main.command(epilog=examples("lstm-edge inspect model.pt"))
 @click.argument("checkpoint")
 @readout_option
 @embedding_option

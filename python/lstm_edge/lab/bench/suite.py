@@ -42,6 +42,16 @@ from lstm_edge.net.reading import read_checkpoint
 from lstm_edge.sweep.analysis import analyze
 
 STARTS = 8
+SAMPLES, DRIVEN, STEPS = 500, 500, 1599
+"""Of D~: the paper's protocol."""
+
+SPECTRUM_STEPS = {60: 200, 128: 60, 256: 40}
+"""By hidden size: so many that drawing and orthonormalising the first frame does not
+count."""
+
+PRODUCT_STEPS = 400
+LEAST_SECONDS = 0.5
+"""Of the calls that one time is taken of."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +104,7 @@ def run_benchmarks(
         yield run_comparison(Path(run), 4, rounds)
         yield scaling_comparison(Path(run), 12, rounds)
     for hidden in (60, 128, 256) if large else (60,):
-        # long enough that drawing and orthonormalising the first frame does not count
-        steps = {60: 200, 128: 60, 256: 40}[hidden]
+        steps = SPECTRUM_STEPS[hidden]
         yield spectrum_comparison(hidden, 2 * hidden, steps, 1, rounds)
         yield spectrum_comparison(hidden, 2 * hidden, steps, 10, rounds)
         yield spectrum_comparison(hidden, 2, 10 * steps, 10, rounds)
@@ -104,14 +113,14 @@ def run_benchmarks(
 
 
 def distance_comparison(hidden: int, rounds: int) -> Comparison:
-    """D~ of the paper's protocol: 500 samples of 500 driven and 1,099 zero steps."""
+    """D~ of the paper's protocol, samples of driven and then of zero steps."""
     net = random_net(hidden, 32, "float32")
     rng = np.random.default_rng(1)
-    inputs = rng.standard_normal((500, 500, 32)).astype(np.float32)
+    inputs = rng.standard_normal((SAMPLES, DRIVEN, 32)).astype(np.float32)
     return _compare(
-        f"D~, H = {hidden}, chaotic, 500 samples x 1,599 steps",
-        lambda: asymptotic_distance(net, inputs, steps=1599),
-        _torch_peers([net], inputs, 1599),
+        f"D~, H = {hidden}, chaotic, {SAMPLES} samples x {STEPS:,} steps",
+        lambda: asymptotic_distance(net, inputs, steps=STEPS),
+        _torch_peers([net], inputs, STEPS),
         rounds,
     )
 
@@ -124,12 +133,12 @@ def run_comparison(run: Path, count: int, rounds: int) -> Comparison:
     probe = read_probe(run)
     if probe is None:
         raise UsageError(f"{run}: expected a run folder with a probe, found none")
-    inputs = np.resize(probe, (500, *probe.shape[1:])).astype(np.float32)
+    inputs = np.resize(probe, (SAMPLES, *probe.shape[1:])).astype(np.float32)
     hidden = nets[0]["weight_hh_l0"].shape[1]
     return _compare(
-        f"D~, {len(nets)} checkpoints of a run, H = {hidden}, 500 samples",
-        lambda: [asymptotic_distance(net, inputs, steps=1599) for net in nets],
-        _torch_peers(nets, inputs, 1599),
+        f"D~, {len(nets)} checkpoints of a run, H = {hidden}, {SAMPLES} samples",
+        lambda: [asymptotic_distance(net, inputs, steps=STEPS) for net in nets],
+        _torch_peers(nets, inputs, STEPS),
         rounds,
     )
 
@@ -230,7 +239,7 @@ def product_comparison(hidden: int, rounds: int) -> Comparison:
     The peer is the time that NumPy's BLAS would take for the kernel's multiplications
     alone, at the speed it reaches on large matrices: a ratio of 1 is all of it.
     """
-    samples, steps = 512, 400
+    samples, steps = 512, PRODUCT_STEPS
     net = random_net(hidden, 1, "float32")
     large = np.random.default_rng(3).standard_normal((2048, 2048)).astype(np.float32)
     operations = 2 * 4 * hidden * hidden * 2 * samples * steps
@@ -286,11 +295,11 @@ def _compare(
 
 
 def _seconds_a_call(call: Callable[[], Any]) -> float:
-    """Mean over half a second of calls; what a call returns as float counts instead."""
+    """Mean over some calls; what a call returns as float counts instead."""
     time.sleep(0.1)  # until the threads of whoever came before have stopped spinning
     seconds: list[float] = []
     begin = time.perf_counter()
-    while not seconds or time.perf_counter() - begin < 0.5:
+    while not seconds or time.perf_counter() - begin < LEAST_SECONDS:
         started = time.perf_counter()
         result = call()
         passed = time.perf_counter() - started
