@@ -45,7 +45,7 @@ IMPORTS = {
         "lab.analogy": "_core display errors measures numpy track",
         "lab.analogy_plot": "errors lab.analogy matplotlib numpy report",
         "lab.bench": "_core errors files jax measures net numpy sweep torch",
-        "cli": "__version__ click display errors lab.analogy lab.analogy_plot "
+        "cli": "__version__ click display errors files lab.analogy lab.analogy_plot "
         "lab.bench lab.demo lab.studies lab.training lab.zoom measures net "
         "report results rich sweep terms",
         "__init__": "_core errors files lab.analogy measures monitor net results sweep "

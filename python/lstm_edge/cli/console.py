@@ -153,6 +153,8 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
     known = counted(len(sweep.checkpoints), "checkpoint")
     some = "" if len(phases) == len(sweep.checkpoints) else f"{len(phases)} of "
     console.print(f"[bold]{some}{known}[/]  {counts}", highlight=False)
+    if losses := sweep.run.get("losses"):
+        console.print(escape(str(losses)), highlight=False)
     if phases:
         _show_verdict(console, sweep)
     _show_failures(console, sweep)

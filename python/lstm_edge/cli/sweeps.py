@@ -36,7 +36,21 @@ SETTINGS = (
 _OPTIONS = (
     click.argument("checkpoints", nargs=-1, required=True),
     click.option("--out", type=click.Path(path_type=Path), help="The store (SQLite)."),
-    click.option("--metrics", help="CSV with update, test_loss, ..."),
+    click.option(
+        "--metrics", help="Log of training: CSV, JSON, TensorBoard; default: found."
+    ),
+    click.option("--time-column", help="Of the log: updates or epochs."),
+    click.option("--loss-column", help="Of the log: the test loss."),
+    click.option(
+        "--time-offset",
+        type=int,
+        help="Added to the times of the log to give those of the checkpoints.",
+    ),
+    click.option(
+        "--inputs",
+        metavar="FILE",
+        help="Inputs (B, T, I) or tokens: .npy, .npz, .safetensors, .csv, .parquet.",
+    ),
     click.option("--zero", is_flag=True, help="Zero input, even beside a probe."),
     click.option("--closed-loop", is_flag=True, help="The readout is the next input."),
     *SETTINGS,
@@ -70,12 +84,23 @@ def measure_settings(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _plan(options: dict[str, Any]) -> dict[str, Any]:
     """Turn those options into arguments of the functions."""
-    zero, closed_loop = options.pop("zero"), options.pop("closed_loop")
-    if zero and closed_loop:
-        raise UsageError("--zero, --closed-loop: expected one of them, found both")
+    from lstm_edge.files.inputs import read_inputs
+    from lstm_edge.files.metrics import LogOptions
+    from lstm_edge.files.places import as_place
+
+    regimes = {name: options.pop(name) for name in ("zero", "closed_loop", "inputs")}
+    given = [f"--{name.replace('_', '-')}" for name, value in regimes.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{', '.join(given)}: expected one of them, found all")
+    inputs: Any = "closed loop" if regimes["closed_loop"] else "probe"
+    if regimes["zero"]:
+        inputs = None
+    if regimes["inputs"]:
+        inputs = read_inputs(as_place(regimes["inputs"]))
+    names = ("time_column", "loss_column", "time_offset")
+    log = LogOptions(**{name: options.pop(name) for name in names})
     settings = measure_settings(options)
-    inputs = "closed loop" if closed_loop else None if zero else "probe"
-    return {"inputs": inputs, "settings": settings, **options}
+    return {"inputs": inputs, "log": log, "settings": settings, **options}
 
 
 @main.command(

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
 from lstm_edge.files.discovery import CheckpointFile
+from lstm_edge.files.metrics import LogOptions
 from lstm_edge.files.places import Where
 from lstm_edge.measures.system import count
 from lstm_edge.results.sweep import Sweep, open_sweep
@@ -56,6 +57,7 @@ def analyze(
     *,
     out: Where | None = None,
     metrics: Where | None = None,
+    log: LogOptions | None = None,
     inputs: ArrayLike | str | None = "probe",
     spectrum: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -87,8 +89,12 @@ def analyze(
         The store. Default: ``analysis.sqlite`` in the run folder or beside the files;
         in the current folder where they lie in several.
     metrics : path, optional
-        CSV with a column ``update`` and any of train_loss, test_loss, ... Default: the
-        run's ``metrics.csv``, else what the checkpoints say of themselves.
+        The log of training, in any form of `lstm_edge.files.logs`: CSV, JSON, JSON
+        lines, TensorBoard. Its times may be updates or epochs. Default: the log in the
+        run's folder, where one fits; else what the checkpoints say of themselves.
+        ``sweep.run["losses"]`` tells what was taken.
+    log : LogOptions, optional
+        The columns of the log, where they are not found.
     inputs : array_like, "probe", "closed loop" or None
         What drives the net, as in `lyapunov`. Default: the run's probe, else zero. The
         drive picks the start; the exponents are those of the zero phase after it. In a
@@ -132,7 +138,7 @@ def analyze(
     KeyboardInterrupt
         Ctrl-C; all finished rows are kept.
     """
-    found = look(checkpoints, metrics)
+    found = look(checkpoints, metrics, log)
     files = _selected(found.files, select)
     names = {"module": module, "readout": readout, "embedding": embedding}
     plan = make_plan(found, inputs, settings, names, spectrum=spectrum)

@@ -44,6 +44,7 @@ def open_store(out: Where | None, found: Found, plan: Plan) -> Iterator[Store]:
             source=str(found.run),
             settings={name: dict(s) for name, s in plan.settings.items()},
             inputs=plan.regime,
+            losses=found.losses,
             measures=plan.measures,
             version=_core.__version__,
             numpy=np.__version__,

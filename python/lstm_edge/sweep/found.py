@@ -10,7 +10,7 @@ from typing import Any
 
 from lstm_edge.errors import CheckpointError, UsageError, one_line
 from lstm_edge.files.discovery import CheckpointFile, find_checkpoints
-from lstm_edge.files.metrics import METRICS, Metrics, read_metrics, run_folder
+from lstm_edge.files.metrics import LogOptions, Metrics, read_metrics, run_folder
 from lstm_edge.files.places import Where, absolute, as_place, is_place
 
 
@@ -28,12 +28,15 @@ class Found:
         Their paths from the folder that holds them all.
     metrics : dict of int to dict
         What training said, by update.
+    losses : str
+        Where that comes from, in a sentence.
     """
 
     files: list[CheckpointFile]
     run: Path
     names: dict[Path, str]
     metrics: Metrics
+    losses: str
 
     @property
     def forecasts(self) -> bool:
@@ -44,6 +47,7 @@ class Found:
 def look(
     checkpoints: Where | Iterable[Where],
     metrics: Where | None,
+    log: LogOptions | None = None,
     *,
     before: Metrics | None = None,
 ) -> Found:
@@ -53,6 +57,8 @@ def look(
     ----------
     checkpoints, metrics
         As in `analyze`.
+    log : LogOptions, optional
+        How the metrics are to be read.
     before : dict, optional
         What training said before: it stands while there are no metrics to be read, as
         when a row is half written. Default: such metrics are refused.
@@ -70,23 +76,12 @@ def look(
     run = folders.pop() if len(folders) == 1 else Path()
     path = None if metrics is None else as_place(metrics)
     try:
-        table = read_metrics(path, run, files)
-    except UsageError:
+        table, losses = read_metrics(path, run, files, log)
+    except UsageError as error:
         if before is None:
             raise
-        table = before
-    if path is not None and before is None:
-        _refuse_silence(path, table, files)
-    return Found(files, run, _names(files), table)
-
-
-def _refuse_silence(path: Path, table: Metrics, files: list[CheckpointFile]) -> None:
-    """Refuse metrics that tell nothing of any checkpoint."""
-    if not any(table.get(file.update) for file in files):
-        raise UsageError(
-            f"{path}: expected rows for the checkpoints' updates ({files[0].update} to "
-            f"{files[-1].update}) with some of {', '.join(METRICS)}; found none"
-        )
+        table, losses = before, str(error)
+    return Found(files, run, _names(files), table, losses)
 
 
 def _names(files: list[CheckpointFile]) -> dict[Path, str]:

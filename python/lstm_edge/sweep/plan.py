@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge.errors import UsageError
-from lstm_edge.files.metrics import read_probe
+from lstm_edge.files.inputs import read_probe
 from lstm_edge.measures.system import count, positive
 from lstm_edge.measures.table import MEASURES
 from lstm_edge.sweep.found import Found

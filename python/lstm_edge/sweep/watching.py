@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.discovery import CheckpointFile
+from lstm_edge.files.metrics import LogOptions
 from lstm_edge.files.places import Where, stamp
 from lstm_edge.measures.system import count, positive
 from lstm_edge.store.store import Store
@@ -69,6 +70,7 @@ def watch(
     *,
     out: Where | None = None,
     metrics: Where | None = None,
+    log: LogOptions | None = None,
     inputs: ArrayLike | str | None = "probe",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     module: str | None = None,
@@ -87,7 +89,7 @@ def watch(
 
     Parameters
     ----------
-    checkpoints, out, metrics, inputs, settings, module, readout, embedding
+    checkpoints, out, metrics, log, inputs, settings, module, readout, embedding
         As in `analyze`; there need be no checkpoint yet.
     workers : int
         Checkpoints at a time, each on one core. Training on the same machine keeps the
@@ -113,12 +115,12 @@ def watch(
     positive("poll", poll)
     if idle is not None:
         positive("idle", idle)
-    found = _wait_for_the_first(checkpoints, metrics, poll, idle)
+    found = _wait_for_the_first(checkpoints, metrics, log, poll, idle)
     names = {"module": module, "readout": readout, "embedding": embedding}
     plan = make_plan(found, inputs, settings, names)
     workers = count("workers", workers)
     with open_store(out, found, plan) as store:
-        arrivals = _Arrivals(checkpoints, metrics, store, found, poll, idle)
+        arrivals = _Arrivals(checkpoints, metrics, log, store, found, poll, idle)
         job = Job(plan, arrivals.names, store.done(), threads=1)
         known = _Known()
         with closing(fill(store, job, arrivals, workers, 0)) as outcomes:
@@ -130,13 +132,14 @@ def watch(
 def _wait_for_the_first(
     checkpoints: Where | Iterable[Where],
     metrics: Where | None,
+    log: LogOptions | None,
     poll: float,
     idle: float | None,
 ) -> Found:
     begin = time.monotonic()
     while True:
         try:
-            return look(checkpoints, metrics, before={})
+            return look(checkpoints, metrics, log, before={})
         except CheckpointError:
             if idle is not None and time.monotonic() - begin >= idle:
                 raise
@@ -150,12 +153,13 @@ class _Arrivals:
         self,
         checkpoints: Where | Iterable[Where],
         metrics: Where | None,
+        log: LogOptions | None,
         store: Store,
         found: Found,
         poll: float,
         idle: float | None,
     ) -> None:
-        self._where, self._metrics = checkpoints, metrics
+        self._where, self._metrics, self._log = checkpoints, metrics, log
         self._store, self._poll, self._idle = store, poll, idle
         self._stamps = {file.path: stamp(file.path) for file in found.files}
         order = coarse_to_fine(len(found.files), {})
@@ -203,7 +207,7 @@ class _Arrivals:
             return
         self._looked = begin
         try:
-            found = look(self._where, self._metrics, before=self.metrics)
+            found = look(self._where, self._metrics, self._log, before=self.metrics)
         except CheckpointError:
             return  # all are gone for the moment
         finally:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lstm_edge import _core
 from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.files.discovery import find_checkpoints
-from lstm_edge.files.metrics import read_probe
+from lstm_edge.files.inputs import read_probe
 from lstm_edge.files.places import Where
 from lstm_edge.lab.bench.peers import (
     Arrays,

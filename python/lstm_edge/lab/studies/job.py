@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lstm_edge.files.metrics import read_probe
+from lstm_edge.files.inputs import read_probe
 from lstm_edge.lab.studies.early_stopping import stop_early
 from lstm_edge.lab.studies.results import early_stop_file
 from lstm_edge.lab.studies.rules import held_out
