@@ -7,14 +7,14 @@ use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use lstm_edge_core::activation::Exponential;
-use lstm_edge_core::cells::{LayerWeights, Net};
 use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble::{self, Execution};
-use lstm_edge_core::lanes::Isa;
 use lstm_edge_core::measures::distance::{self, asymptotic_distance};
 use lstm_edge_core::measures::lyapunov::{self, lyapunov};
 use lstm_edge_core::orbit::Starts;
+use lstm_edge_kernels::activation::Exponential;
+use lstm_edge_kernels::cells::{LayerWeights, Net};
+use lstm_edge_kernels::lanes::Isa;
 use ndarray::{Array1, Array2};
 
 static NEVER: AtomicBool = AtomicBool::new(false);

@@ -1,10 +1,10 @@
 //! The measures: each validates, leaves the interpreter once, and converts what comes back.
 
-use lstm_edge_core::lanes::Real;
-use lstm_edge_core::map;
 use lstm_edge_core::measures::{attractor, distance, frames as along, lyapunov as exponents};
 use lstm_edge_core::orbit::{self as orbits, Starts};
 use lstm_edge_core::tangent;
+use lstm_edge_kernels::lanes::Real;
+use lstm_edge_kernels::system::System;
 use ndarray::{Array1, Array2};
 use numpy::{
     Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2,
@@ -293,9 +293,9 @@ pub fn push<'py>(
     })
 }
 
-fn push_one<T: Real + Element, M: map::StateMap<T>>(
+fn push_one<T: Real + Element>(
     py: Python<'_>,
-    map: &M,
+    map: &dyn System<T>,
     state: &Bound<'_, PyAny>,
     vectors: &Bound<'_, PyAny>,
 ) -> PyResult<(Array1<T>, Array2<T>)> {

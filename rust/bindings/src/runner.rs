@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lstm_edge_core::Error;
 use lstm_edge_core::ensemble::Execution;
-use lstm_edge_core::lanes::{Isa, default_float_mode};
+use lstm_edge_kernels::lanes::{Isa, default_float_mode};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
 

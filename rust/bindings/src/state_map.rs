@@ -1,12 +1,11 @@
 //! A net as a state map, in one of two precisions; its drive and its starts.
 
-use lstm_edge_core::activation::Exponential;
-use lstm_edge_core::cells::{LayerWeights, Net, Readout};
 use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble;
-use lstm_edge_core::lanes::Real;
-use lstm_edge_core::map::{self, StateMap as _};
-use lstm_edge_core::tanh_map::TanhMap;
+use lstm_edge_kernels::cells::{LayerWeights, Readout};
+use lstm_edge_kernels::lanes::Real;
+use lstm_edge_kernels::system::{NetInput, Precision, System};
+use lstm_edge_kernels::tanh_map;
 use ndarray::Array2;
 use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
 use pyo3::prelude::*;
@@ -14,9 +13,8 @@ use pyo3::prelude::*;
 use crate::runner::raise;
 
 pub enum Map {
-    NetF32(Net<f32>),
-    NetF64(Net<f64>),
-    Tanh(TanhMap<f64>),
+    Single(Box<dyn System<f32>>),
+    Double(Box<dyn System<f64>>),
 }
 
 /// A recurrent net as a state map, packed once; all arrays are of one dtype.
@@ -27,9 +25,14 @@ pub struct StateMap(pub Map);
 macro_rules! with_map {
     ($map:expr, |$inner:ident| $body:expr) => {
         match &$map.0 {
-            $crate::state_map::Map::NetF32($inner) => $body,
-            $crate::state_map::Map::NetF64($inner) => $body,
-            $crate::state_map::Map::Tanh($inner) => $body,
+            $crate::state_map::Map::Single(map) => {
+                let $inner = &**map;
+                $body
+            }
+            $crate::state_map::Map::Double(map) => {
+                let $inner = &**map;
+                $body
+            }
         }
     };
 }
@@ -59,16 +62,16 @@ impl StateMap {
     ) -> PyResult<Self> {
         let (constant, readout) = (constant.as_ref(), readout.as_ref());
         Ok(Self(if double {
-            Map::NetF64(net(cell, &layers, constant, readout)?)
+            Map::Double(net(cell, &layers, constant, readout)?)
         } else {
-            Map::NetF32(net(cell, &layers, constant, readout)?)
+            Map::Single(net(cell, &layers, constant, readout)?)
         }))
     }
 
     /// k' = r k (1 − tanh k), in double precision.
     #[staticmethod]
     fn tanh(r: f64) -> Self {
-        Self(Map::Tanh(TanhMap { r }))
+        Self(Map::Double(tanh_map::system(r)))
     }
 
     /// Dimension n of the state.
@@ -78,12 +81,12 @@ impl StateMap {
     }
 }
 
-fn net<T: Exponential + Element>(
+fn net<T: Precision + Element>(
     cell: &str,
     layers: &[Layer<'_>],
     constant: Option<&Bound<'_, PyAny>>,
     readout: Option<&(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
-) -> PyResult<Net<T>> {
+) -> PyResult<Box<dyn System<T>>> {
     let arrays = layers
         .iter()
         .map(|(ih, hh, bias_ih, bias_hh, hr)| {
@@ -115,18 +118,21 @@ fn net<T: Exponential + Element>(
             weight: weight.as_array(),
             bias: bias.as_array(),
         };
-        return Net::closed_loop(cell, &weights, readout).map_err(raise);
+        return T::net(cell, &weights, NetInput::FedBack(readout)).map_err(raise);
     }
     let constant: Option<PyReadonlyArray1<'_, T>> =
         constant.map(PyAnyMethods::extract).transpose()?;
-    Net::new(cell, &weights, constant.as_ref().map(|x| x.as_array())).map_err(raise)
+    let input = constant
+        .as_ref()
+        .map_or(NetInput::External, |x| NetInput::Constant(x.as_array()));
+    T::net(cell, &weights, input).map_err(raise)
 }
 
 type Tokens<'py, T> = (PyReadonlyArray2<'py, i64>, PyReadonlyArray2<'py, T>);
 
 /// Sequences (B, T, I), or tokens (B, T) with their embedding (V, I), or none.
-pub fn drive<T: Real + Element, M: map::StateMap<T>>(
-    map: &M,
+pub fn drive<T: Real + Element>(
+    map: &dyn System<T>,
     inputs: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Drive<T>> {
     let Some(inputs) = inputs else {
@@ -150,9 +156,9 @@ pub struct StartOptions<'py> {
 
 impl StartOptions<'_> {
     /// States (S, n) given by the user, or drawn; and the sequence of each.
-    pub fn draw<T: Real + Element, M: map::StateMap<T>>(
+    pub fn draw<T: Real + Element>(
         &self,
-        map: &M,
+        map: &dyn System<T>,
         drive: &Drive<T>,
     ) -> PyResult<(Array2<T>, Vec<usize>)> {
         let batch = if self.at_rest { drive.count() } else { 0 };

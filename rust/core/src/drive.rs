@@ -4,9 +4,11 @@
 
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
-use crate::error::Error;
-use crate::lanes::{Isa, Kernel, Lanes, Real, dispatch};
-use crate::map::StateMap;
+use lstm_edge_kernels::Error;
+use lstm_edge_kernels::engine::Engine;
+use lstm_edge_kernels::lanes::{Isa, Real};
+use lstm_edge_kernels::system::System;
+use lstm_edge_kernels::tile::Tile;
 
 /// Components that are gathered together: a cache line of a row.
 const GATHER: usize = 16;
@@ -46,10 +48,10 @@ impl<T: Real> Drive<T> {
     /// # Errors
     /// No sequence, a token that is not in 0 .. V, an embedding that does not fit the map or is
     /// not finite.
-    pub fn tokens<M: StateMap<T>>(
+    pub fn tokens(
         tokens: &ArrayView2<'_, i64>,
         embedding: &ArrayView2<'_, T>,
-        map: &M,
+        map: &dyn System<T>,
     ) -> Result<Self, Error> {
         let (sequences, steps) = tokens.dim();
         let expected = [sequences.max(1), steps.max(1)];
@@ -78,7 +80,7 @@ impl<T: Real> Drive<T> {
         for (mut input, row) in inputs.outer_iter_mut().zip(rows) {
             input.assign(&row);
         }
-        let projected = dispatch(Isa::best(), Project { map, inputs });
+        let projected = project(map, &inputs);
         Ok(Self::Tokens { ids, projected })
     }
 
@@ -110,113 +112,104 @@ impl<T: Real> Drive<T> {
 }
 
 /// The inputs of a tile of trajectories, as the map wants them.
-pub(crate) struct TileInput<L, const C: usize> {
-    input: Vec<[L; C]>,
-    u: Vec<[L; C]>,
+pub(crate) struct TileInput<T> {
+    input: Tile<T>,
+    u: Tile<T>,
 }
 
-impl<L: Lanes, const C: usize> TileInput<L, C> {
-    pub fn new<M: StateMap<L::Scalar>>(map: &M) -> Self {
+impl<T: Real> TileInput<T> {
+    pub fn new(map: &dyn System<T>, width: usize) -> Self {
         Self {
-            input: vec![[L::zero(); C]; map.input_dim()],
-            u: vec![[L::zero(); C]; map.projected_dim()],
+            input: Tile::zeros(map.input_dim(), width),
+            u: Tile::zeros(map.projected_dim(), width),
         }
     }
 
     /// The projected inputs of step t, the same for all lanes; none, once the drive has ended.
     /// `sequence(i)` tells the sequence of lane i, if it is used.
-    #[inline(always)]
-    pub fn at<M: StateMap<L::Scalar>>(
+    pub fn at(
         &mut self,
-        map: &M,
-        drive: &Drive<L::Scalar>,
+        engine: &dyn Engine<T>,
+        drive: &Drive<T>,
         t: usize,
         sequence: impl Fn(usize) -> Option<usize>,
-    ) -> &[[L; C]] {
+    ) -> Option<&Tile<T>> {
         if t >= drive.len() {
-            return &[];
+            return None;
         }
-        self.read(map, drive, |i| sequence(i).map(|s| (s, t)))
+        self.read(engine, drive, |i| sequence(i).map(|s| (s, t)))
     }
 
     /// The projected inputs. `lane(i)` tells the sequence and the step of lane i, if it is used.
-    #[inline(always)]
-    pub fn read<M: StateMap<L::Scalar>>(
+    pub fn read(
         &mut self,
-        map: &M,
-        drive: &Drive<L::Scalar>,
+        engine: &dyn Engine<T>,
+        drive: &Drive<T>,
         lane: impl Fn(usize) -> Option<(usize, usize)>,
-    ) -> &[[L; C]] {
+    ) -> Option<&Tile<T>> {
         match drive {
-            Drive::Zero => return &[],
+            Drive::Zero => return None,
             Drive::Sequences(inputs) => {
-                let zero = L::Scalar::of(0.0);
-                let (_, steps, width) = inputs.dim();
-                gather(&mut self.input, width, lane, |(sequence, t), i| {
+                let zero = T::of(0.0);
+                let (_, steps, components) = inputs.dim();
+                gather(&mut self.input, components, lane, |(sequence, t), i| {
                     if t < steps {
                         inputs[[sequence, t, i]]
                     } else {
                         zero
                     }
                 });
-                map.project(&self.input, &mut self.u);
+                engine.project(&self.input, &mut self.u);
             }
             Drive::Tokens { ids, projected } => {
-                let (last, width) = (projected.nrows() - 1, projected.ncols());
-                gather(&mut self.u, width, lane, |(sequence, t), i| {
+                let (last, components) = (projected.nrows() - 1, projected.ncols());
+                gather(&mut self.u, components, lane, |(sequence, t), i| {
                     let row = ids.get([sequence, t]).map_or(last, |&id| id);
                     projected[[row, i]]
                 });
             }
         }
-        &self.u
+        Some(&self.u)
     }
 }
 
 /// `tile[component]` of lane i is `value(lane(i), component)`, a few components at a time.
-#[inline(always)]
-fn gather<L: Lanes, const C: usize>(
-    tile: &mut [[L; C]],
-    width: usize,
+fn gather<T: Real>(
+    tile: &mut Tile<T>,
+    components: usize,
     lane: impl Fn(usize) -> Option<(usize, usize)>,
-    value: impl Fn((usize, usize), usize) -> L::Scalar,
+    value: impl Fn((usize, usize), usize) -> T,
 ) {
-    for first in (0..width).step_by(GATHER) {
-        for i in 0..L::N * C {
+    let width = tile.width();
+    let numbers = tile.as_mut_slice();
+    for first in (0..components).step_by(GATHER) {
+        for i in 0..width {
             let Some(place) = lane(i) else { continue };
-            for component in first..width.min(first + GATHER) {
-                tile[component][i / L::N].as_mut_slice()[i % L::N] = value(place, component);
+            for component in first..components.min(first + GATHER) {
+                numbers[component * width + i] = value(place, component);
             }
         }
     }
 }
 
-/// Projects the rows of a table, a lane a row.
-struct Project<'a, T, M> {
-    map: &'a M,
-    inputs: Array2<T>,
-}
-
-impl<T: Real, M: StateMap<T>> Kernel<T> for Project<'_, T, M> {
-    type Output = Array2<T>;
-
-    #[inline(always)]
-    fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> Array2<T> {
-        let (rows, width) = self.inputs.dim();
-        let mut projected = Array2::from_elem((rows, self.map.projected_dim()), T::of(0.0));
-        let mut input = vec![[L::zero(); C]; width];
-        let mut u = vec![[L::zero(); C]; self.map.projected_dim()];
-        for first in (0..rows).step_by(L::N * C) {
-            let row = |i: usize| (first + i < rows).then_some((first + i, 0));
-            let value = |(row, _): (usize, usize), i| self.inputs[[row, i]];
-            gather(&mut input, width, row, value);
-            self.map.project(&input, &mut u);
-            for i in 0..(L::N * C).min(rows - first) {
-                for (component, u) in u.iter().enumerate() {
-                    projected[[first + i, component]] = u[i / L::N].as_slice()[i % L::N];
-                }
-            }
+/// What each row of a table of inputs is projected to, a lane a row.
+fn project<T: Real>(map: &dyn System<T>, inputs: &Array2<T>) -> Array2<T> {
+    let engine = map.on(Isa::best());
+    let ((rows, components), width) = (inputs.dim(), engine.width());
+    let mut projected = Array2::from_elem((rows, map.projected_dim()), T::of(0.0));
+    let mut input = Tile::zeros(components, width);
+    let mut u = Tile::zeros(map.projected_dim(), width);
+    for first in (0..rows).step_by(width) {
+        let row = |i: usize| (first + i < rows).then_some((first + i, 0));
+        gather(&mut input, components, row, |(row, _), i| inputs[[row, i]]);
+        engine.project(&input, &mut u);
+        for i in 0..width.min(rows - first) {
+            projected
+                .row_mut(first + i)
+                .iter_mut()
+                .zip(u.lane(i))
+                .for_each(|(p, u)| *p = u);
         }
-        projected
     }
+    projected
 }

@@ -13,9 +13,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use crate::error::Error;
-use crate::lanes::{Isa, Kernel, Lanes, Real, default_float_mode, dispatch};
-use crate::map::StateMap;
+use lstm_edge_kernels::Error;
+use lstm_edge_kernels::lanes::{Isa, Real, default_float_mode};
+use lstm_edge_kernels::system::System;
 
 /// How a measure runs; no part of it changes a bit of the result.
 #[derive(Clone, Copy)]
@@ -52,11 +52,10 @@ impl Execution<'_> {
     /// All units give the same bits.
     #[must_use]
     pub fn unit_for<T: Real>(&self, count: usize) -> (Isa, usize) {
-        let width = |isa| dispatch(isa, WidthOf::<T>(std::marker::PhantomData));
-        let widest = (self.isa, width(self.isa));
+        let widest = (self.isa, self.isa.lanes::<T>());
         let idle = count.div_ceil(widest.1) < self.width();
         if widest.0 == Isa::Avx512 && idle && Isa::available().contains(&Isa::Avx2) {
-            return (Isa::Avx2, width(Isa::Avx2));
+            return (Isa::Avx2, Isa::Avx2.lanes::<T>());
         }
         widest
     }
@@ -75,16 +74,6 @@ impl Execution<'_> {
         }
         let pool = pool(self.width(), self.threads.is_none())?;
         pool.install(|| (0..count).into_par_iter().map(job).collect())
-    }
-}
-
-struct WidthOf<T>(std::marker::PhantomData<T>);
-
-impl<T: Real> Kernel<T> for WidthOf<T> {
-    type Output = usize;
-    #[inline(always)]
-    fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> usize {
-        L::N
     }
 }
 
@@ -128,7 +117,7 @@ fn generator(seed: u64, purpose: Purpose, member: usize) -> ChaCha8Rng {
 }
 
 /// `count` states (count, n), uniform in the map's box of starts.
-pub fn random_starts<T: Real, M: StateMap<T>>(map: &M, count: usize, seed: u64) -> Array2<T> {
+pub fn random_starts<T: Real>(map: &dyn System<T>, count: usize, seed: u64) -> Array2<T> {
     let n = map.dim();
     let mut states = Array2::from_elem((count, n), T::of(0.0));
     for (start, mut state) in states.outer_iter_mut().enumerate() {
@@ -146,8 +135,8 @@ pub fn random_starts<T: Real, M: StateMap<T>>(map: &M, count: usize, seed: u64) 
 /// Random states, unless there is a batch of sequences: then starts are spread evenly over the
 /// sequences and each begins at rest, as a net in training does. Only where there are more starts
 /// than sequences do the later ones begin at a random state.
-pub fn starts<T: Real, M: StateMap<T>>(
-    map: &M,
+pub fn starts<T: Real>(
+    map: &dyn System<T>,
     batch: usize,
     count: usize,
     seed: u64,

@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, Axis};
+
+use lstm_edge_kernels::Error;
+use lstm_edge_kernels::lanes::{Isa, Real};
+use lstm_edge_kernels::system::System;
+use lstm_edge_kernels::tile::Tile;
 
 use crate::drive::{Drive, TileInput};
 use crate::ensemble::Execution;
-use crate::error::Error;
-use crate::lanes::{Kernel, Lanes, Real, dispatch};
-use crate::map::StateMap;
 
 /// Steps between two looks at whether the caller has cancelled.
 const PATIENCE: usize = 64;
@@ -24,7 +26,7 @@ pub struct Starts<'a, T> {
 impl<T: Real> Starts<'_, T> {
     /// Refuses no states, states of another dimension or that are not finite, and starts without
     /// a sequence of the drive.
-    pub(crate) fn check<M: StateMap<T>>(&self, map: &M, drive: &Drive<T>) -> Result<(), Error> {
+    pub(crate) fn check(&self, map: &dyn System<T>, drive: &Drive<T>) -> Result<(), Error> {
         let count = self.states.nrows().max(1);
         Error::unless_shape("initial_state", &[count, map.dim()], self.states.shape())?;
         let sequences = drive.count();
@@ -34,6 +36,16 @@ impl<T: Real> Starts<'_, T> {
             return Err(Error::settings("sequences", reason));
         }
         Error::unless_finite("initial_state", self.states)
+    }
+
+    /// The states of some starts, a lane a start; the last one fills what is left.
+    pub(crate) fn tile(&self, range: std::ops::Range<usize>, width: usize) -> Tile<T> {
+        let mut tile = Tile::zeros(self.states.ncols(), width);
+        for lane in 0..width {
+            let state = self.states.row(range.start + lane.min(range.len() - 1));
+            tile.lane_mut(lane).zip(state).for_each(|(x, &s)| *x = s);
+        }
+        tile
     }
 }
 
@@ -45,8 +57,8 @@ impl<T: Real> Starts<'_, T> {
 ///
 /// # Errors
 /// Starts that do not fit the map, or a cancelled call.
-pub fn endpoints<T: Real, M: StateMap<T>>(
-    map: &M,
+pub fn endpoints<T: Real>(
+    map: &dyn System<T>,
     drive: &Drive<T>,
     starts: &Starts<'_, T>,
     steps: usize,
@@ -56,17 +68,15 @@ pub fn endpoints<T: Real, M: StateMap<T>>(
     let count = starts.states.nrows();
     let queue = AtomicUsize::new(0);
     let parts = execution.map(execution.width().min(count), |_| {
-        dispatch(
-            execution.isa,
-            Seating {
-                map,
-                drive,
-                starts,
-                steps,
-                queue: &queue,
-                execution,
-            },
-        )
+        Seating {
+            map,
+            drive,
+            starts,
+            steps,
+            queue: &queue,
+            execution,
+        }
+        .run()
     })?;
     let mut states = Array2::from_elem((count, map.dim()), T::of(0.0));
     for (start, state) in parts.into_iter().flatten() {
@@ -79,8 +89,8 @@ pub fn endpoints<T: Real, M: StateMap<T>>(
 
 /// One thread's share of [`endpoints`]: a lane is a seat, taken by the next start in the queue
 /// as soon as the one before it has arrived.
-struct Seating<'a, T, M> {
-    map: &'a M,
+struct Seating<'a, T> {
+    map: &'a dyn System<T>,
     drive: &'a Drive<T>,
     starts: &'a Starts<'a, T>,
     steps: usize,
@@ -102,19 +112,19 @@ struct Seat {
     renew: usize,
 }
 
-impl<T: Real, M: StateMap<T>> Kernel<T> for Seating<'_, T, M> {
-    type Output = Result<Vec<(usize, Vec<T>)>, Error>;
-
-    #[inline(always)]
-    fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> Self::Output {
-        let n = self.map.dim();
+impl<T: Real> Seating<'_, T> {
+    /// The start and the last state of everyone who sat here.
+    fn run(self) -> Result<Vec<(usize, Vec<T>)>, Error> {
+        let engine = self.map.on(self.execution.isa);
+        let (n, width) = (self.map.dim(), engine.width());
         let driven = self.drive.len();
-        let mut x = vec![[L::zero(); C]; n];
+        let mut x = Tile::zeros(n, width);
         let mut y = x.clone();
         let mut memory = x.clone();
-        let mut input = TileInput::<L, C>::new(self.map);
+        let mut input = TileInput::new(self.map, width);
+        let mut changed = vec![T::of(0.0); width];
         let mut arrived = Vec::new();
-        let mut seats: Vec<Option<Seat>> = (0..L::N * C)
+        let mut seats: Vec<Option<Seat>> = (0..width)
             .map(|lane| self.take(lane, &mut x, &mut arrived))
             .collect();
         for round in 1usize.. {
@@ -124,63 +134,60 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Seating<'_, T, M> {
             if round % PATIENCE == 0 {
                 self.execution.check()?;
             }
-            if seats.iter().flatten().any(|seat| seat.t < driven) {
+            let reads = seats.iter().flatten().any(|seat| seat.t < driven);
+            let u = if reads {
                 let lane =
                     |i: usize| seats[i].map(|seat| (self.starts.sequences[seat.start], seat.t));
-                let u = input.read(self.map, self.drive, lane);
-                self.map.step(u, &x, &mut y);
+                input.read(&*engine, self.drive, lane)
             } else {
-                self.map.step(&[], &x, &mut y);
-            }
+                None
+            };
+            engine.step(u, &x, &mut y);
             std::mem::swap(&mut x, &mut y);
-            let changed = difference(&x, &memory);
+            engine.differ(&x, &memory, &mut changed);
             for (lane, place) in seats.iter_mut().enumerate() {
                 let Some(seat) = place else { continue };
                 seat.t += 1;
                 if seat.t >= driven && !seat.periodic {
-                    let (c, i) = (lane / L::N, lane % L::N);
-                    if seat.t > seat.remembered && changed[c].as_slice()[i].is_zero_bits() {
+                    if seat.t > seat.remembered && changed[lane].is_zero_bits() {
                         let period = seat.t - seat.remembered;
                         seat.end = seat.t + (self.steps - seat.t) % period;
                         seat.periodic = true;
                     } else if seat.t == seat.renew {
-                        for (kept, now) in memory.iter_mut().zip(&x) {
-                            kept[c].as_mut_slice()[i] = now[c].as_slice()[i];
-                        }
+                        memory
+                            .lane_mut(lane)
+                            .zip(x.lane(lane))
+                            .for_each(|(m, x)| *m = x);
                         seat.remembered = seat.t;
                         seat.renew = seat.t + (seat.t - driven).max(1);
                     }
                 }
                 if seat.t == seat.end {
-                    arrived.push((seat.start, column(&x, lane)));
+                    arrived.push((seat.start, x.lane(lane).collect()));
                     *place = self.take(lane, &mut x, &mut arrived);
                 }
             }
         }
         Ok(arrived)
     }
-}
 
-impl<T: Real, M: StateMap<T>> Seating<'_, T, M> {
     /// Seats the next start in a lane, if there is one.
-    #[inline(always)]
-    fn take<L: Lanes<Scalar = T>, const C: usize>(
+    fn take(
         &self,
         lane: usize,
-        x: &mut [[L; C]],
+        x: &mut Tile<T>,
         arrived: &mut Vec<(usize, Vec<T>)>,
     ) -> Option<Seat> {
         let start = self.queue.fetch_add(1, Ordering::Relaxed);
         if start >= self.starts.states.nrows() {
             return None;
         }
-        for (row, &value) in x.iter_mut().zip(self.starts.states.row(start)) {
-            row[lane / L::N].as_mut_slice()[lane % L::N] = value;
-        }
+        let state = self.starts.states.row(start);
         if self.steps == 0 {
-            arrived.push((start, column(x, lane)));
+            arrived.push((start, state.to_vec()));
             return None;
         }
+        x.lane_mut(lane).zip(state).for_each(|(x, &s)| *x = s);
         Some(Seat {
             start,
             t: 0,
@@ -192,32 +199,12 @@ impl<T: Real, M: StateMap<T>> Seating<'_, T, M> {
     }
 }
 
-/// The bits in which each lane differs from what is remembered, all components together.
-#[inline(always)]
-fn difference<L: Lanes, const C: usize>(x: &[[L; C]], memory: &[[L; C]]) -> [L; C] {
-    let mut changed = [L::zero(); C];
-    for (x, m) in x.iter().zip(memory) {
-        for c in 0..C {
-            changed[c] = changed[c].bit_or(x[c].bit_xor(m[c]));
-        }
-    }
-    changed
-}
-
-/// The state in one lane of a tile.
-#[inline(always)]
-fn column<L: Lanes, const C: usize>(x: &[[L; C]], lane: usize) -> Vec<L::Scalar> {
-    x.iter()
-        .map(|row| row[lane / L::N].as_slice()[lane % L::N])
-        .collect()
-}
-
 /// The states (count, steps, n) of the `steps` steps that follow `transient` steps.
 ///
 /// # Errors
 /// Starts that do not fit the map, or a cancelled call.
-pub fn orbits<T: Real, M: StateMap<T>>(
-    map: &M,
+pub fn orbits<T: Real>(
+    map: &dyn System<T>,
     drive: &Drive<T>,
     starts: &Starts<'_, T>,
     transient: usize,
@@ -229,18 +216,7 @@ pub fn orbits<T: Real, M: StateMap<T>>(
     let (isa, tile) = execution.unit_for::<T>(count);
     let parts = execution.map(count.div_ceil(tile), |part| {
         let range = part * tile..count.min((part + 1) * tile);
-        dispatch(
-            isa,
-            Recording {
-                map,
-                drive,
-                starts,
-                range,
-                transient,
-                steps,
-                execution,
-            },
-        )
+        record(map, drive, starts, range, transient, steps, isa, execution)
     })?;
     let mut all = Array3::from_elem((count, steps, n), T::of(0.0));
     for (mut chunk, part) in all.axis_chunks_iter_mut(ndarray::Axis(0), tile).zip(parts) {
@@ -249,55 +225,39 @@ pub fn orbits<T: Real, M: StateMap<T>>(
     Ok(all)
 }
 
-/// The orbits of a few starts.
-struct Recording<'a, T, M> {
-    map: &'a M,
-    drive: &'a Drive<T>,
-    starts: &'a Starts<'a, T>,
+/// The orbits of a few starts, a lane a start.
+#[allow(clippy::too_many_arguments)]
+fn record<T: Real>(
+    map: &dyn System<T>,
+    drive: &Drive<T>,
+    starts: &Starts<'_, T>,
     range: std::ops::Range<usize>,
     transient: usize,
     steps: usize,
-    execution: Execution<'a>,
-}
-
-impl<T: Real, M: StateMap<T>> Kernel<T> for Recording<'_, T, M> {
-    type Output = Result<Array3<T>, Error>;
-
-    #[inline(always)]
-    fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> Self::Output {
-        let n = self.map.dim();
-        let count = self.range.len();
-        let mut states = Array3::from_elem((count, self.steps, n), T::of(0.0));
-        // a lane a start, over as many groups of lanes as it takes
-        for group in (0..count).step_by(L::N) {
-            let lanes = L::N.min(count - group);
-            let start = |lane: usize| self.range.start + group + lane;
-            let mut x: Vec<[L; 1]> = (0..n)
-                .map(|row| {
-                    [L::from_fn(|lane| {
-                        self.starts.states[[start(lane.min(lanes - 1)), row]]
-                    })]
-                })
-                .collect();
-            let mut y = x.clone();
-            let mut input = TileInput::<L, 1>::new(self.map);
-            for t in 0..self.transient + self.steps {
-                if t % PATIENCE == 0 {
-                    self.execution.check()?;
-                }
-                let sequence = |i: usize| (i < lanes).then(|| self.starts.sequences[start(i)]);
-                let u = input.at(self.map, self.drive, t, sequence);
-                self.map.step(u, &x, &mut y);
-                std::mem::swap(&mut x, &mut y);
-                if t >= self.transient {
-                    for lane in 0..lanes {
-                        for (row, x) in x.iter().enumerate() {
-                            states[[group + lane, t - self.transient, row]] = x[0].as_slice()[lane];
-                        }
-                    }
-                }
+    isa: Isa,
+    execution: Execution<'_>,
+) -> Result<Array3<T>, Error> {
+    let engine = map.on(isa);
+    let (n, count) = (map.dim(), range.len());
+    let mut states = Array3::from_elem((count, steps, n), T::of(0.0));
+    let mut x = starts.tile(range.clone(), engine.lanes());
+    let mut y = x.clone();
+    let mut input = TileInput::new(map, engine.lanes());
+    for t in 0..transient + steps {
+        if t % PATIENCE == 0 {
+            execution.check()?;
+        }
+        let sequence = |i: usize| (i < count).then(|| starts.sequences[range.start + i]);
+        let u = input.at(&*engine, drive, t, sequence);
+        engine.step(u, &x, &mut y);
+        std::mem::swap(&mut x, &mut y);
+        if t >= transient {
+            let mut kept = states.index_axis_mut(Axis(1), t - transient);
+            for row in 0..n {
+                let column = kept.column_mut(row).into_iter();
+                column.zip(x.row(row)).for_each(|(s, &x)| *s = x);
             }
         }
-        Ok(states)
     }
+    Ok(states)
 }

@@ -12,13 +12,13 @@
 //! A start of which none of this is true is followed for twice as long, up to a limit; then it is
 //! undecided. A start that sits on a repelling cycle is nudged off it.
 
+use lstm_edge_kernels::Error;
+use lstm_edge_kernels::lanes::Real;
+use lstm_edge_kernels::system::System;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis, Slice, s};
 
 use crate::drive::Drive;
 use crate::ensemble::{Execution, perturbation};
-use crate::error::Error;
-use crate::lanes::Real;
-use crate::map::StateMap;
 use crate::measures::lyapunov::zero_margin;
 use crate::measures::merging::{Averages, merge, over_whole_periods, standard_error};
 use crate::measures::watch::{Return, Watched, watch};
@@ -112,8 +112,8 @@ pub struct Attractors<T> {
 ///
 /// # Errors
 /// Settings out of range, a drive that outlasts the transient, or a cancelled call.
-pub fn attractors<T: Real, M: StateMap<T>>(
-    map: &M,
+pub fn attractors<T: Real>(
+    map: &dyn System<T>,
     drive: &Drive<T>,
     starts: &Starts<'_, T>,
     settings: &Settings,
@@ -198,8 +198,8 @@ struct Look<T> {
 }
 
 impl<T: Real> Look<T> {
-    fn take<M: StateMap<T>>(
-        map: &M,
+    fn take(
+        map: &dyn System<T>,
         states: &Array2<T>,
         steps: usize,
         settings: &Settings,
@@ -315,8 +315,8 @@ impl Found {
 ///
 /// A spiral of amplitude a around a cycle of period d comes back after p steps, d a divisor of p,
 /// to a (1 − e^{pλ}) at least; and after d steps to 2 a at most (4 a, as spirals may be skew).
-fn smallest_periods<T: Real, M: StateMap<T>>(
-    map: &M,
+fn smallest_periods<T: Real>(
+    map: &dyn System<T>,
     states: &Array2<T>,
     found: &mut [Found],
     execution: Execution<'_>,

@@ -10,13 +10,13 @@
 //! D̃ near ln ε means order. A large D̃ does not prove chaos: cycles reached with a lag, tori and
 //! second attractors leave a finite distance too.
 
+use lstm_edge_kernels::Error;
+use lstm_edge_kernels::lanes::Real;
+use lstm_edge_kernels::system::System;
 use ndarray::Array2;
 
 use crate::drive::Drive;
 use crate::ensemble::{Execution, perturbation};
-use crate::error::Error;
-use crate::lanes::Real;
-use crate::map::StateMap;
 use crate::orbit::{Starts, endpoints};
 
 /// How to measure it.
@@ -47,8 +47,8 @@ pub struct Distances {
 ///
 /// # Errors
 /// Settings out of range, or a cancelled call.
-pub fn asymptotic_distance<T: Real, M: StateMap<T>>(
-    map: &M,
+pub fn asymptotic_distance<T: Real>(
+    map: &dyn System<T>,
     drive: &Drive<T>,
     settings: &Settings,
     execution: Execution<'_>,

@@ -9,17 +9,17 @@
 //!
 //! A transient is dropped first, and the frame turns along it.
 
+use lstm_edge_kernels::Error;
+use lstm_edge_kernels::lanes::Real;
+use lstm_edge_kernels::system::System;
 use ndarray::{Array2, Array3, Axis, s};
 
 use crate::drive::Drive;
 use crate::ensemble::Execution;
-use crate::error::Error;
-use crate::lanes::{Real, dispatch};
-use crate::map::StateMap;
 use crate::orbit::Starts;
 use crate::tangent::{BATCHES, Follow, batch_of};
 
-/// What an interval must [keep](crate::orthonormal::Reflections::least_kept) of every R_ii, so
+/// What an interval must [keep](lstm_edge_kernels::engine::Tangents::least_kept) of every R_ii, so
 /// that rounding leaves it 1e-8 of its value (1e-4 in `f32`): 3e-7 in `f64`.
 fn least_kept<T: Real>() -> f64 {
     T::EPSILON.powf(5.0 / 12.0)
@@ -72,8 +72,8 @@ pub struct Exponents {
 /// # Errors
 /// Settings out of range, starts that do not fit, measured steps across the end of the drive, or
 /// a cancelled call.
-pub fn lyapunov<T: Real, M: StateMap<T>>(
-    map: &M,
+pub fn lyapunov<T: Real>(
+    map: &dyn System<T>,
     drive: &Drive<T>,
     starts: &Starts<'_, T>,
     settings: &Settings,
@@ -98,8 +98,8 @@ pub fn lyapunov<T: Real, M: StateMap<T>>(
     }
 }
 
-fn check<T: Real, M: StateMap<T>>(
-    map: &M,
+fn check<T: Real>(
+    map: &dyn System<T>,
     drive: &Drive<T>,
     starts: &Starts<'_, T>,
     settings: &Settings,
@@ -133,8 +133,8 @@ fn check<T: Real, M: StateMap<T>>(
 /// The longest interval whose exponents agree with those of interval 1 along a piece of the first
 /// start. The first guess comes from single steps: one step keeps what it keeps, and in each
 /// further one the leading and the last vector grow apart.
-fn pilot<T: Real, M: StateMap<T>>(
-    map: &M,
+fn pilot<T: Real>(
+    map: &dyn System<T>,
     drive: &Drive<T>,
     starts: &Starts<'_, T>,
     settings: &Settings,
@@ -192,8 +192,8 @@ struct Run {
 }
 
 /// Runs all starts; one that keeps less than `keep` ends the run.
-fn ensemble<T: Real, M: StateMap<T>>(
-    map: &M,
+fn ensemble<T: Real>(
+    map: &dyn System<T>,
     drive: &Drive<T>,
     starts: &Starts<'_, T>,
     settings: &Settings,
@@ -222,9 +222,10 @@ fn ensemble<T: Real, M: StateMap<T>>(
             seed: settings.seed,
             interval,
             keep,
+            isa,
             execution,
         };
-        dispatch(isa, follow)
+        follow.run()
     })?;
     let intervals = settings.steps.div_ceil(interval);
     let mut batches = Array3::from_elem((count, BATCHES.min(intervals), k), 0.0);

@@ -1,11 +1,11 @@
 //! Which starts of an ensemble end on the same attractor: those whose time averages agree.
 
+use lstm_edge_kernels::Error;
+use lstm_edge_kernels::lanes::Real;
+use lstm_edge_kernels::system::System;
 use ndarray::{Array2, ArrayView1, Axis};
 
 use crate::ensemble::Execution;
-use crate::error::Error;
-use crate::lanes::Real;
-use crate::map::StateMap;
 use crate::measures::attractor::{Found, Kind};
 use crate::measures::watch::{Watched, watch};
 
@@ -57,8 +57,8 @@ impl Averages {
 }
 
 /// Replaces the averages of fixed points and cycles by those over exactly one period.
-pub(super) fn over_whole_periods<T: Real, M: StateMap<T>>(
-    map: &M,
+pub(super) fn over_whole_periods<T: Real>(
+    map: &dyn System<T>,
     states: &Array2<T>,
     found: &[Found],
     averages: &mut Averages,

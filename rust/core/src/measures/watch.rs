@@ -1,12 +1,14 @@
 //! One pass along orbits of the autonomous map, for all that tells what they end on: whether they
 //! return, how fast a tangent vector grows, time averages, and a signal for the 0-1 test.
 
+use lstm_edge_kernels::Error;
+use lstm_edge_kernels::lanes::{Isa, Real};
+use lstm_edge_kernels::system::System;
+use lstm_edge_kernels::tile::Tile;
 use ndarray::{Array2, Array3, s};
 
 use crate::ensemble::{Execution, gaussian_frame};
-use crate::error::Error;
-use crate::lanes::{Kernel, Lanes, Real, dispatch};
-use crate::map::StateMap;
+use crate::orbit::Starts;
 
 /// Batches of the time averages.
 const BATCHES: usize = 16;
@@ -55,8 +57,8 @@ impl<T> Watched<T> {
 ///
 /// # Errors
 /// A cancelled call.
-pub fn watch<T: Real, M: StateMap<T>>(
-    map: &M,
+pub fn watch<T: Real>(
+    map: &dyn System<T>,
     states: &Array2<T>,
     steps: usize,
     tolerance: f64,
@@ -73,9 +75,10 @@ pub fn watch<T: Real, M: StateMap<T>>(
             steps,
             tolerance,
             seed,
+            isa,
             execution,
         };
-        dispatch(isa, watch)
+        watch.run()
     })?;
     let mut all = Watched {
         ends: Array2::from_elem((count, n), T::of(0.0)),
@@ -97,13 +100,14 @@ pub fn watch<T: Real, M: StateMap<T>>(
 }
 
 /// [`watch`] for one vector of starts.
-struct Watch<'a, T, M> {
-    map: &'a M,
+struct Watch<'a, T> {
+    map: &'a dyn System<T>,
     states: &'a Array2<T>,
     first: usize,
     steps: usize,
     tolerance: f64,
     seed: u64,
+    isa: Isa,
     execution: Execution<'a>,
 }
 
@@ -117,24 +121,27 @@ struct Lookout {
     lasting: bool,
 }
 
-impl<T: Real, M: StateMap<T>> Kernel<T> for Watch<'_, T, M> {
-    type Output = Result<Watched<T>, Error>;
-
-    #[inline(always)]
-    fn run<L: Lanes<Scalar = T>, const C: usize>(self) -> Self::Output {
-        let (total, n) = self.states.dim();
-        let (steps, count) = (self.steps, L::N.min(total - self.first));
-        let state = |row| L::from_fn(|lane| self.states[[self.first + lane.min(count - 1), row]]);
-        let mut x: Vec<[L; 1]> = (0..n).map(|row| [state(row)]).collect();
+impl<T: Real> Watch<'_, T> {
+    fn run(self) -> Result<Watched<T>, Error> {
+        let engine = self.map.on(self.isa);
+        let ((total, n), lanes) = (self.states.dim(), engine.lanes());
+        let (steps, count) = (self.steps, lanes.min(total - self.first));
+        let starts = Starts {
+            states: self.states,
+            sequences: &[],
+        };
+        let mut x = starts.tile(self.first..self.first + count, lanes);
         let mut y = x.clone();
         let mut memory = x.clone();
-        let mut at = vec![L::zero(); self.map.linearisation_len()];
+        let mut at = Tile::zeros(self.map.linearisation_len(), lanes);
         let first = gaussian_frame(n, 1, self.seed, 0);
-        let mut v: Vec<[L; 1]> = first.iter().map(|&v| [L::splat(T::of(v))]).collect();
+        let mut v = Tile::splat(first.iter().map(|&v| T::of(v)), lanes);
         let mut w = v.clone();
-        normalise(&mut v);
-        let mut sums = vec![L::zero(); 2 * n];
-        let weights: Vec<L> = (0..n).map(|row| L::splat(T::of(projection(row)))).collect();
+        let mut growth = vec![T::of(0.0); lanes];
+        engine.normalise(&mut v, &mut growth);
+        let mut sums = Tile::zeros(2 * n, lanes);
+        let weights = Tile::splat((0..n).map(|row| T::of(projection(row))), lanes);
+        let mut seen = Tile::zeros(3, lanes);
         let mut lookouts = vec![Lookout::default(); count];
         let batches = BATCHES.min(steps);
         let mut watched = Watched {
@@ -147,51 +154,40 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Watch<'_, T, M> {
         let mut batch_begin = 0;
         for t in 1..=steps {
             self.execution.check()?;
-            self.map.linearise(&[], &x, &mut y, &mut at);
+            engine.linearise(None, &x, &mut y, &mut at);
             std::mem::swap(&mut x, &mut y);
-            self.map.push(&at, &v, &mut w);
+            engine.grow(&at, &v, &mut w, &mut growth);
             std::mem::swap(&mut v, &mut w);
-            let growth = normalise(&mut v);
-            let (mut apart, mut size, mut signal) = (L::zero(), L::splat(T::of(1.0)), L::zero());
-            for (row, ([x], [m])) in x.iter().zip(&memory).enumerate() {
-                let difference = *x - *m;
-                let square = *x * *x;
-                apart = difference.mul_add(difference, apart);
-                size = size + square;
-                signal = weights[row].mul_add(*x, signal);
-                sums[row] = sums[row] + *x;
-                sums[n + row] = sums[n + row] + square;
-            }
+            engine.observe(&x, &memory, &weights, &mut sums, &mut seen);
+            let (apart, size, signal) = (seen.row(0), seen.row(1), seen.row(2));
             for lane in 0..count {
-                watched.signal[[lane, t - 1]] = signal.as_slice()[lane].into();
-                let growth: f64 = growth.as_slice()[lane].into();
-                watched.growth[[lane, t - 1]] = growth.ln();
-                let (apart, size): (f64, f64) =
-                    (apart.as_slice()[lane].into(), size.as_slice()[lane].into());
+                let (apart, size): (f64, f64) = (apart[lane].into(), size[lane].into());
+                watched.signal[[lane, t - 1]] = signal[lane].into();
+                watched.growth[[lane, t - 1]] = Into::<f64>::into(growth[lane]).ln();
                 let near = apart <= self.tolerance * self.tolerance * size;
                 if lookouts[lane].see(t, steps, near, apart == 0.0) {
-                    for ([kept], [now]) in memory.iter_mut().zip(&x) {
-                        kept.as_mut_slice()[lane] = now.as_slice()[lane];
-                    }
+                    memory
+                        .lane_mut(lane)
+                        .zip(x.lane(lane))
+                        .for_each(|(m, x)| *m = x);
                 }
             }
             let batch = (t - 1) * batches / steps;
             if t == steps || t * batches / steps > batch {
                 let length = (t - batch_begin) as f64;
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    for lane in 0..count {
-                        let sum: f64 = sum.as_slice()[lane].into();
-                        watched.averages[[lane, batch, i]] = sum / length;
+                for lane in 0..count {
+                    let averages = watched.averages.slice_mut(s![lane, batch, ..]);
+                    for (average, sum) in averages.into_iter().zip(sums.lane(lane)) {
+                        *average = Into::<f64>::into(sum) / length;
                     }
-                    *sum = L::zero();
                 }
+                sums.as_mut_slice().fill(T::of(0.0));
                 batch_begin = t;
             }
         }
         for (lane, lookout) in lookouts.iter().enumerate() {
-            for (row, [x]) in x.iter().enumerate() {
-                watched.ends[[lane, row]] = x.as_slice()[lane];
-            }
+            let end = watched.ends.row_mut(lane);
+            end.into_iter().zip(x.lane(lane)).for_each(|(e, x)| *e = x);
             watched
                 .returns
                 .push(lookout.found.filter(|r| r.exact || lookout.lasting));
@@ -202,7 +198,6 @@ impl<T: Real, M: StateMap<T>> Kernel<T> for Watch<'_, T, M> {
 
 impl Lookout {
     /// Takes in the state at step t of `steps`; whether to remember it.
-    #[inline(always)]
     fn see(&mut self, t: usize, steps: usize, near: bool, exact: bool) -> bool {
         if let Some(found) = &mut self.found {
             // once more, over the last period
@@ -232,25 +227,6 @@ impl Lookout {
         }
         false
     }
-}
-
-/// Makes tangent vectors of length 1, and gives the lengths they had; one that vanished stays.
-#[inline(always)]
-fn normalise<L: Lanes>(v: &mut [[L; 1]]) -> L {
-    let tiny = L::splat(L::Scalar::TINY);
-    let largest = v.iter().fold(tiny, |most, [v]| most.max(v.abs()));
-    let inverse = L::splat(L::Scalar::of(1.0)) / largest;
-    let mut square = L::zero();
-    for [v] in v.iter_mut() {
-        *v = *v * inverse;
-        square = v.mul_add(*v, square);
-    }
-    let length = square.sqrt();
-    let inverse = L::splat(L::Scalar::of(1.0)) / length.max(tiny);
-    for [v] in v.iter_mut() {
-        *v = *v * inverse;
-    }
-    length * largest
 }
 
 /// Weights of the signal: irregular, so that no symmetry of the map hides in it.

@@ -1,7 +1,7 @@
 //! Errors of sigmoid and tanh in units in the last place, and their special values.
 
-use lstm_edge_core::activation::{Exponential, sech2, sigmoid, tanh};
-use lstm_edge_core::lanes::{Isa, Kernel, Lanes, Real, dispatch};
+use lstm_edge_kernels::activation::{Exponential, sech2, sigmoid, tanh};
+use lstm_edge_kernels::lanes::{Isa, Kernel, Lanes, Real, dispatch};
 
 #[derive(Clone, Copy)]
 enum Function {

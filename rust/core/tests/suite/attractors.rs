@@ -2,10 +2,10 @@
 
 use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble::starts;
-use lstm_edge_core::lanes::Isa;
-use lstm_edge_core::map::StateMap;
 use lstm_edge_core::measures::attractor::{Attractors, Kind, Settings, attractors};
 use lstm_edge_core::orbit::Starts;
+use lstm_edge_kernels::lanes::Isa;
+use lstm_edge_kernels::map::StateMap;
 use ndarray::Array2;
 
 use crate::common::{DelayedLogistic, Henon, Linear, Logistic, NeimarkSacker, execution};
@@ -95,7 +95,7 @@ fn a_table_of_labelled_cases_is_right() {
     for i in 0..=110 {
         let r = 2.9 + 0.01 * f64::from(i);
         let map = Logistic(r);
-        let x = starts::<f64, _>(&map, 0, 1, 3).0[[0, 0]];
+        let x = starts::<f64>(&map, 0, 1, 3).0[[0, 0]];
         let label = plain(
             [x],
             |[x]| [r * x * (1.0 - x)],
@@ -107,7 +107,7 @@ fn a_table_of_labelled_cases_is_right() {
     for i in 0..=65 {
         let a = 0.1 + 0.02 * f64::from(i);
         let map = Henon { a, b: 0.3 };
-        let x = starts::<f64, _>(&map, 0, 1, 3).0;
+        let x = starts::<f64>(&map, 0, 1, 3).0;
         let label = plain(
             [x[[0, 0]], x[[0, 1]]],
             |[x, y]| [1.0 - a * x * x + y, 0.3 * x],
@@ -119,7 +119,7 @@ fn a_table_of_labelled_cases_is_right() {
     for i in 0..=27 {
         let r = 1.9 + 0.013 * f64::from(i);
         let map = DelayedLogistic(r);
-        let x = starts::<f64, _>(&map, 0, 1, 3).0;
+        let x = starts::<f64>(&map, 0, 1, 3).0;
         let label = plain(
             [x[[0, 0]], x[[0, 1]]],
             |[x, y]| [r * x * (1.0 - y), x],

@@ -1,15 +1,15 @@
 //! One suite for every cell and every vector unit.
 
 use crate::common::{CELLS, Net, execution, log_determinant, settings, spectrum, spectrum_on};
-use lstm_edge_core::activation::Exponential;
-use lstm_edge_core::cells;
 use lstm_edge_core::drive::Drive;
-use lstm_edge_core::lanes::{Isa, Kernel, Lanes, Real, dispatch};
-use lstm_edge_core::map::StateMap;
 use lstm_edge_core::measures::distance::{self, asymptotic_distance};
 use lstm_edge_core::measures::lyapunov::lyapunov;
 use lstm_edge_core::orbit::{Starts, endpoints, orbits};
 use lstm_edge_core::tangent::push;
+use lstm_edge_kernels::activation::Exponential;
+use lstm_edge_kernels::cells;
+use lstm_edge_kernels::lanes::{Isa, Kernel, Lanes, Real, dispatch};
+use lstm_edge_kernels::map::StateMap;
 use ndarray::{Array1, Array2, Array3, s};
 
 /// Largest |DF v − (F(x + εv) − F(x − εv)) / 2ε| over the components.

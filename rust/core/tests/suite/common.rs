@@ -2,14 +2,14 @@
 
 use std::sync::atomic::AtomicBool;
 
-use lstm_edge_core::activation::Exponential;
-use lstm_edge_core::cells::{self, LayerWeights, Readout};
 use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble::Execution;
-use lstm_edge_core::lanes::{Isa, Lanes, Real};
-use lstm_edge_core::map::StateMap;
 use lstm_edge_core::measures::lyapunov::{Exponents, Settings, lyapunov};
 use lstm_edge_core::orbit::Starts;
+use lstm_edge_kernels::activation::Exponential;
+use lstm_edge_kernels::cells::{self, LayerWeights, Readout};
+use lstm_edge_kernels::lanes::{Isa, Lanes, Real};
+use lstm_edge_kernels::map::StateMap;
 use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::common::{Net, execution, settings};
 use lstm_edge_core::drive::Drive;
-use lstm_edge_core::lanes::Isa;
 use lstm_edge_core::measures::lyapunov::lyapunov;
 use lstm_edge_core::orbit::Starts;
+use lstm_edge_kernels::lanes::Isa;
 use ndarray::{Array2, Array3};
 
 #[test]

@@ -3,9 +3,9 @@
 use crate::common::{
     CELLS, Linear, Net, execution, log_determinant, settings, spectrum, spectrum_on,
 };
-use lstm_edge_core::lanes::Isa;
-use lstm_edge_core::map::StateMap;
 use lstm_edge_core::tangent::first_frame_of;
+use lstm_edge_kernels::lanes::Isa;
+use lstm_edge_kernels::map::StateMap;
 use ndarray::Array2;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

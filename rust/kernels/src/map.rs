@@ -11,7 +11,7 @@ use crate::lanes::{Lanes, Real};
 /// A discrete dynamical system s' = F(s, u) with its tangent map.
 ///
 /// Implementations must be `#[inline(always)]` and treat every lane alike (see [`crate::lanes`]).
-pub trait StateMap<T: Real>: Sync {
+pub trait StateMap<T: Real>: Send + Sync {
     /// Dimension n of the state.
     fn dim(&self) -> usize;
 

@@ -4,8 +4,10 @@
 //! sections 5.1.6 and 5.2.3), so a singular Jacobian needs no special case: its R_ii is zero.
 //! Four reflections at a time are applied as I − P T Pᵀ (Schreiber & Van Loan 1989).
 
-use crate::frame::{Frame, Spread, by_width};
-use crate::lanes::{Lanes, Real};
+use ndarray::Array2;
+
+use crate::frame::{Frame, OverTangents, Spread, by_width};
+use crate::lanes::{Isa, Kernel, Lanes, Real, dispatch};
 
 /// Reflections applied together.
 const BLOCK: usize = 4;
@@ -103,6 +105,28 @@ pub fn orthonormalise<L: Lanes, S: Spread<L>>(frame: &mut Frame<L>, work: &mut R
             });
         }
     }
+}
+
+/// Q of a matrix (n, k), k ≤ n.
+#[must_use]
+pub fn orthonormal(matrix: &Array2<f64>) -> Array2<f64> {
+    struct Orthonormal<'a>(&'a Array2<f64>);
+    impl Kernel<f64> for Orthonormal<'_> {
+        type Output = Array2<f64>;
+        #[inline(always)]
+        fn run<L: Lanes<Scalar = f64>, const C: usize>(self) -> Array2<f64> {
+            let (n, k) = self.0.dim();
+            let mut frame = Frame::<L>::zeros::<OverTangents>(n, k, C);
+            for ((row, i), &entry) in self.0.indexed_iter() {
+                frame.put::<OverTangents>(0, row, i, entry);
+            }
+            orthonormalise(&mut frame, &mut Reflections::<L, OverTangents>::new(n, k));
+            Array2::from_shape_fn((n, k), |(row, i)| {
+                frame.get::<OverTangents>(row, i).as_slice()[0]
+            })
+        }
+    }
+    dispatch(Isa::best(), Orthonormal(matrix))
 }
 
 /// Divides every vector by its largest entry, so that squares neither overflow nor vanish.

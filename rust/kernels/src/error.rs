@@ -39,7 +39,8 @@ pub enum Error {
 
 impl Error {
     /// A refused setting.
-    pub(crate) fn settings(field: &'static str, reason: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn settings(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Settings {
             field,
             reason: reason.into(),
@@ -47,7 +48,10 @@ impl Error {
     }
 
     /// Refuses a count of zero.
-    pub(crate) fn unless_any(field: &'static str, count: usize) -> Result<(), Self> {
+    ///
+    /// # Errors
+    /// [`Error::Settings`]
+    pub fn unless_any(field: &'static str, count: usize) -> Result<(), Self> {
         if count > 0 {
             return Ok(());
         }
@@ -55,7 +59,10 @@ impl Error {
     }
 
     /// Refuses a number that is not positive and finite.
-    pub(crate) fn unless_positive(field: &'static str, number: f64) -> Result<(), Self> {
+    ///
+    /// # Errors
+    /// [`Error::Settings`]
+    pub fn unless_positive(field: &'static str, number: f64) -> Result<(), Self> {
         if number.is_finite() && number > 0.0 {
             return Ok(());
         }
@@ -64,7 +71,10 @@ impl Error {
     }
 
     /// Refuses an array whose shape is not `expected`.
-    pub(crate) fn unless_shape(
+    ///
+    /// # Errors
+    /// [`Error::Shape`]
+    pub fn unless_shape(
         name: impl Into<String>,
         expected: &[usize],
         found: &[usize],
@@ -80,7 +90,10 @@ impl Error {
     }
 
     /// Refuses NaN and infinity.
-    pub(crate) fn unless_finite<'a, T: Copy + Into<f64> + 'a>(
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`]
+    pub fn unless_finite<'a, T: Copy + Into<f64> + 'a>(
         name: impl Into<String>,
         values: impl IntoIterator<Item = &'a T>,
     ) -> Result<(), Self> {

@@ -21,6 +21,8 @@ pub trait Spread<L: Lanes> {
     fn lanes(entry: Self::Entry) -> L;
     /// Writes an entry of tangent vector i into its column.
     fn set(x: &mut L, i: usize, entry: L);
+    /// The lane of tangent vector i of a trajectory.
+    fn lane(trajectory: usize, i: usize) -> usize;
     /// 1 in the lanes of `column` whose tangent vector i has from ≤ i < to, else 0.
     fn mask(column: usize, from: usize, to: usize) -> L;
 }
@@ -56,6 +58,9 @@ impl<L: Lanes> Spread<L> for OverTrajectories {
     fn set(x: &mut L, _: usize, entry: L) {
         *x = entry;
     }
+    fn lane(trajectory: usize, _: usize) -> usize {
+        trajectory
+    }
     #[inline(always)]
     fn mask(column: usize, from: usize, to: usize) -> L {
         L::splat(one_if(from <= column && column < to))
@@ -82,6 +87,9 @@ impl<L: Lanes> Spread<L> for OverTangents {
     #[inline(always)]
     fn set(x: &mut L, i: usize, entry: L) {
         x.as_mut_slice()[i % L::N] = entry.as_slice()[0];
+    }
+    fn lane(_: usize, i: usize) -> usize {
+        i % L::N
     }
     #[inline(always)]
     fn mask(column: usize, from: usize, to: usize) -> L {
@@ -171,6 +179,13 @@ impl<L: Lanes> Frame<L> {
         let (p, c) = self.place[S::column(i)];
         let panel = &mut self.panels[p];
         S::set(&mut panel.rows[row * panel.width + c], i, entry);
+    }
+
+    /// Writes one number of tangent vector i of a trajectory.
+    pub fn put<S: Spread<L>>(&mut self, trajectory: usize, row: usize, i: usize, value: L::Scalar) {
+        let (p, c) = self.place[S::column(i)];
+        let panel = &mut self.panels[p];
+        panel.rows[row * panel.width + c].as_mut_slice()[S::lane(trajectory, i)] = value;
     }
 
     /// One number of tangent vector i, in all lanes that need it.

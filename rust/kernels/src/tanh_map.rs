@@ -10,11 +10,18 @@
 use crate::activation::{Exponential, sigmoid};
 use crate::lanes::Lanes;
 use crate::map::StateMap;
+use crate::system::System;
 
 /// k' = r k (1 − tanh k), for r > 0 and k > 0.
 pub struct TanhMap<T> {
     /// The parameter r.
     pub r: T,
+}
+
+/// The map as an object, in double precision.
+#[must_use]
+pub fn system(r: f64) -> Box<dyn System<f64>> {
+    Box::new(TanhMap { r })
 }
 
 impl<T: Exponential> StateMap<T> for TanhMap<T> {

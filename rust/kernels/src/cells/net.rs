@@ -7,7 +7,7 @@ use super::weights::Input;
 use super::{AnyLayer, Cell, LayerWeights, Readout};
 use crate::activation::Exponential;
 use crate::error::Error;
-use crate::lanes::{Lanes, Part};
+use crate::lanes::Lanes;
 use crate::map::StateMap;
 
 /// A recurrent net of any number of layers.
@@ -148,7 +148,7 @@ impl<T: Exponential> StateMap<T> for Net<T> {
 
     #[inline(always)]
     fn project<L: Lanes<Scalar = T>, const C: usize>(&self, input: &[[L; C]], u: &mut [[L; C]]) {
-        L::call(Project(self, input, u));
+        with_layer!(&self.layers[0].layer, |layer| layer.project(input, u));
     }
 
     /// h of every layer, not c.
@@ -178,7 +178,13 @@ impl<T: Exponential> StateMap<T> for Net<T> {
         x: &[[L; C]],
         y: &mut [[L; C]],
     ) {
-        L::call(Step(self, u, x, y));
+        for (l, stacked) in self.layers.iter().enumerate() {
+            let (below, new) = y.split_at_mut(stacked.offset);
+            let inputs = self.inputs(l, x, below);
+            let u = if l == 0 { u } else { &[] };
+            let old = &x[stacked.offset..][..stacked.state];
+            with_layer!(&stacked.layer, |layer| layer.step(u, inputs, old, new));
+        }
     }
 
     #[inline(always)]
@@ -189,56 +195,9 @@ impl<T: Exponential> StateMap<T> for Net<T> {
         y: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        L::call(Linearise(self, u, x, y, at));
-    }
-
-    #[inline(always)]
-    fn push<L: Lanes<Scalar = T>, const C: usize>(&self, at: &[L], v: &[[L; C]], w: &mut [[L; C]]) {
-        L::call(Push(self, at, v, w));
-    }
-}
-
-struct Project<'a, T, L, const C: usize>(&'a Net<T>, &'a [[L; C]], &'a mut [[L; C]]);
-
-impl<T: Exponential, L: Lanes<Scalar = T>, const C: usize> Part for Project<'_, T, L, C> {
-    #[inline(always)]
-    fn run(self) {
-        let Self(net, input, u) = self;
-        with_layer!(&net.layers[0].layer, |layer| layer.project(input, u));
-    }
-}
-
-struct Step<'a, T, L, const C: usize>(&'a Net<T>, &'a [[L; C]], &'a [[L; C]], &'a mut [[L; C]]);
-
-impl<T: Exponential, L: Lanes<Scalar = T>, const C: usize> Part for Step<'_, T, L, C> {
-    #[inline(always)]
-    fn run(self) {
-        let Self(net, u, x, y) = self;
-        for (l, stacked) in net.layers.iter().enumerate() {
+        for (l, stacked) in self.layers.iter().enumerate() {
             let (below, new) = y.split_at_mut(stacked.offset);
-            let inputs = net.inputs(l, x, below);
-            let u = if l == 0 { u } else { &[] };
-            let old = &x[stacked.offset..][..stacked.state];
-            with_layer!(&stacked.layer, |layer| layer.step(u, inputs, old, new));
-        }
-    }
-}
-
-struct Linearise<'a, T, L>(
-    &'a Net<T>,
-    &'a [[L; 1]],
-    &'a [[L; 1]],
-    &'a mut [[L; 1]],
-    &'a mut [L],
-);
-
-impl<T: Exponential, L: Lanes<Scalar = T>> Part for Linearise<'_, T, L> {
-    #[inline(always)]
-    fn run(self) {
-        let Self(net, u, x, y, at) = self;
-        for (l, stacked) in net.layers.iter().enumerate() {
-            let (below, new) = y.split_at_mut(stacked.offset);
-            let inputs = net.inputs(l, x, below);
+            let inputs = self.inputs(l, x, below);
             let u = if l == 0 { u } else { &[] };
             let old = &x[stacked.offset..][..stacked.state];
             let at = &mut at[stacked.kept..];
@@ -246,17 +205,12 @@ impl<T: Exponential, L: Lanes<Scalar = T>> Part for Linearise<'_, T, L> {
                 .linearise(u, inputs, old, new, at));
         }
     }
-}
 
-struct Push<'a, T, L, const C: usize>(&'a Net<T>, &'a [L], &'a [[L; C]], &'a mut [[L; C]]);
-
-impl<T: Exponential, L: Lanes<Scalar = T>, const C: usize> Part for Push<'_, T, L, C> {
     #[inline(always)]
-    fn run(self) {
-        let Self(net, at, v, w) = self;
-        for (l, stacked) in net.layers.iter().enumerate() {
+    fn push<L: Lanes<Scalar = T>, const C: usize>(&self, at: &[L], v: &[[L; C]], w: &mut [[L; C]]) {
+        for (l, stacked) in self.layers.iter().enumerate() {
             let (below, new) = w.split_at_mut(stacked.offset);
-            let inputs = net.inputs(l, v, below);
+            let inputs = self.inputs(l, v, below);
             let old = &v[stacked.offset..][..stacked.state];
             let at = &at[stacked.kept..];
             with_layer!(&stacked.layer, |layer| layer.push(at, inputs, old, new));

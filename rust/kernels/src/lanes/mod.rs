@@ -47,6 +47,17 @@ impl Isa {
         found
     }
 
+    /// How many lanes of `T` a vector has.
+    #[must_use]
+    pub fn lanes<T: Real>(self) -> usize {
+        let bytes = match self {
+            Self::Avx512 => 64,
+            Self::Avx2 => 32,
+            Self::Neon | Self::Portable => 16,
+        };
+        bytes / size_of::<T>()
+    }
+
     /// The best unit that this CPU has.
     #[must_use]
     pub fn best() -> Self {
@@ -86,6 +97,7 @@ pub trait Lanes:
     Copy
     + Send
     + Sync
+    + 'static
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
@@ -196,12 +208,14 @@ macro_rules! operator {
     };
 }
 
+mod aligned;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use aligned::Aligned;
 use portable::Pack;
 
 macro_rules! real {
