@@ -139,12 +139,18 @@ def test_random_nets_are_what_their_plain_orbits_say(seed: int) -> None:
             assert positive == (found.kind[start] == "chaos")
 
 
-def test_a_longer_limit_decides_what_a_short_one_leaves_undecided() -> None:
-    slow = circle(0.999)  # shrinks by 1e-3 a step
-    short = attractors(slow, steps=200, transient=0, limit=400, starts=2)
-    assert short.kind == ["undecided"] * 2
-    assert short.phase == "edge"
-    assert attractors(slow, transient=0, limit=32_000, starts=2).phase == "order"
+@pytest.mark.parametrize("shrinks", [1e-1, 1e-2, 1e-3, 1e-4, 1e-5])
+def test_slow_order_is_order_with_the_exponent_of_its_multipliers(
+    shrinks: float,
+) -> None:
+    found = attractors(circle(1 - shrinks), starts=4)
+    assert found.kind == ["fixed_point"] * 4
+    assert found.phase == "order"
+    np.testing.assert_allclose(found.exponent, np.log1p(-shrinks), rtol=1e-9)
+    assert len(found.attractors) == 1
+    spectrum = lyapunov(circle(1 - shrinks))
+    assert spectrum.phase == "order"
+    np.testing.assert_allclose(spectrum.exponents[:2], np.log1p(-shrinks), rtol=1e-9)
 
 
 def test_the_same_bits_for_any_threads_and_any_other_starts() -> None:
@@ -201,10 +207,15 @@ def test_phases_follow_from_what_starts_end_on() -> None:
         (["chaos", "chaos", "cycle", "cycle"], "chaos"),
         (["chaos", "torus", "cycle", "cycle"], "edge"),
         (["torus"] * 4, "edge"),
-        (["undecided", "cycle", "cycle", "cycle"], "edge"),
+        (["undecided", "cycle", "cycle", "cycle"], "undecided"),
+        (["undecided", "chaos", "cycle", "cycle"], "undecided"),
+        (["undecided", "torus", "cycle", "cycle"], "edge"),
+        (["undecided", "chaos", "chaos", "cycle"], "chaos"),
+        (["unbounded", "cycle", "cycle", "cycle"], "unknown"),
     ]
     for kinds, phase in cases:
-        assert phase_of_attractors(kinds, finite) == phase
+        assert phase_of_attractors(kinds, finite - 0.1) == phase
+    assert phase_of_attractors(["fixed_point"] * 4, finite) == "edge"  # neutral
     assert phase_of_attractors(["undecided"] * 4, finite + np.nan) == "unknown"
 
 

@@ -183,6 +183,7 @@ def test_sum_of_all_exponents_is_the_mean_log_determinant(
         starts=1,
         initial_state=state,
         interval=1,
+        asymptotic=False,
         closed_loop=closed_loop,
     )
     net = reference.make_net(arrays, closed_loop=closed_loop)
@@ -282,7 +283,13 @@ def test_exponents_after_the_drive_are_those_of_the_zero_input() -> None:
     arrays = make_arrays((5,), 3, gain=2.0)
     inputs = np.random.default_rng(0).standard_normal((30, 3))
     spectrum = lstm_edge.lyapunov(
-        arrays, inputs, steps=40, transient=30, initial_state=np.zeros(10), starts=1
+        arrays,
+        inputs,
+        steps=40,
+        transient=30,
+        initial_state=np.zeros(10),
+        starts=1,
+        asymptotic=False,
     )
     net = reference.make_net(arrays, inputs)
     driven = reference.orbit(net, np.zeros(10), 30)[-1]

@@ -59,7 +59,7 @@ def lyapunov(
     threads: int | None = None,
     vector_unit: str | None = None,
     cancel: Cancel | None = None,
-) -> tuple[NDArray[float64], NDArray[float64], int]: ...
+) -> tuple[NDArray[float64], NDArray[float64], int, NDArray[float64]]: ...
 def frames(
     map: StateMap,
     inputs: NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | None,

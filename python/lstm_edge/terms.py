@@ -8,8 +8,11 @@ PHASES = ("order", "edge", "chaos")
 SIGNED = ("order", "chaos")
 """The phases between which there are transitions; the edge lies between them."""
 
-UNKNOWN = "unknown"
-"""The phase where an orbit left the finite numbers."""
+UNDECIDED = "undecided"
+"""The phase where the longest run cannot tell; it counts as none of these."""
 
-ATTRACTORS = ("fixed_point", "cycle", "torus", "chaos", "undecided")
+UNKNOWN = "unknown"
+"""The phase where an orbit left the finite numbers, or grows for ever."""
+
+ATTRACTORS = ("fixed_point", "cycle", "torus", "chaos", "unbounded", "undecided")
 """What a start may end on, from order to chaos."""

@@ -30,7 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_edge.display import by_reason, counted, plain_values
-from lstm_edge.terms import PHASES
+from lstm_edge.terms import PHASES, UNDECIDED, UNKNOWN
 
 if TYPE_CHECKING:
     from lstm_edge.lab.analogy import Analogy
@@ -149,7 +149,8 @@ def _line_a_minute(console: Console) -> Advance:
 def show_sweep(console: Console, sweep: Sweep) -> None:
     """Print the transitions, the claims and the advised checkpoint."""
     phases = list(sweep.table["phase"])
-    counts = "  ".join(f"{phase} {phases.count(phase)}" for phase in PHASES)
+    told = [*PHASES, *({UNDECIDED, UNKNOWN} & {*phases})]
+    counts = "  ".join(f"{phase} {phases.count(phase)}" for phase in told)
     known = counted(len(sweep.checkpoints), "checkpoint")
     some = "" if len(phases) == len(sweep.checkpoints) else f"{len(phases)} of "
     console.print(f"[bold]{some}{known}[/]  {counts}", highlight=False)

@@ -29,7 +29,7 @@ class Attractor:
 
     Attributes
     ----------
-    kind : {"fixed_point", "cycle", "torus", "chaos", "undecided"}
+    kind : {"fixed_point", "cycle", "torus", "chaos", "unbounded", "undecided"}
     period : int
         Of a fixed point (1) or a cycle, in steps; else 0.
     share : float
@@ -58,9 +58,11 @@ class Attractors(Result):
     ----------
     attractors : list of Attractor
         The largest share first.
-    phase : {"order", "edge", "chaos", "unknown"}
-        Order when all starts end on fixed points or cycles, chaos when at least half
-        end in chaos, edge otherwise; unknown when an orbit left the finite numbers.
+    phase : {"order", "edge", "chaos", "undecided", "unknown"}
+        Order when all starts end on fixed points or cycles that attract, chaos when at
+        least half end in chaos, edge when some end on a torus, on a neutral fixed point
+        or in chaos; undecided where starts that cannot be told could change that;
+        unknown when an orbit left the finite numbers, or grows for ever.
     kind : list of str
         Of each start, as the next ones.
     period : ndarray of shape (starts,)
@@ -147,7 +149,10 @@ def attractors(
 ) -> Attractors:
     """Classify what an ensemble of starts ends on, and merge what is the same.
 
-    For each start, in this order: whether it returns to an earlier state (bit for bit,
+    First of all Newton's method looks for the fixed point or cycle (n <= 512, period
+    <= 64) that a start is on, or comes nearer to as its multipliers mu say: inside the
+    unit circle it ends there, however slowly, and ln|mu| / p is its exponent. For any
+    other start, in this order: whether it returns to an earlier state (bit for bit,
     or within a tolerance); the largest exponent λ with the margin m within which a run
     of this length cannot tell it from zero; the 0-1 test K (Gottwald & Melbourne 2009).
 
@@ -159,10 +164,11 @@ def attractors(
     chaos               no      > m                       K > 1/2, or λ > 3 m
     =================== ======= ========================= ============================
 
-    Whatever fits none of these is followed for twice as long, up to a limit, and is
-    undecided then. A torus needs a look of at least half that limit. Starts are on the
-    same attractor when their time averages of all x and x² agree, over a period or
-    within six standard errors; undecided ones are put together.
+    A state that grows at a steady pace is unbounded. Whatever fits none of these is
+    followed for twice as long, up to a limit, and is undecided then. A torus needs a
+    look of at least half that limit. Starts are on the same attractor when their time
+    averages of all x and x² agree, over a period or within six standard errors;
+    undecided ones are put together.
 
     Parameters
     ----------

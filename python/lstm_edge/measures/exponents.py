@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
-from lstm_edge.measures.phase import classify, zero_margin
+from lstm_edge.measures.phase import EXACT_ZERO, classify, zero_margin
 from lstm_edge.measures.result import Result
 from lstm_edge.measures.system import (
     core_call,
@@ -19,6 +19,7 @@ from lstm_edge.measures.system import (
     make_regime,
     positive,
 )
+from lstm_edge.measures.time_average import time_average_error
 from lstm_edge.net.reading import as_weights
 
 
@@ -32,17 +33,20 @@ class LyapunovSpectrum(Result):
         Mean over the starts, in descending order; -inf is an answer (a direction that
         the map flattens), NaN means that an orbit left the finite numbers.
     stderr : ndarray of shape (k,)
-        Standard error of `exponents` by batch means over the time axis. The spread over
+        Standard error of `exponents`, from batches of the time axis and from what its
+        halves disagree by; 0 where multipliers give the exponent. The spread over
         starts is not in it: see `per_start`.
     per_start : ndarray of shape (starts, k)
-        The same for each start, columns in the order of `exponents`.
+        The same for each start, columns in the order of `exponents`. Of a start on a
+        fixed point or a cycle, or that comes nearer to one as its multipliers say,
+        ln|mu| / p: exact, where a time average still sees the way there.
     per_start_stderr : ndarray of shape (starts, k)
     finite_time : ndarray of shape (starts, windows, k)
         Growth rates over consecutive windows of the measured steps, at most 32 of
-        nearly equal length: their mean over the windows is `per_start`.
+        nearly equal length.
     zero_margin : ndarray of shape (starts,)
         How far the largest exponent of a start must lie from 0 to have a sign.
-    phase : {"order", "edge", "chaos", "unknown"}
+    phase : {"order", "edge", "chaos", "undecided", "unknown"}
     chaotic_share : float
         Share of starts whose largest exponent is positive beyond its margin.
     interval : int
@@ -169,6 +173,7 @@ def lyapunov(
     starts: int = 8,
     initial_state: ArrayLike | None = None,
     interval: int | str = "auto",
+    asymptotic: bool = True,
     closed_loop: bool = False,
     dt: float = 1.0,
     dtype: str = "float64",
@@ -210,6 +215,10 @@ def lyapunov(
         Steps q between orthonormalisations. "auto" chooses from the growth of the
         condition number so that exponents stay within 1e-8 of interval 1 (in float32:
         some 1e-4).
+    asymptotic : bool
+        Take the exponents of a start that is on a fixed point or a cycle, or comes
+        nearer to one as its multipliers say, from these. False leaves the averages over
+        the measured steps (n > 512 too).
     closed_loop : bool
         Feed the readout of the last state back as the input.
     dt : float
@@ -271,6 +280,7 @@ def lyapunov(
             starts=starts,
             initial_state=initial_state,
             interval=interval,
+            asymptotic=asymptotic,
             closed_loop=closed_loop,
             dt=dt,
             dtype=dtype,
@@ -297,6 +307,7 @@ def _lyapunov(
     starts: int,
     initial_state: ArrayLike | None,
     interval: int | str,
+    asymptotic: bool,
     closed_loop: bool,
     dt: float,
     dtype: str,
@@ -313,7 +324,7 @@ def _lyapunov(
     )
     dt = positive("dt", dt)
     every = None if interval == "auto" else count("interval", interval)
-    per_start, batches, used = core_call(
+    per_start, batches, used, of_cycle = core_call(
         found,
         _core.lyapunov,
         regime.map,
@@ -329,12 +340,15 @@ def _lyapunov(
         threads=None if threads is None else count("threads", threads),
         cancel=cancel,
     )
-    per_start, batches = per_start / dt, batches / dt
+    per_start, batches, of_cycle = per_start / dt, batches / dt, of_cycle / dt
     order = np.argsort(-per_start.mean(axis=0), kind="stable")
     per_start, batches = per_start[:, order], batches[..., order]
-    errors = _batch_means_error(batches)
+    exact = np.isfinite(of_cycle) & asymptotic
+    per_start = np.where(exact, of_cycle, per_start)
+    errors = np.where(exact, 0.0, time_average_error(batches))
     margin = zero_margin(errors[:, 0], steps, transient, dt)
-    phase, chaotic_share = classify(per_start[:, 0], margin)
+    margin = np.where(exact[:, 0], EXACT_ZERO / dt, margin)
+    phase, chaotic_share = classify(per_start[:, 0], margin, exact[:, 0])
     return LyapunovSpectrum(
         exponents=per_start.mean(axis=0),
         stderr=np.sqrt((errors**2).sum(axis=0)) / starts,
@@ -353,22 +367,10 @@ def _lyapunov(
             "transient": transient,
             "starts": starts,
             "interval": interval,
+            "asymptotic": asymptotic,
             "closed_loop": closed_loop,
             "dt": dt,
             "dtype": dtype,
             "seed": seed,
         },
     )
-
-
-def _batch_means_error(batches: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Estimate errors (starts, k) from means over batches of the time axis (S, b, k).
-
-    An exponent of -inf has no error: 0. With one batch there is nothing to tell: NaN.
-    """
-    flat = np.isneginf(batches).any(axis=1)
-    if batches.shape[1] < 2:
-        return np.where(flat, 0.0, np.nan)
-    finite = np.where(np.isneginf(batches), 0.0, batches)
-    error = finite.std(axis=1, ddof=1) / np.sqrt(batches.shape[1])
-    return np.where(flat, 0.0, error)

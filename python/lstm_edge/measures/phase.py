@@ -7,8 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_edge.terms import UNDECIDED, UNKNOWN
+
 CHAOTIC_SHARE = 0.5
 """Share of chaotic starts from which a checkpoint counts as chaotic."""
+
+EXACT_ZERO = 1e-10
+"""An exponent from multipliers that is nearer to zero is zero, nats per step."""
 
 
 def zero_margin(
@@ -38,7 +43,9 @@ def zero_margin(
 
 
 def classify(
-    largest: NDArray[np.float64], margin: NDArray[np.float64]
+    largest: NDArray[np.float64],
+    margin: NDArray[np.float64],
+    on_cycle: NDArray[np.bool_] | None = None,
 ) -> tuple[str, float]:
     """Phase of an ensemble of starts, and the share of chaotic ones.
 
@@ -48,18 +55,24 @@ def classify(
         Largest exponent of each start.
     margin : ndarray of shape (starts,)
         As from `zero_margin`.
+    on_cycle : ndarray of shape (starts,), optional
+        Which starts sit on a fixed point or a cycle: one that repels is no chaos.
 
     Returns
     -------
-    phase : {"order", "edge", "chaos", "unknown"}
-        Order when every start has a negative exponent, chaos when at least half of them
-        have a positive one, edge otherwise (exponents of zero, mixtures); unknown when
-        an orbit left the finite numbers.
+    phase : {"order", "edge", "chaos", "undecided", "unknown"}
+        Undecided when a start sits on a repelling fixed point or cycle. Order when
+        every start has a negative exponent, chaos when at least half of them have a
+        positive one, edge otherwise (exponents of zero, mixtures); unknown when an
+        orbit left the finite numbers.
     chaotic_share : float
     """
     if np.isnan(largest).any():
-        return "unknown", float("nan")
-    share = float(np.mean(largest > margin))
+        return UNKNOWN, float("nan")
+    positive = largest > margin
+    if on_cycle is not None and (positive & on_cycle).any():
+        return UNDECIDED, float(np.mean(positive & ~on_cycle))
+    share = float(np.mean(positive))
     if share >= CHAOTIC_SHARE:
         return "chaos", share
     return ("order" if np.all(largest < -margin) else "edge"), share
@@ -71,18 +84,29 @@ def phase_of_attractors(kind: Sequence[str], exponent: NDArray[np.float64]) -> s
     Parameters
     ----------
     kind : sequence of str
-        "fixed_point", "cycle", "torus", "chaos" or "undecided", of each start.
+        Of each start, one of `lstm_edge.terms.ATTRACTORS`.
     exponent : ndarray of shape (starts,)
         Largest exponents; NaN where an orbit left the finite numbers.
 
     Returns
     -------
-    {"order", "edge", "chaos", "unknown"}
-        Order when all end on fixed points or cycles, chaos when at least half end in
-        chaos, edge otherwise (tori, mixtures, and what is undecided).
+    {"order", "edge", "chaos", "undecided", "unknown"}
+        Unknown where an orbit left the finite numbers, or grows for ever. Chaos when at
+        least half of the starts end in chaos. Undecided where starts are that could
+        change the answer. Order when all end on fixed points or cycles that attract.
+        Edge otherwise: tori, neutral fixed points, mixtures with chaos.
     """
-    if np.isnan(exponent).any():
-        return "unknown"
-    if list(kind).count("chaos") >= CHAOTIC_SHARE * len(kind):
+    kinds = list(kind)
+    if np.isnan(exponent).any() or "unbounded" in kinds:
+        return UNKNOWN
+    most, doubt = CHAOTIC_SHARE * len(kinds), kinds.count("undecided")
+    if kinds.count("chaos") >= most:
         return "chaos"
-    return "order" if set(kind) <= {"fixed_point", "cycle"} else "edge"
+    if kinds.count("chaos") + doubt >= most:
+        return UNDECIDED
+    ordered = {"fixed_point", "cycle"}
+    neutral = np.abs(exponent) <= EXACT_ZERO
+    at_edge = set(kinds) - ordered - {"undecided"} or neutral.any()
+    if doubt and not at_edge:
+        return UNDECIDED
+    return "edge" if at_edge else "order"

@@ -165,13 +165,13 @@ def _refuse_overflow(values: NDArray[np.float64], weights: Weights) -> None:
 MEASURES: dict[str, Measure] = {
     "lyapunov": Measure(
         name="lyapunov",
-        revision=1,
+        revision=2,
         defaults={"k": 2, "steps": 2000, "transient": 1000, "starts": 8, "seed": 0},
         compute=_lyapunov,
     ),
     "attractors": Measure(
         name="attractors",
-        revision=1,
+        revision=2,
         defaults={
             "steps": 2000,
             "transient": 1000,

@@ -20,6 +20,7 @@ KIND_COLOURS = {
     "cycle": "#56B4E9",
     "torus": "#F0E442",
     "chaos": "#D55E00",
+    "unbounded": "#666666",
     "undecided": "#BBBBBB",
 }
 

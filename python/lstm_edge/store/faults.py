@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from lstm_edge.store.rows import Row, is_number
-from lstm_edge.terms import ATTRACTORS, PHASES, UNKNOWN
+from lstm_edge.terms import ATTRACTORS, PHASES, UNDECIDED, UNKNOWN
 
-_PHASES = (*PHASES, UNKNOWN, "")
+_PHASES = (*PHASES, UNDECIDED, UNKNOWN, "")
 
 
 def _numbers(value: Any) -> bool:

@@ -14,9 +14,14 @@ use pyo3::prelude::*;
 use crate::runner::{Cancel, Runner, raise};
 use crate::state_map::{StartOptions, StateMap, drive, with_map};
 
-type Exponents<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>, usize);
+type Exponents<'py> = (
+    Bound<'py, PyArray2<f64>>,
+    Bound<'py, PyArray3<f64>>,
+    usize,
+    Bound<'py, PyArray2<f64>>,
+);
 
-/// (per_start (S, k), batches (S, b, k), interval), in nats per step.
+/// (per_start (S, k), batches (S, b, k), interval, of_cycle (S, k)), in nats per step.
 #[pyfunction]
 #[pyo3(signature = (map, inputs, *, k, steps, transient, starts, initial_state, at_rest, interval,
                     seed, threads=None, vector_unit=None, cancel=None))]
@@ -65,6 +70,7 @@ pub fn lyapunov<'py>(
         found.per_start.into_pyarray(py),
         found.batches.into_pyarray(py),
         found.interval,
+        found.of_cycle.into_pyarray(py),
     ))
 }
 

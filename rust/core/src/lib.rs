@@ -9,6 +9,7 @@
 //! - G. Benettin, L. Galgani, A. Giorgilli, J.-M. Strelcyn, Meccanica 15 (1980) 9 and 21
 //! - W. Wei, N. Chong, C. H. Lai, L. Feng, arXiv 2505.20030 (2025)
 
+pub mod cycle;
 pub mod drive;
 pub mod ensemble;
 pub mod measures;

@@ -25,11 +25,13 @@ pub(crate) fn batch_of(index: usize, intervals: usize) -> usize {
 /// Σ ln R_ii of one start: (batches, k); in how many intervals R_ii could not be told from zero
 /// (k); the largest ln R_11 − ln R_kk of an interval; and the least that one
 /// [kept](Tangents::least_kept), transient and all.
-pub(crate) struct Growth {
+pub(crate) struct Growth<T> {
     pub sums: Vec<f64>,
     pub flat: Vec<usize>,
     pub spread: f64,
     pub kept: f64,
+    /// The state at the end of each batch.
+    pub states: Vec<Vec<T>>,
 }
 
 /// The tangent dynamics along the orbits of one block of starts.
@@ -53,7 +55,7 @@ pub(crate) struct Follow<'a, T> {
 
 impl<T: Real> Follow<'_, T> {
     /// The growth of every start of the block.
-    pub fn run(self) -> Result<Vec<Growth>, Error> {
+    pub fn run(self) -> Result<Vec<Growth<T>>, Error> {
         let engine = self.map.on(self.isa);
         let k = self.k;
         let (transient, steps) = (self.transient, self.steps);
@@ -73,12 +75,13 @@ impl<T: Real> Follow<'_, T> {
         first_frame(&mut *frame, self.map.dim(), k, self.seed, frames);
 
         let intervals = steps.div_ceil(self.interval);
-        let mut growths: Vec<Growth> = (0..count)
+        let mut growths: Vec<Growth<T>> = (0..count)
             .map(|_| Growth {
                 sums: vec![0.0; BATCHES.min(intervals) * k],
                 flat: vec![0; k],
                 spread: 0.0,
                 kept: 1.0,
+                states: Vec::new(),
             })
             .collect();
         for t in 0..transient + steps {
@@ -102,7 +105,11 @@ impl<T: Real> Follow<'_, T> {
                 growth.kept = growth.kept.min(frame.least_kept(lane).into());
                 if t >= transient {
                     let index = (done - 1) / self.interval;
-                    growth.add(&*frame, k, lane, batch_of(index, intervals));
+                    let batch = batch_of(index, intervals);
+                    growth.add(&*frame, k, lane, batch);
+                    if done == steps || batch_of(index + 1, intervals) > batch {
+                        growth.states.push(x.lane(lane).collect());
+                    }
                 }
             }
             if growths.iter().any(|growth| growth.kept < self.keep) {
@@ -113,8 +120,8 @@ impl<T: Real> Follow<'_, T> {
     }
 }
 
-impl Growth {
-    fn add<T: Real>(&mut self, frame: &dyn Tangents<T>, k: usize, lane: usize, batch: usize) {
+impl<T: Real> Growth<T> {
+    fn add(&mut self, frame: &dyn Tangents<T>, k: usize, lane: usize, batch: usize) {
         let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
         let sums = self.sums[batch * k..].iter_mut();
         for (i, (sum, flat)) in sums.zip(&mut self.flat).enumerate() {

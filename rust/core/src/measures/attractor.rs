@@ -9,14 +9,18 @@
 //! | torus | no | within m of 0 | K < 1/2, and neither shrinks nor grows |
 //! | chaos | no | > m | K > 1/2, or λ > 3 m |
 //!
-//! A start of which none of this is true is followed for twice as long, up to a limit; then it is
-//! undecided. A start that sits on a repelling cycle is nudged off it.
+//! Where Newton's method finds the cycle that a start is on, or comes nearer to with time as the
+//! multipliers say, these decide: inside the unit circle it is a fixed point or a cycle, however
+//! slowly it is approached, on it neutral, and a start that sits on a repelling one is nudged off.
+//! A state that grows at a steady pace is unbounded. A start of which none of this is true is
+//! followed for twice as long, up to a limit; then it is undecided.
 
 use lstm_edge_kernels::Error;
 use lstm_edge_kernels::lanes::Real;
 use lstm_edge_kernels::system::System;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis, Slice, s};
 
+use crate::cycle::{self, Cycle};
 use crate::drive::Drive;
 use crate::ensemble::{Execution, perturbation};
 use crate::measures::lyapunov::zero_margin;
@@ -44,6 +48,8 @@ pub enum Kind {
     Torus,
     /// Sensitive to its start.
     Chaos,
+    /// A state that grows for ever, as that of a cell that adds up.
+    Unbounded,
     /// The limit came first, or the orbit left the finite numbers (then the exponent is NaN).
     Undecided,
 }
@@ -57,6 +63,7 @@ impl Kind {
             Self::Cycle => "cycle",
             Self::Torus => "torus",
             Self::Chaos => "chaos",
+            Self::Unbounded => "unbounded",
             Self::Undecided => "undecided",
         }
     }
@@ -129,6 +136,7 @@ pub fn attractors<T: Real>(
     let mut found = vec![Found::nothing(settings.transient); count];
     let mut averages = Averages::zeros(count, 2 * n);
     let mut open: Vec<usize> = (0..count).collect();
+    let mut cycles = Vec::new();
     let mut steps = settings.steps;
     while !open.is_empty() {
         let from = states.select(Axis(0), &open);
@@ -137,7 +145,18 @@ pub fn attractors<T: Real>(
         for (row, &start) in open.iter().enumerate() {
             states.row_mut(start).assign(&look.watched.ends.row(row));
             averages.set(start, &look.watched, row);
-            found[start] = look.judge(row, found[start].steps, settings);
+            let (judged, cycle) = look.judge(map, row, found[start].steps, settings, &mut cycles);
+            found[start] = judged;
+            if let Some(cycle) = cycle.filter(|_| judged.period > 0) {
+                // where it leads to, however far it is still away
+                let end = look.watched.ends.row(row);
+                let end = cycles[cycle].nearest(&end);
+                states
+                    .row_mut(start)
+                    .into_iter()
+                    .zip(end)
+                    .for_each(|(s, x)| *s = x);
+            }
             let undecided = found[start].kind == Kind::Undecided;
             if undecided && !found[start].exponent.is_nan() && steps < settings.limit {
                 left.push(start);
@@ -227,7 +246,14 @@ impl<T: Real> Look<T> {
     }
 
     /// The table on top of this file.
-    fn judge(&self, row: usize, taken: usize, settings: &Settings) -> Found {
+    fn judge(
+        &self,
+        map: &dyn System<T>,
+        row: usize,
+        taken: usize,
+        settings: &Settings,
+        cycles: &mut Vec<Cycle>,
+    ) -> (Found, Option<usize>) {
         // the tangent vector turns along the first quarter
         let transient = self.steps / 4;
         let growth = self.watched.growth.slice(s![row, transient..]);
@@ -249,7 +275,20 @@ impl<T: Real> Look<T> {
             zero_one,
             ..Found::nothing(taken + self.steps)
         };
-        if let Some(Return { period, exact }) = self.watched.returns[row] {
+        let returned = self.watched.returns[row];
+        if exponent <= 3.0 * margin
+            && let Some(index) = self.cycle(map, row, returned, cycles)
+        {
+            let cycle = &cycles[index];
+            found.exponent = cycle.rate();
+            (found.stderr, found.margin) = (0.0, cycle::ZERO);
+            if cycle.rate() <= cycle::ZERO {
+                found.period = cycle.period();
+                found.kind = cycle_of(found.period);
+            }
+            return (found, Some(index));
+        }
+        if let Some(Return { period, exact }) = returned {
             if exponent < -margin || exact && exponent <= margin {
                 found.period = period;
                 found.kind = cycle_of(period);
@@ -260,11 +299,28 @@ impl<T: Real> Look<T> {
             // what creeps towards a cycle looks like a torus at first
             let long = 2 * self.steps >= settings.limit;
             let averages = self.watched.averages.index_axis(Axis(0), row);
-            if long && trend(&averages).abs() < STEADY {
+            if long && grows(&averages) {
+                found.kind = Kind::Unbounded;
+            } else if long && trend(&averages).abs() < STEADY {
                 found.kind = Kind::Torus;
             }
         }
-        found
+        (found, None)
+    }
+
+    /// Which cycle a start is on, or is drawn to.
+    fn cycle(
+        &self,
+        map: &dyn System<T>,
+        row: usize,
+        returned: Option<Return>,
+        cycles: &mut Vec<Cycle>,
+    ) -> Option<usize> {
+        let states = self.watched.states.index_axis(Axis(0), row);
+        let states: Vec<_> = states.outer_iter().collect();
+        let steps = self.watched.batch_lengths();
+        let period = returned.map(|found| found.period);
+        Cycle::of_orbit(map, &states, &steps, period, cycles)
     }
 
     /// Whether the start returns for no other reason than that it never left.
@@ -294,6 +350,16 @@ fn trend(averages: &ArrayView2<'_, f64>) -> f64 {
         variance(Slice::from(batches / 2..)),
     );
     (second / first).ln()
+}
+
+/// Whether the size of the state grows as fast in the second half of a look as in the first, to
+/// more than one and a half times what it was.
+fn grows(averages: &ArrayView2<'_, f64>) -> bool {
+    let n = averages.ncols() / 2;
+    let size = |batch: usize| averages.slice(s![batch, n..]).sum().sqrt();
+    let (last, middle) = (averages.nrows() - 1, averages.nrows() / 2);
+    let pace = |from: usize, to: usize| (size(to) - size(from)) / (to - from) as f64;
+    pace(middle, last) >= 0.9 * pace(0, middle) && size(last) > 1.5 * size(0)
 }
 
 impl Found {

@@ -12,10 +12,12 @@
 use lstm_edge_kernels::Error;
 use lstm_edge_kernels::lanes::Real;
 use lstm_edge_kernels::system::System;
-use ndarray::{Array2, Array3, Axis, s};
+use ndarray::{Array2, Array3, ArrayView1, Axis, s};
 
+use crate::cycle::Cycle;
 use crate::drive::Drive;
 use crate::ensemble::Execution;
+use crate::measures::merging::standard_error;
 use crate::orbit::Starts;
 use crate::tangent::{BATCHES, Follow, batch_of};
 
@@ -65,6 +67,9 @@ pub struct Exponents {
     pub per_start: Array2<f64>,
     /// The interval used.
     pub interval: usize,
+    /// ln |μ| / p of the fixed point or cycle that a start is on, or drawn to, descending: (starts,
+    /// k). NaN without one, and where a multiplier does not stand out of rounding.
+    pub of_cycle: Array2<f64>,
 }
 
 /// The leading k exponents of every start.
@@ -92,6 +97,10 @@ pub fn lyapunov<T: Real>(
         };
         let run = ensemble(map, drive, starts, settings, interval, keep, execution)?;
         if run.kept >= keep {
+            let mut run = run;
+            if settings.transient >= drive.len() {
+                run.settle(map, settings);
+            }
             return Ok(run.exponents);
         }
         interval = shorter(interval);
@@ -185,8 +194,10 @@ fn agree<T: Real>(a: &Exponents, b: &Exponents) -> bool {
 }
 
 /// A run of all starts, with the largest of their spreads and the least that they kept.
-struct Run {
+struct Run<T> {
     exponents: Exponents,
+    /// Of each start at the end of each batch.
+    states: Vec<Vec<Vec<T>>>,
     spread: f64,
     kept: f64,
 }
@@ -200,7 +211,7 @@ fn ensemble<T: Real>(
     interval: usize,
     keep: f64,
     execution: Execution<'_>,
-) -> Result<Run, Error> {
+) -> Result<Run<T>, Error> {
     let (count, k) = (starts.states.nrows(), settings.k);
     let (isa, lanes) = execution.unit_for::<T>(count);
     // starts fill the lanes as long as the tangent vectors would not: fewer columns to push;
@@ -232,6 +243,7 @@ fn ensemble<T: Real>(
     let mut per_start = Array2::from_elem((count, k), 0.0);
     let (mut spread, mut kept) = (0.0, 1.0);
     let growths = parts.into_iter().flatten();
+    let mut states = Vec::with_capacity(count);
     for (start, growth) in growths.enumerate() {
         spread = f64::max(spread, growth.spread);
         kept = f64::min(kept, growth.kept);
@@ -250,17 +262,59 @@ fn ensemble<T: Real>(
             }
             per_start[[start, i]] = total / settings.steps as f64;
         }
+        states.push(growth.states);
     }
     let exponents = Exponents {
         batches,
         per_start,
         interval,
+        of_cycle: Array2::from_elem((count, k), f64::NAN),
     };
     Ok(Run {
         exponents,
+        states,
         spread,
         kept,
     })
+}
+
+impl<T: Real> Run<T> {
+    /// Finds the cycles that starts are on, or drawn to: their multipliers tell the exponents, where
+    /// a time average still has in it how the orbit and the frame arrive.
+    fn settle(&mut self, map: &dyn System<T>, settings: &Settings) {
+        let mut cycles = Vec::new();
+        let found = &mut self.exponents;
+        for (start, states) in self.states.iter().enumerate() {
+            let leading = found.batches.slice(s![start, .., ..]);
+            let largest = leading.mean_axis(Axis(0)).map(|means| {
+                let of = |i: &usize| means[*i];
+                (0..settings.k).max_by(|a, b| of(a).total_cmp(&of(b)))
+            });
+            let Some(column) = largest.flatten() else {
+                continue;
+            };
+            let batches = found.batches.slice(s![start, .., column]);
+            let (stderr, steps) = (standard_error(&batches), settings.steps);
+            let margin = zero_margin(stderr, steps, settings.transient);
+            let rate = found.per_start[[start, column]];
+            if !rate.is_finite() || rate > 3.0 * margin || states.len() < 2 {
+                continue;
+            }
+            let views: Vec<_> = states.iter().map(ArrayView1::from).collect();
+            let lengths = batch_lengths(steps, found.interval);
+            let lengths: Vec<f64> = lengths.iter().map(|&l| l as f64).collect();
+            let Some(cycle) = Cycle::of_orbit(map, &views, &lengths, None, &mut cycles) else {
+                continue;
+            };
+            let cycle = &cycles[cycle];
+            let known = found.of_cycle.row_mut(start).into_iter();
+            for (known, &exponent) in known.zip(&cycle.exponents) {
+                if exponent > cycle.deepest {
+                    *known = exponent;
+                }
+            }
+        }
+    }
 }
 
 /// Steps in every batch.

@@ -50,9 +50,27 @@ impl Averages {
             let relative = ALIKE * tolerance;
             relative * relative * (1.0 + norm(self.mean.row(a)))
         } else {
-            APART * APART * (norm(self.error.row(a)) + norm(self.error.row(b)))
+            let errors = norm(self.error.row(a)) + norm(self.error.row(b));
+            APART * APART * errors.max(self.least(a, found))
         };
         norm(difference.view()) <= square
+    }
+}
+
+impl Averages {
+    /// What the averages over a torus are off by at least, squared: batches whose length is near a
+    /// multiple of a quasi-period agree with each other and are off all the same.
+    fn least(&self, start: usize, found: &Found) -> f64 {
+        if found.kind != Kind::Torus {
+            return 0.0;
+        }
+        let (means, squares) = self
+            .mean
+            .row(start)
+            .split_at(Axis(0), self.mean.ncols() / 2);
+        let size = means.iter().map(|x| x * x).sum::<f64>();
+        let variance = squares.sum() - size;
+        4.0 * variance * (1.0 + size) / found.steps as f64
     }
 }
 
@@ -102,7 +120,7 @@ pub(super) fn merge(found: &mut [Found], averages: &Averages, tolerance: f64) {
 }
 
 /// Of the mean of batches.
-pub(super) fn standard_error(batches: &ArrayView1<'_, f64>) -> f64 {
+pub(crate) fn standard_error(batches: &ArrayView1<'_, f64>) -> f64 {
     if batches.len() < 2 {
         return 0.0;
     }

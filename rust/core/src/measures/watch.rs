@@ -28,6 +28,8 @@ pub struct Watched<T> {
     pub ends: Array2<T>,
     /// The returns that lasted until then.
     pub returns: Vec<Option<Return>>,
+    /// The state at the end of each batch of the steps: (count, batches, n).
+    pub states: Array3<T>,
     /// ⟨x⟩ and ⟨x²⟩ over each batch of the steps: (count, batches, 2n).
     pub averages: Array3<f64>,
     /// One number a step, a fixed projection of the state: (count, steps).
@@ -83,6 +85,7 @@ pub fn watch<T: Real>(
     let mut all = Watched {
         ends: Array2::from_elem((count, n), T::of(0.0)),
         returns: Vec::with_capacity(count),
+        states: Array3::from_elem((count, BATCHES.min(steps), n), T::of(0.0)),
         averages: Array3::zeros((count, BATCHES.min(steps), 2 * n)),
         signal: Array2::zeros((count, steps)),
         growth: Array2::zeros((count, steps)),
@@ -94,6 +97,7 @@ pub fn watch<T: Real>(
         all.growth.slice_mut(rows).assign(&found.growth);
         let rows = s![part * lanes..count.min((part + 1) * lanes), .., ..];
         all.averages.slice_mut(rows).assign(&found.averages);
+        all.states.slice_mut(rows).assign(&found.states);
         all.returns.extend(found.returns);
     }
     Ok(all)
@@ -147,6 +151,7 @@ impl<T: Real> Watch<'_, T> {
         let mut watched = Watched {
             ends: Array2::from_elem((count, n), T::of(0.0)),
             returns: Vec::new(),
+            states: Array3::from_elem((count, batches, n), T::of(0.0)),
             averages: Array3::zeros((count, batches, 2 * n)),
             signal: Array2::zeros((count, steps)),
             growth: Array2::zeros((count, steps)),
@@ -176,6 +181,11 @@ impl<T: Real> Watch<'_, T> {
             if t == steps || t * batches / steps > batch {
                 let length = (t - batch_begin) as f64;
                 for lane in 0..count {
+                    let states = watched.states.slice_mut(s![lane, batch, ..]);
+                    states
+                        .into_iter()
+                        .zip(x.lane(lane))
+                        .for_each(|(s, x)| *s = x);
                     let averages = watched.averages.slice_mut(s![lane, batch, ..]);
                     for (average, sum) in averages.into_iter().zip(sums.lane(lane)) {
                         *average = Into::<f64>::into(sum) / length;

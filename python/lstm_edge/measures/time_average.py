@@ -1,0 +1,49 @@
+"""The error of a time average, from means over batches of the time axis."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+FEWEST = 8
+"""Batches of the longest kind: fewer of them tell too little of their spread."""
+
+
+def time_average_error(batches: Floats) -> Floats:
+    """Estimate standard errors from means over batches of the time axis.
+
+    Batches that are no longer than the memory of the series are alike, and their spread
+    is too small; so it is taken at several lengths, neighbours joined two by two
+    (Flyvbjerg & Petersen 1989), and the largest error counts. What the two halves
+    disagree by beyond that is a trend: the average has not arrived, and half of it is
+    added in squares.
+
+    Parameters
+    ----------
+    batches : ndarray of shape (starts, b, k)
+
+    Returns
+    -------
+    ndarray of shape (starts, k)
+        0 for an average of -inf, which has no error. NaN for one batch, which tells
+        nothing.
+    """
+    flat = np.isneginf(batches).any(axis=1)
+    if batches.shape[1] < 2:
+        return np.where(flat, 0.0, np.nan)
+    joined = np.where(np.isneginf(batches), 0.0, batches)
+    halves = [half.mean(axis=1) for half in np.array_split(joined, 2, axis=1)]
+    error = _of_means(joined)
+    while joined.shape[1] >= 2 * FEWEST:
+        pairs = joined[:, : joined.shape[1] // 2 * 2]
+        joined = (pairs[:, ::2] + pairs[:, 1::2]) / 2
+        error = np.maximum(error, _of_means(joined))
+    trend = ((halves[1] - halves[0]) / 2) ** 2
+    error = np.sqrt(error**2 + np.maximum(trend - error**2, 0.0))
+    return np.where(flat, 0.0, error)
+
+
+def _of_means(batches: Floats) -> Floats:
+    return np.asarray(batches.std(axis=1, ddof=1) / np.sqrt(batches.shape[1]))

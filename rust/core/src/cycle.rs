@@ -1,0 +1,243 @@
+//! Fixed points and cycles: found by Newton's method, with their multipliers.
+//!
+//! At a state s of a cycle of period p the Lyapunov exponents are ln |μ| / p, for the eigenvalues μ
+//! of DF^p(s): exact, where a time average still sees how the orbit arrives.
+
+use lstm_edge_kernels::engine::Engine;
+use lstm_edge_kernels::lanes::{Isa, Real};
+use lstm_edge_kernels::system::System;
+use lstm_edge_kernels::tile::Tile;
+use nalgebra::{DMatrix, DVector, Schur};
+use ndarray::ArrayView1;
+
+/// Newton steps before a search is given up.
+const ITERATIONS: usize = 12;
+
+/// The longest period that is looked for, and the largest dimension.
+const LONGEST: usize = 64;
+const LARGEST: usize = 512;
+
+/// An exponent of a cycle that is nearer to zero counts as zero, nats per step.
+pub const ZERO: f64 = 1e-10;
+
+/// How near, relative to 1 + |s|, an orbit is on a cycle.
+const ON: f64 = 1e-8;
+
+/// A fixed point or a cycle.
+#[derive(Clone, Debug)]
+pub struct Cycle {
+    /// Its states in order, each (n,).
+    points: Vec<DVector<f64>>,
+    /// ln |μ| / p, descending, nats per step.
+    pub exponents: Vec<f64>,
+    /// Below this an exponent is lost to rounding: ln (n ε |DF^p|) / p.
+    pub deepest: f64,
+}
+
+impl Cycle {
+    /// The cycle of period p near a state; `None` where Newton's method finds none, or the
+    /// period is a shorter one.
+    pub fn near<T: Real>(map: &dyn System<T>, state: &[T], period: usize) -> Option<Self> {
+        let engine = map.on(Isa::best());
+        let mut s = DVector::from_iterator(state.len(), state.iter().map(|&x| x.into()));
+        let one = DMatrix::<f64>::identity(s.len(), s.len());
+        let mut last = f64::INFINITY;
+        for _ in 0..ITERATIONS {
+            let (end, derivative) = derivative(map, &*engine, &s, period);
+            let miss = &end - &s;
+            let (error, size) = (miss.norm(), 1.0 + s.norm());
+            if !error.is_finite() {
+                return None;
+            }
+            let rounding = 64.0 * T::EPSILON * (s.len() as f64).sqrt() * size;
+            if error <= rounding && error >= 0.5 * last || error == 0.0 {
+                return Self::at(&*engine, &s, period, derivative);
+            }
+            last = error;
+            s += (&one - derivative).lu().solve(&miss)?;
+        }
+        None
+    }
+
+    fn at<T: Real>(
+        engine: &dyn Engine<T>,
+        s: &DVector<f64>,
+        period: usize,
+        derivative: DMatrix<f64>,
+    ) -> Option<Self> {
+        let (n, p) = (s.len() as f64, period as f64);
+        let deepest = (n * f64::EPSILON * derivative.norm()).ln() / p;
+        let schur = Schur::try_new(derivative, f64::EPSILON, 100 * s.len())?;
+        let moduli = schur.complex_eigenvalues().map(|mu| mu.norm().ln() / p);
+        let mut exponents: Vec<f64> = moduli.iter().copied().collect();
+        exponents.sort_by(|a, b| b.total_cmp(a));
+        let mut x = Tile::splat(s.iter().map(|&x| T::of(x)), engine.lanes());
+        let mut y = x.clone();
+        let points = (0..period).map(|_| {
+            let point = DVector::from_iterator(s.len(), x.lane(0).map(Into::into));
+            engine.step(None, &x, &mut y);
+            std::mem::swap(&mut x, &mut y);
+            point
+        });
+        let points: Vec<_> = points.collect();
+        let returns = |d: usize| (&points[d] - &points[0]).norm() <= ON * (1.0 + s.norm());
+        let shorter = (1..period).any(|d| period.is_multiple_of(d) && returns(d));
+        (!shorter).then_some(Self {
+            points,
+            exponents,
+            deepest,
+        })
+    }
+
+    /// The stable or unstable cycle that an orbit is on, or is drawn to.
+    ///
+    /// `steps` lie between each of `states` and the one before it; `returned` is the period with
+    /// which the orbit returned, if it did. What is among `known` is not sought again.
+    pub fn of_orbit<T: Real>(
+        map: &dyn System<T>,
+        states: &[ArrayView1<'_, T>],
+        steps: &[f64],
+        returned: Option<usize>,
+        known: &mut Vec<Self>,
+    ) -> Option<usize> {
+        let end = states.last()?.to_vec();
+        if end.len() > LARGEST || returned.is_some_and(|period| period > LONGEST) {
+            return None;
+        }
+        let is_it = |cycle: &Self| {
+            let distances: Vec<f64> = states.iter().map(|s| cycle.distance(s)).collect();
+            cycle.draws(&distances, steps)
+        };
+        if let Some(found) = known.iter().position(is_it) {
+            return Some(found);
+        }
+        let periods = returned.map_or_else(|| vec![1, period_of(map, &end)], |p| vec![p]);
+        for (i, &period) in periods.iter().enumerate() {
+            if i > 0 && period == periods[0] {
+                continue;
+            }
+            if let Some(cycle) = Self::near(map, &end, period).filter(is_it) {
+                known.push(cycle);
+                return Some(known.len() - 1);
+            }
+        }
+        None
+    }
+
+    /// Steps after which it returns.
+    #[must_use]
+    pub fn period(&self) -> usize {
+        self.points.len()
+    }
+
+    /// The largest exponent.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.exponents[0]
+    }
+
+    /// Whether it attracts: all exponents are negative, beyond rounding.
+    #[must_use]
+    pub fn is_stable(&self) -> bool {
+        self.rate() < -ZERO
+    }
+
+    /// The distance of a state from it, relative to 1 + |s|.
+    fn distance<T: Real>(&self, state: &ArrayView1<'_, T>) -> f64 {
+        let relative = |point: &DVector<f64>| apart(state, point) / (1.0 + point.norm());
+        self.points
+            .iter()
+            .map(relative)
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    /// The state of it that is nearest to another one.
+    pub fn nearest<T: Real>(&self, state: &ArrayView1<'_, T>) -> impl Iterator<Item = T> {
+        let order = |a: &&DVector<f64>, b: &&DVector<f64>| {
+            let distance = |point| apart(state, point);
+            distance(a).total_cmp(&distance(b))
+        };
+        let nearest = self.points.iter().min_by(order);
+        nearest.into_iter().flatten().map(|&x| T::of(x))
+    }
+
+    /// Whether an orbit is on it, or is drawn to it.
+    ///
+    /// `distances` are those of states, and `steps` lie between each of them and the one before.
+    /// Over the later half ln d must fall from each to the next: by no less than half of what the
+    /// leading exponent λ makes of the time between, and ever more slowly, as faster directions
+    /// die out, or a cubic term. On a torus or in chaos it does not.
+    fn draws(&self, distances: &[f64], steps: &[f64]) -> bool {
+        let Some(&end) = distances.last() else {
+            return false;
+        };
+        if end <= ON {
+            return true;
+        }
+        let middle = distances.len() / 2;
+        let pairs = distances[middle..].windows(2).zip(&steps[middle + 1..]);
+        // a step, in units of the slowest
+        let falls: Vec<f64> = pairs
+            .map(|(d, steps)| (d[0] / d[1]).ln() / (-self.rate() * steps))
+            .collect();
+        let (early, late) = falls.split_at(falls.len() / 2);
+        let mean = |falls: &[f64]| falls.iter().sum::<f64>() / falls.len() as f64;
+        self.is_stable() && falls.iter().all(|&fall| fall >= 0.5) && mean(late) <= mean(early) + 0.1
+    }
+}
+
+/// |s − point|₂
+fn apart<T: Real>(state: &ArrayView1<'_, T>, point: &DVector<f64>) -> f64 {
+    let pairs = state.iter().zip(point.iter());
+    let squares = pairs.map(|(&x, p)| (Into::<f64>::into(x) - p).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+/// F^p(s) and DF^p(s).
+fn derivative<T: Real>(
+    map: &dyn System<T>,
+    engine: &dyn Engine<T>,
+    s: &DVector<f64>,
+    period: usize,
+) -> (DVector<f64>, DMatrix<f64>) {
+    let n = s.len();
+    let mut frame = engine.tangents(n, true);
+    for i in 0..n {
+        frame.set(0, i, i, T::of(1.0));
+    }
+    let mut x = Tile::splat(s.iter().map(|&x| T::of(x)), engine.lanes());
+    let mut y = x.clone();
+    let mut at = Tile::zeros(map.linearisation_len(), engine.lanes());
+    for _ in 0..period {
+        engine.linearise(None, &x, &mut y, &mut at);
+        std::mem::swap(&mut x, &mut y);
+        frame.push(&at);
+    }
+    let end = DVector::from_iterator(n, x.lane(0).map(Into::into));
+    let matrix = DMatrix::from_fn(n, n, |row, i| frame.get(0, row, i).into());
+    (end, matrix)
+}
+
+/// The period of the cycle that an orbit may be near: after so many steps it comes back nearest,
+/// much nearer than it goes away; 1 where it hardly moves.
+///
+fn period_of<T: Real>(map: &dyn System<T>, state: &[T]) -> usize {
+    let engine = map.on(Isa::best());
+    let mut x = Tile::splat(state.iter().copied(), engine.lanes());
+    let mut y = x.clone();
+    let mut returned = || -> f64 {
+        engine.step(None, &x, &mut y);
+        std::mem::swap(&mut x, &mut y);
+        let pairs = x.lane(0).zip(state);
+        pairs.map(|(a, &b)| Into::<f64>::into(a - b).powi(2)).sum()
+    };
+    let returns: Vec<f64> = (0..LONGEST).map(|_| returned()).collect();
+    let farthest = returns.iter().copied().fold(0.0, f64::max);
+    // 0.1 of the way, squared
+    let near = returns.iter().position(|&d| d <= 0.01 * farthest);
+    near.map_or(1, |first| {
+        let window = &returns[first..returns.len().min(2 * first + 2)];
+        let best = (0..window.len()).min_by(|&a, &b| window[a].total_cmp(&window[b]));
+        first + best.unwrap_or(0) + 1
+    })
+}
