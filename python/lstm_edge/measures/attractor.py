@@ -165,8 +165,9 @@ def attractors(
     =================== ======= ========================= ============================
 
     A state that grows at a steady pace is unbounded. Whatever fits none of these is
-    followed for twice as long, up to a limit, and is undecided then. A torus needs a
-    look of at least half that limit. Starts are on the same attractor when their time
+    followed for twice as long, up to a limit, and is undecided then. Chaos must outlast
+    two looks, as it may be a transient; a torus needs a look of at least half the
+    limit. Starts are on the same attractor when their time
     averages of all x and x² agree, over a period or within six standard errors;
     undecided ones are put together.
 

@@ -12,7 +12,7 @@ from lstm_edge.terms import UNDECIDED, UNKNOWN
 CHAOTIC_SHARE = 0.5
 """Share of chaotic starts from which a checkpoint counts as chaotic."""
 
-EXACT_ZERO = 1e-10
+EXACT_ZERO = 1e-9
 """An exponent from multipliers that is nearer to zero is zero, nats per step."""
 
 

@@ -10,24 +10,31 @@ use lstm_edge_kernels::tile::Tile;
 use nalgebra::{DMatrix, DVector, Schur};
 use ndarray::ArrayView1;
 
-/// Newton steps before a search is given up.
-const ITERATIONS: usize = 12;
+/// Newton steps before a search is given up, and how often one is halved.
+const ITERATIONS: usize = 30;
+const HALVINGS: i32 = 6;
 
 /// The longest period that is looked for, and the largest dimension.
 const LONGEST: usize = 64;
 const LARGEST: usize = 512;
 
 /// An exponent of a cycle that is nearer to zero counts as zero, nats per step.
-pub const ZERO: f64 = 1e-10;
+pub const ZERO: f64 = 1e-9;
 
-/// How near, relative to 1 + |s|, an orbit is on a cycle.
+/// How near, relative to 1 + |s|, an orbit is on a cycle; and one that returned with its period.
 const ON: f64 = 1e-8;
+const RETURNED: f64 = 1e-3;
+
+/// Intervals over which an orbit is predicted.
+const PREDICTED: usize = 4;
 
 /// A fixed point or a cycle.
 #[derive(Clone, Debug)]
 pub struct Cycle {
     /// Its states in order, each (n,).
     points: Vec<DVector<f64>>,
+    /// DF^p at the first of them.
+    derivative: DMatrix<f64>,
     /// ln |μ| / p, descending, nats per step.
     pub exponents: Vec<f64>,
     /// Below this an exponent is lost to rounding: ln (n ε |DF^p|) / p.
@@ -41,20 +48,24 @@ impl Cycle {
         let engine = map.on(Isa::best());
         let mut s = DVector::from_iterator(state.len(), state.iter().map(|&x| x.into()));
         let one = DMatrix::<f64>::identity(s.len(), s.len());
-        let mut last = f64::INFINITY;
+        let (mut end, mut slope) = derivative(map, &*engine, &s, period);
+        let mut miss = &end - &s;
         for _ in 0..ITERATIONS {
-            let (end, derivative) = derivative(map, &*engine, &s, period);
-            let miss = &end - &s;
-            let (error, size) = (miss.norm(), 1.0 + s.norm());
-            if !error.is_finite() {
-                return None;
-            }
-            let rounding = 64.0 * T::EPSILON * (s.len() as f64).sqrt() * size;
-            if error <= rounding && error >= 0.5 * last || error == 0.0 {
-                return Self::at(&*engine, &s, period, derivative);
-            }
-            last = error;
-            s += (&one - derivative).lu().solve(&miss)?;
+            let step = (&one - &slope).lu().solve(&miss)?;
+            // a step that does not bring the orbit nearer to its end is halved
+            let tried = (0..HALVINGS).find_map(|halving| {
+                let s = &s + &step * 0.5_f64.powi(halving);
+                let (end, slope) = derivative(map, &*engine, &s, period);
+                let nearer = (&end - &s).norm() < miss.norm();
+                nearer.then_some((s, end, slope))
+            });
+            let Some(found) = tried else { break };
+            (s, end, slope) = found;
+            miss = &end - &s;
+        }
+        let rounding = 64.0 * T::EPSILON * (s.len() as f64).sqrt() * (1.0 + s.norm());
+        if miss.norm() <= rounding {
+            return Self::at(&*engine, &s, period, slope);
         }
         None
     }
@@ -67,7 +78,7 @@ impl Cycle {
     ) -> Option<Self> {
         let (n, p) = (s.len() as f64, period as f64);
         let deepest = (n * f64::EPSILON * derivative.norm()).ln() / p;
-        let schur = Schur::try_new(derivative, f64::EPSILON, 100 * s.len())?;
+        let schur = Schur::try_new(derivative.clone(), f64::EPSILON, 100 * s.len())?;
         let moduli = schur.complex_eigenvalues().map(|mu| mu.norm().ln() / p);
         let mut exponents: Vec<f64> = moduli.iter().copied().collect();
         exponents.sort_by(|a, b| b.total_cmp(a));
@@ -84,6 +95,7 @@ impl Cycle {
         let shorter = (1..period).any(|d| period.is_multiple_of(d) && returns(d));
         (!shorter).then_some(Self {
             points,
+            derivative,
             exponents,
             deepest,
         })
@@ -106,7 +118,14 @@ impl Cycle {
         }
         let is_it = |cycle: &Self| {
             let distances: Vec<f64> = states.iter().map(|s| cycle.distance(s)).collect();
-            cycle.draws(&distances, steps)
+            let near = if returned == Some(cycle.period()) {
+                RETURNED
+            } else {
+                ON
+            };
+            distances.last().is_some_and(|&d| d <= near)
+                || cycle.is_stable()
+                    && (cycle.draws(&distances, steps) || cycle.predicts(states, steps))
         };
         if let Some(found) = known.iter().position(is_it) {
             return Some(found);
@@ -168,12 +187,6 @@ impl Cycle {
     /// leading exponent λ makes of the time between, and ever more slowly, as faster directions
     /// die out, or a cubic term. On a torus or in chaos it does not.
     fn draws(&self, distances: &[f64], steps: &[f64]) -> bool {
-        let Some(&end) = distances.last() else {
-            return false;
-        };
-        if end <= ON {
-            return true;
-        }
         let middle = distances.len() / 2;
         let pairs = distances[middle..].windows(2).zip(&steps[middle + 1..]);
         // a step, in units of the slowest
@@ -182,7 +195,34 @@ impl Cycle {
             .collect();
         let (early, late) = falls.split_at(falls.len() / 2);
         let mean = |falls: &[f64]| falls.iter().sum::<f64>() / falls.len() as f64;
-        self.is_stable() && falls.iter().all(|&fall| fall >= 0.5) && mean(late) <= mean(early) + 0.1
+        falls.iter().all(|&fall| fall >= 0.5) && mean(late) <= mean(early) + 0.1
+    }
+
+    /// Whether an orbit comes nearer to a fixed point s* as its linear part says: over the last
+    /// intervals of m steps each, δ = s − s* becomes DF^m δ up to half of what e^{mλ} takes from it.
+    /// That holds for spirals, and for many directions at once.
+    fn predicts<T: Real>(&self, states: &[ArrayView1<'_, T>], steps: &[f64]) -> bool {
+        if self.period() > 1 || states.len() <= PREDICTED {
+            return false;
+        }
+        let off = |state: &ArrayView1<'_, T>| {
+            let numbers = state.iter().map(|&x| -> f64 { x.into() });
+            DVector::from_iterator(state.len(), numbers) - &self.points[0]
+        };
+        let last = states.len() - PREDICTED;
+        (last..states.len()).all(|j| {
+            let mut expected = off(&states[j - 1]);
+            let mut next = expected.clone();
+            let mut left = steps[j];
+            while left > 0.5 {
+                self.derivative.mul_to(&expected, &mut next);
+                std::mem::swap(&mut expected, &mut next);
+                left -= 1.0;
+            }
+            let found = off(&states[j]);
+            let lost = -(self.rate() * steps[j]).exp_m1();
+            (&found - &expected).norm() <= 0.5 * lost * found.norm()
+        })
     }
 }
 
@@ -220,7 +260,6 @@ fn derivative<T: Real>(
 
 /// The period of the cycle that an orbit may be near: after so many steps it comes back nearest,
 /// much nearer than it goes away; 1 where it hardly moves.
-///
 fn period_of<T: Real>(map: &dyn System<T>, state: &[T]) -> usize {
     let engine = map.on(Isa::best());
     let mut x = Tile::splat(state.iter().copied(), engine.lanes());

@@ -12,7 +12,7 @@
 //! Where Newton's method finds the cycle that a start is on, or comes nearer to with time as the
 //! multipliers say, these decide: inside the unit circle it is a fixed point or a cycle, however
 //! slowly it is approached, on it neutral, and a start that sits on a repelling one is nudged off.
-//! A state that grows at a steady pace is unbounded. A start of which none of this is true is
+//! Chaos must outlast two looks. A state that grows at a steady pace is unbounded. A start of which none of this is true is
 //! followed for twice as long, up to a limit; then it is undecided.
 
 use lstm_edge_kernels::Error;
@@ -282,7 +282,8 @@ impl<T: Real> Look<T> {
             let cycle = &cycles[index];
             found.exponent = cycle.rate();
             (found.stderr, found.margin) = (0.0, cycle::ZERO);
-            if cycle.rate() <= cycle::ZERO {
+            let stays = returned.is_some_and(|r| r.exact) && cycle.rate() <= cycle::ZERO;
+            if cycle.is_stable() || stays {
                 found.period = cycle.period();
                 found.kind = cycle_of(found.period);
             }
@@ -294,7 +295,10 @@ impl<T: Real> Look<T> {
                 found.kind = cycle_of(period);
             }
         } else if exponent > margin && (zero_one > 0.5 || exponent > 3.0 * margin) {
-            found.kind = Kind::Chaos;
+            // chaos may be a transient: it is looked at twice
+            if self.steps > settings.steps || settings.steps == settings.limit {
+                found.kind = Kind::Chaos;
+            }
         } else if exponent.abs() <= margin && zero_one < 0.5 {
             // what creeps towards a cycle looks like a torus at first
             let long = 2 * self.steps >= settings.limit;

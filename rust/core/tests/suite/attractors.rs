@@ -143,7 +143,7 @@ fn a_table_of_labelled_cases_is_right() {
         );
     }
     assert!(cases.len() >= 200, "{}", cases.len());
-    assert!(wrong.is_empty());
+    assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(20 * undecided.len() <= cases.len());
 }
 
