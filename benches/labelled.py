@@ -87,7 +87,7 @@ def at_fixed_point(weights: dict[str, np.ndarray], cell: str) -> float | None:
     return float(np.log(np.abs(np.linalg.eigvals(jacobian)).max()))
 
 
-def forgetting() -> Iterator[Known]:
+def forgetting(seeds: range = range(12)) -> Iterator[Known]:
     """One unit that only forgets, and twenty that hear each other a little."""
     for forget in np.arange(1, 9.5, 0.5):
         for cell in (0.0, 0.3, 1.0):
@@ -96,11 +96,11 @@ def forgetting() -> Iterator[Known]:
     spans = {"forget 1": (0.5, 1.5), "forget 3": (2.5, 3.5)}
     spans |= {"forget 6": (5.5, 6.5), "forget 8": (7.5, 9.0)}
     for name, biases in spans.items():
-        for seed in range(12):
+        for seed in seeds:
             forget = np.random.default_rng(seed).uniform(*biases, 20)
             yield from where_it_rests(name, lstm(20, forget, 0.3, 0.3, seed))
     for longest in (100, 1000, 10_000):
-        for seed in range(10):
+        for seed in seeds:
             random = np.random.default_rng(seed)
             forget = np.log(random.uniform(1, longest - 1, 20))
             net = lstm(20, forget, 0.0, 0.3, seed, -forget)

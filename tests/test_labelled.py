@@ -20,9 +20,8 @@ def check(net: Any) -> None:
         assert exponent == pytest.approx(net.exponent, rel=1e-6), net.family
 
 
-@pytest.mark.parametrize("first", range(3))
-def test_long_memories_are_order(first: int) -> None:
-    for net in islice(labelled.forgetting(), first, None, 12):
+def test_long_memories_are_order() -> None:
+    for net in labelled.forgetting(range(1)):
         check(net)
 
 

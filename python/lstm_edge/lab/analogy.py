@@ -111,7 +111,7 @@ def analogy(r: ArrayLike | None = None, *, seed: int = 0) -> Analogy:
 
     References
     ----------
-    .. [1] L. Wei, N. Chong, C. Lai, L. Feng, arXiv 2505.20030 (2025).
+    .. [1] W. Wei, N. J. L. Chong, C. H. Lai, L. Feng, arXiv 2505.20030 (2025).
     """
     values = np.asarray(np.linspace(*RANGE, VALUES) if r is None else r, float)
     if values.ndim != 1 or not len(values) or not (0 < values[0] < np.inf):

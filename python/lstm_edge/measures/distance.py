@@ -117,7 +117,7 @@ def asymptotic_distance(
 
     References
     ----------
-    .. [1] L. Wei, N. Chong, C. Lai, L. Feng, arXiv 2505.20030 (2025).
+    .. [1] W. Wei, N. J. L. Chong, C. H. Lai, L. Feng, arXiv 2505.20030 (2025).
     """
     found = as_weights(weights, module=module)
     regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)

@@ -7,7 +7,7 @@
 //! of the map, exponents are in nats per step.
 //!
 //! - G. Benettin, L. Galgani, A. Giorgilli, J.-M. Strelcyn, Meccanica 15 (1980) 9 and 21
-//! - W. Wei, N. Chong, C. H. Lai, L. Feng, arXiv 2505.20030 (2025)
+//! - W. Wei, N. J. L. Chong, C. H. Lai, L. Feng, arXiv 2505.20030 (2025)
 
 pub mod cycle;
 pub mod drive;
