@@ -58,7 +58,7 @@ KINDS: dict[str, Callable[[Random], list[str]]] = {
 
 def sustained(phase: list[str]) -> list[object]:
     found = find_transitions(range(len(phase)), phase, np.full(len(phase), np.nan))
-    return [(t.direction, t.bracket, t.edge) for t in found if t.sustained]
+    return [(t.direction, t.bracket, t.span) for t in found if t.sustained]
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lstm_edge.track.association import association, rank_correlation
-from lstm_edge.track.claims import FAILS, HOLDS, UNKNOWN, check_claims
+from lstm_edge.track.claims import FAILS, HOLDS, OPEN, check_claims
 from lstm_edge.track.falls import find_descents
 from lstm_edge.track.transitions import Transition
 from lstm_edge.track.zoom_intervals import intervals_to_zoom
@@ -108,20 +108,20 @@ def test_a_part_of_the_checkpoints_leaves_the_second_open() -> None:
         for share in (0.49, 0.5)
     }
     second = {share: claims[1] for share, claims in answers.items()}
-    assert second[0.49].answer == UNKNOWN
+    assert second[0.49].answer == OPEN
     assert "49% of the checkpoints were analysed" in second[0.49].evidence
-    assert second[0.5].answer != UNKNOWN
+    assert second[0.5].answer != OPEN
     assert answers[0.49][0] == answers[0.5][0]
     assert answers[0.49][2:] == answers[0.5][2:]
 
 
 def test_without_transitions_or_losses_nothing_can_be_told() -> None:
-    assert answers(loss_with_falls([290, 570]), [])[1:] == [UNKNOWN] * 3
-    assert answers(np.full(9, np.nan), [onset((1, 2))])[:3] == [UNKNOWN] * 3
+    assert answers(loss_with_falls([290, 570]), [])[1:] == [OPEN] * 3
+    assert answers(np.full(9, np.nan), [onset((1, 2))])[:3] == [OPEN] * 3
 
 
 def test_an_edge_over_most_of_the_run_tells_nothing_of_the_optimum() -> None:
-    assert answers(loss_with_falls([290]), [onset((10, 400))])[2] == UNKNOWN
+    assert answers(loss_with_falls([290]), [onset((10, 400))])[2] == OPEN
 
 
 def test_too_few_checkpoints_around_a_transition_are_said() -> None:
@@ -132,7 +132,7 @@ def test_too_few_checkpoints_around_a_transition_are_said() -> None:
     _, _, third, fourth = check_claims(
         np.arange(700), loss_with_falls([290, 570]), coarse
     )
-    assert third.answer == fourth.answer == UNKNOWN
+    assert third.answer == fourth.answer == OPEN
     assert "too few checkpoints around the first transition" in third.evidence
     assert "too few to compare" in fourth.evidence
 
@@ -151,9 +151,7 @@ def test_falls_inside_the_ordered_phase_are_an_answer() -> None:
     assert claim.answer == FAILS
     assert "no crossing" in claim.evidence
     # an optimum between checkpoints far apart may have had a crossing beside it
-    assert (
-        check_claims(np.arange(700), loss, [], checkpoints=sparse)[1].answer == UNKNOWN
-    )
+    assert check_claims(np.arange(700), loss, [], checkpoints=sparse)[1].answer == OPEN
 
 
 def test_rank_correlation_is_spearmans_and_its_p_value_uniform() -> None:
@@ -197,5 +195,5 @@ def test_transitions_and_falls_are_worth_a_closer_look() -> None:
 @pytest.mark.parametrize("known", [0, 2])
 def test_too_few_test_losses_are_counted(known: int) -> None:
     first = check_claims(np.arange(known), np.ones(known), [])[0]
-    assert first.answer == UNKNOWN
+    assert first.answer == OPEN
     assert first.evidence == f"too few test losses are known ({known})"

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 import lstm_edge
 from lstm_edge import Sweep, UsageError
 from lstm_edge.cli import main
-from lstm_edge.results.export import origins, write_export
+from lstm_edge.results.export import write_export
 
 QUICK = {
     "lyapunov": {"steps": 60, "transient": 20, "starts": 3},
@@ -89,7 +89,7 @@ def test_every_checkpoint_tells_what_made_its_own_numbers(sweep: Sweep) -> None:
     change(sweep, first, "lyapunov", version="0.0.1", settings={"steps": 9})
     change(sweep, second, "lyapunov", revision=7)
     change(sweep, third, "distance", status="failed")
-    found = origins(sweep)
+    found = sweep.origins
     now = lstm_edge.__version__
     assert found["lyapunov_version"].tolist() == ["0.0.1", now, now, now]
     assert found["distance_version"].tolist() == [now, now, "", now]

@@ -24,12 +24,13 @@ IMPORTS = {
         "terms": "",
         "extras": "errors",
         "locking": "errors",
-        "files": "errors extras numpy safetensors upath",
+        "files": "errors extras numpy safetensors terms upath",
         "net": "display errors files numpy",
         "measures": "_core errors net numpy scipy terms",
-        "store": "errors locking numpy safetensors terms",
+        "store": "errors locking numpy safetensors",
         "track": "display numpy scipy terms",
-        "results": "display errors files numpy pandas store terms track xarray",
+        "results": "display errors files measures numpy pandas store terms track "
+        "xarray",
         "sweep": "_core distributed errors files measures net numpy results store "
         "track",
         "report": "display errors files matplotlib numpy plotly results track",

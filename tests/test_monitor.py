@@ -283,7 +283,7 @@ def test_transitions_and_advice_follow_from_the_history() -> None:
     assert phases == ["order"] * 5 + ["edge"] + ["chaos"] * 6
     (first,) = [t for t in found.transitions if t.sustained]
     assert first.direction == "to_chaos"
-    assert first.edge == (40, 60)
+    assert first.span == (40, 60)
     assert first.width_epochs == 2
     advice = found.advice
     assert advice.update in first.bracket

@@ -52,7 +52,7 @@ def sustained(phase: list[str | None]) -> list[tuple[str, Any, Any]]:
     found = find_transitions(
         range(len(phase)), [p or "" for p in phase], np.full(len(phase), np.nan)
     )
-    return [(t.direction, t.bracket, t.edge) for t in found if t.sustained]
+    return [(t.direction, t.bracket, t.span) for t in found if t.sustained]
 
 
 def inferred(truth: list[str], known: dict[int, str]) -> list[str | None]:

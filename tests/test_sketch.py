@@ -55,7 +55,7 @@ def test_width_as_a_path_comes_from_the_series_given() -> None:
         np.linspace(0, 1.9, 20), ["order"] * 10 + ["chaos"] * 10, [0.0] * 20, path=path
     )
     assert found.path_length == 100 - 81
-    assert found.edge == pytest.approx((0.9, 1.0))
+    assert found.span == pytest.approx((0.9, 1.0))
     assert np.isnan(
         lstm_edge.find_transitions([0, 1], ["order", "chaos"], [-1, 1])[0].path_length
     )

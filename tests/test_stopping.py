@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from lstm_edge import EdgeMonitor, EdgeStopping, MonitorResult, UsageError
 from lstm_edge.monitor import stopping as stopping_module
-from lstm_edge.monitor.history import transitions_of
-from lstm_edge.track.transitions import Transition, first_transition
+from lstm_edge.monitor.history import track_of
+from lstm_edge.track.track import Track
+from lstm_edge.track.transitions import first_transition
 from nets import chaotic, cycle
 
 PHASES = {"o": "order", "e": "edge", "C": "chaos", "?": "unknown"}
@@ -85,7 +86,7 @@ def test_it_says_which_measured_update_to_go_back_to() -> None:
     monitor.history.extend(results("ooooCCCCCooooo"))
     assert stopping.should_stop
     assert stopping.transition is not None
-    assert stopping.transition.edge == (30, 40)
+    assert stopping.transition.span == (30, 40)
     # the crossing lies halfway, and of two that are as near the earlier is taken
     assert stopping.advice.update == 30
     assert stopping.advice.regret == 1
@@ -116,7 +117,7 @@ def test_it_stops_where_the_rule_over_all_results_so_far_first_says_so(
         newest = [r.phase for r in known[-patience:]]
         found = None
         if newest == ["chaos"] * patience:
-            found = first_transition(transitions_of(known, sustain=patience))
+            found = first_transition(track_of(known, sustain=patience).transitions)
         assert repr(stopping.transition) == repr(found)  # some fields are nan
         if found is not None:
             break
@@ -132,11 +133,11 @@ def test_the_whole_history_is_read_once_for_a_stretch_of_chaos(
 ) -> None:
     read: list[int] = []
 
-    def counted(history: Sequence[MonitorResult], **rule: Any) -> list[Transition]:
+    def counted(history: Sequence[MonitorResult], **rule: Any) -> Track:
         read.append(len(history))
-        return transitions_of(history, **rule)
+        return track_of(history, **rule)
 
-    monkeypatch.setattr(stopping_module, "transitions_of", counted)
+    monkeypatch.setattr(stopping_module, "track_of", counted)
     assert stopped_at("C" * 30 + "?" * 30 + "C" * 30 + "eeeee" + "C" * 30) is None
     assert read == [5, 70]
 

@@ -276,31 +276,6 @@ def test_a_database_of_another_program(
     assert "not written by lstm-edge" in refused(path, write=write)
 
 
-ENDLESS = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) "
-
-
-@pytest.mark.parametrize("write_again", [False, True])
-@pytest.mark.parametrize(
-    "statement",
-    [
-        f"DROP TABLE run; CREATE VIEW run AS {ENDLESS} SELECT i, i, i FROM n",
-        f"CREATE VIEW more AS {ENDLESS} SELECT i FROM n",
-        "CREATE TRIGGER t AFTER INSERT ON run BEGIN DELETE FROM results; END",
-        "ALTER TABLE results ADD COLUMN twice AS (name || name)",
-    ],
-)
-def test_a_store_with_views_or_triggers(
-    tmp_path: Path, write_again: bool, statement: str
-) -> None:
-    path = tmp_path / "s.sqlite"
-    write(path, row())
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.executescript(statement)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    assert "not written by lstm-edge" in refused(path, write=write_again)
-
-
 @pytest.mark.parametrize("write_again", [False, True])
 def test_a_newer_schema(tmp_path: Path, write_again: bool) -> None:
     path = tmp_path / "s.sqlite"

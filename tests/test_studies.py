@@ -33,7 +33,7 @@ from lstm_edge.lab.studies.page import write_study
 from lstm_edge.lab.studies.results import Group, Study, open_study
 from lstm_edge.lab.studies.rules import Choice, choices, history_of
 from lstm_edge.lab.studies.statistics import compare_rules, count_claims
-from lstm_edge.lab.studies.studying import Progress, study
+from lstm_edge.lab.studies.studying import StudyProgress, study
 from lstm_edge.lab.studies.tables import claim_table, regret_table, run_table
 from lstm_edge.lab.tasks.digits import make_digits
 from lstm_edge.lab.tasks.task import Task
@@ -42,7 +42,7 @@ from lstm_edge.lab.training.space import Space
 from lstm_edge.lab.training.training import DEFAULTS
 from lstm_edge.results.sweep import Sweep
 from lstm_edge.store.rows import Row
-from lstm_edge.track.claims import FAILS, HOLDS, UNKNOWN, Claim
+from lstm_edge.track.claims import FAILS, HOLDS, OPEN, Claim
 
 QUICK: dict[str, dict[str, Any]] = {
     "lyapunov": {"steps": 60, "transient": 30, "starts": 2},
@@ -303,11 +303,11 @@ def test_a_sweep_holds_what_a_monitor_would_have_measured(
 
 
 def claims(answer: str) -> list[Claim]:
-    return [Claim(1, "one", answer, ""), Claim(2, "two", UNKNOWN, "")]
+    return [Claim(1, "one", answer, ""), Claim(2, "two", OPEN, "")]
 
 
 def test_claims_are_counted_with_wilsons_interval() -> None:
-    runs = [claims(answer) for answer in [HOLDS] * 7 + [FAILS] * 2 + [UNKNOWN]]
+    runs = [claims(answer) for answer in [HOLDS] * 7 + [FAILS] * 2 + [OPEN]]
     first, second = count_claims(runs)
     assert (first.holds, first.fails, first.untold) == (7, 2, 1)
     n, p, z = 9, 7 / 9, scipy.stats.norm.ppf(0.975)
@@ -409,7 +409,7 @@ def test_a_study_gives_each_run_the_claims_and_the_rules(tmp_path: Path) -> None
             "last",
             "oracle",
         }
-        assert run.choices["oracle"].test_loss == np.nanmin(sweep.loss_history[1])
+        assert run.choices["oracle"].test_loss == np.nanmin(sweep.track.test_loss)
     groups = [group.name for group in found.groups]
     assert groups == ["all runs", "cell lstm", "cell gru"]
     assert [group.runs for group in found.groups] == [4, 2, 2]
@@ -600,7 +600,7 @@ def test_a_folder_that_cannot_be_written_costs_its_own_run(tmp_path: Path) -> No
 
 
 def test_a_setting_that_cannot_work_costs_its_own_runs(tmp_path: Path) -> None:
-    heard: list[Progress] = []
+    heard: list[StudyProgress] = []
     found = study(
         out=tmp_path,
         seeds=2,

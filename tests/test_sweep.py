@@ -248,9 +248,9 @@ def test_only_what_is_missing_is_computed(run: Path, fake: Fake) -> None:
 def test_losses_are_kept_of_checkpoints_that_are_not_analysed(
     run: Path, fake: Fake
 ) -> None:
-    updates, losses = analyze(run, select=[0]).loss_history
-    assert updates.tolist() == list(range(0, 80, 10))
-    assert losses[-1] == pytest.approx(2.3 / 8 + 0.1)
+    track = analyze(run, select=[0]).track
+    assert track.update.tolist() == list(range(0, 80, 10))
+    assert track.test_loss[-1] == pytest.approx(2.3 / 8 + 0.1)
 
 
 def test_the_sweep_shows_the_settings_last_asked_for(run: Path, fake: Fake) -> None:

@@ -64,10 +64,10 @@ def test_chaos_has_the_exponent_of_a_long_loop_in_numpy() -> None:
 
 def test_onsets_of_chaos_lie_at_the_ends_of_the_cascade_and_of_the_window() -> None:
     found = lstm_edge.analogy(np.arange(8.5, 16.0, 0.025))
-    onsets = [t.update for t in found.edges]
+    onsets = [t.update for t in found.onsets]
     # the window of period 3 ends in a cascade of its own
     assert onsets == pytest.approx([9.34, 14.92], abs=0.05)
-    assert all(isinstance(t.width, float) for t in found.edges)
+    assert all(isinstance(t.width, float) for t in found.onsets)
 
 
 @pytest.mark.parametrize("r", [[], [0, 1], [2, 1], [1, np.nan], [np.inf], 3.0])

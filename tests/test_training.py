@@ -25,7 +25,7 @@ from lstm_edge.lab.tasks.table import make_task
 from lstm_edge.lab.tasks.task import Task
 from lstm_edge.lab.training import trainer
 from lstm_edge.lab.training.runs import write_state
-from lstm_edge.lab.training.training import Progress, train
+from lstm_edge.lab.training.training import TrainingProgress, train
 from lstm_edge.net.reading import read_checkpoint
 
 SMALL: dict[str, Any] = {"hidden_size": 6, "epochs": 4, "batch_size": 16}
@@ -61,7 +61,7 @@ class Killed(Exception):
 
 
 def kill_at(update: int) -> Any:
-    def progress(at: Progress) -> None:
+    def progress(at: TrainingProgress) -> None:
         if at.update >= update:
             raise Killed
 
@@ -178,7 +178,7 @@ def test_schedule_does_not_change_training(tmp_path: Path, task: Task) -> None:
 
 
 def test_progress_tells_where_training_is(tmp_path: Path, task: Task) -> None:
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     run = train(task, tmp_path / "run", progress=seen.append, **SMALL)
     rows = metrics(run)
     assert [p.epoch for p in seen] == [0, 1, 2, 3, 4]
@@ -259,7 +259,7 @@ def test_killed_and_resumed_equals_uninterrupted(
             train(task, tmp_path / "cut", progress=kill_at(update), **settings)
     assert fingerprint(train(task, tmp_path / "cut", **settings)) == whole
     # a finished run has nothing left to do
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     train(task, tmp_path / "cut", progress=seen.append, **settings)
     assert not seen
     assert fingerprint(tmp_path / "cut") == whole

@@ -43,7 +43,7 @@ def test_a_planted_transition_is_found_where_the_exponent_crosses_zero() -> None
         if t.sustained
     ]
     assert found.direction == "to_chaos"
-    assert found.bracket == found.edge == (90, 100)
+    assert found.bracket == found.span == (90, 100)
     assert found.update == pytest.approx(97.5)
     assert found.epoch == pytest.approx(9.75)
     assert (found.width, found.width_epochs) == (10, 1.0)
@@ -60,7 +60,7 @@ def test_flicker_belongs_to_the_edge_and_stays_among_the_raw_crossings() -> None
     update, phase, exponent = series("o" * 20 + "eCeoeCCeoeC" + "C" * 25)
     found = find_transitions(update, phase, exponent)
     (lasting,) = [t for t in found if t.sustained]
-    assert lasting.edge == (190, 300)
+    assert lasting.span == (190, 300)
     assert lasting.width == 110
     raw = [t for t in found if not t.sustained]
     assert [t.direction for t in raw] == ["to_chaos", "to_order"] * 2 + ["to_chaos"]
@@ -78,12 +78,12 @@ def test_the_majority_does_not_count_without_five_in_a_row() -> None:
 
 def test_order_that_does_not_last_is_part_of_the_edge() -> None:
     (found,) = sustained("o" * 20 + "e" * 15 + "o" * 5 + "e" * 15 + "C" * 30)
-    assert found.edge == (190, 550)
+    assert found.span == (190, 550)
 
 
 def test_order_that_lasts_again_ends_the_edge() -> None:
     (found,) = sustained("o" * 20 + "eeee" + "o" * 20 + "eeee" + "C" * 30)
-    assert found.edge == (430, 480)
+    assert found.span == (430, 480)
 
 
 def test_a_raw_crossing_lies_where_the_sign_changes_inside_its_edge() -> None:
@@ -91,7 +91,7 @@ def test_a_raw_crossing_lies_where_the_sign_changes_inside_its_edge() -> None:
     (raw,) = find_transitions(update, phase, [-0.2, -0.1, 0.1, 0.3])
     assert raw.bracket == (10, 20)
     assert raw.update == pytest.approx(15.0)
-    assert raw.edge == (0, 30)
+    assert raw.span == (0, 30)
 
 
 @pytest.mark.parametrize("letters", ["", "o", "C", "o" * 50, "C" * 50, "e" * 50, "??"])
@@ -108,13 +108,13 @@ def test_checkpoints_of_unknown_phase_are_passed_over() -> None:
 def test_a_start_in_chaos_is_no_transition_but_the_way_out_is() -> None:
     found = sustained("CC" + "o" * 30 + "C" * 30)
     assert [t.direction for t in found] == ["to_order", "to_chaos"]
-    assert found[0].edge == (10, 20)
+    assert found[0].span == (10, 20)
 
 
 def test_a_start_at_the_edge_is_not_chaotic_yet() -> None:
     assert sustained("eee" + "o" * 30) == []
     (found,) = sustained("eee" + "C" * 30)
-    assert found.edge == (0, 30)
+    assert found.span == (0, 30)
 
 
 def test_an_exponent_of_minus_infinity_or_nan_leaves_the_onset() -> None:
@@ -133,7 +133,7 @@ def test_noise_moves_a_planted_onset_by_no_more_than_its_edge(noise: float) -> N
     )
     found = find_transitions(np.arange(301), list(phase), exponent)
     (lasting,) = [t for t in found if t.sustained]
-    assert lasting.edge[0] <= 155
+    assert lasting.span[0] <= 155
     assert abs(lasting.update - 150) <= lasting.width + 5
 
 
@@ -155,7 +155,7 @@ def test_planted_edges_are_found_within_a_checkpoint_and_none_is_invented(
         found = find_transitions(np.arange(len(levels)), list(phase), exponent)
         lasting = [t for t in found if t.sustained]
         assert [t.direction for t in lasting] == ["to_chaos", "to_order", "to_chaos"]
-        edges = np.array([t.edge for t in lasting])
+        edges = np.array([t.span for t in lasting])
         assert np.abs(edges - planted).max() <= 1
         assert [t.width for t in lasting] == (edges[:, 1] - edges[:, 0]).tolist()
 
@@ -175,7 +175,7 @@ def test_uneven_spacing_gives_what_even_spacing_gives() -> None:
     )
     uneven = [t for t in find_transitions(update, phase, exponent) if t.sustained]
     assert [t.direction for t in uneven] == [t.direction for t in even]
-    assert [t.edge for t in uneven] == [t.edge for t in even]
+    assert [t.span for t in uneven] == [t.span for t in even]
 
 
 def test_a_phase_is_not_lost_where_the_grid_grows_coarse_inside_it() -> None:
@@ -210,8 +210,8 @@ def test_what_holds_for_any_series(letters: str, gaps: list[int]) -> None:
     lasting = [t.direction for t in found if t.sustained]
     assert all(a != b for a, b in pairwise(lasting))
     for t in found:
-        assert t.edge[0] <= t.bracket[0] <= t.update <= t.bracket[1] <= t.edge[1]
-        assert t.width == t.edge[1] - t.edge[0]
+        assert t.span[0] <= t.bracket[0] <= t.update <= t.bracket[1] <= t.span[1]
+        assert t.width == t.span[1] - t.span[0]
     if "o" not in letters or "C" not in letters:
         assert not [t for t in found if not t.sustained]
 
@@ -243,7 +243,7 @@ def test_times_that_are_not_whole_are_kept_and_written_as_people_do() -> None:
     exponent = [-0.3 if p == "order" else 0.1 for p in phase]
     found = advise(time, phase, find_transitions(time, phase, exponent))
     assert found.update == pytest.approx(1.025)
-    assert "at update 1.019, whose edge spans updates 1 to 1.025" in found.reason
+    assert "at update 1.019, whose span is updates 1 to 1.025" in found.reason
 
 
 def test_the_regret_is_against_the_best_of_all_evaluations() -> None:

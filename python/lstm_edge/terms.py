@@ -1,6 +1,8 @@
-"""The words in which results say what a net does."""
+"""The words in which results say what a net does, and the columns that hold them."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 PHASES = ("order", "edge", "chaos")
 """All that a phase can be, where it is known."""
@@ -16,3 +18,47 @@ UNKNOWN = "unknown"
 
 ATTRACTORS = ("fixed_point", "cycle", "torus", "chaos", "unbounded", "undecided")
 """What a start may end on, from order to chaos."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number of each checkpoint, or an array of them, as every table shows it.
+
+    Attributes
+    ----------
+    name : str
+    sentence : str
+        What it is.
+    unit : str
+        As UDUNITS reads it: "1" is a pure number, "" a text, or what depends on the
+        task.
+    axes : tuple of str
+        Of an array: names in `AXES`.
+    error : str
+        The column that holds its standard error.
+    """
+
+    name: str
+    sentence: str
+    unit: str = "1"
+    axes: tuple[str, ...] = ()
+    error: str = ""
+
+
+def by_name(*columns: Column) -> dict[str, Column]:
+    """Give columns by their names."""
+    return {column.name: column for column in columns}
+
+
+AXES = by_name(
+    Column("start", "start of the ensemble"),
+    Column("exponent", "rank of the exponent, from 1, the largest"),
+    Column("sample", "sample of the asymptotic distance"),
+)
+"""What the arrays of a checkpoint run along."""
+
+PLACE = by_name(
+    Column("name", "checkpoint", ""),
+    Column("update", "optimiser updates made"),
+)
+"""The columns that say which checkpoint a row is of."""

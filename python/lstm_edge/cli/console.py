@@ -30,6 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_edge.display import by_reason, counted, plain_values
+from lstm_edge.report.tables import number, transition_table
 from lstm_edge.terms import PHASES, UNDECIDED, UNKNOWN
 
 if TYPE_CHECKING:
@@ -180,9 +181,10 @@ def _show_verdict(console: Console, sweep: Sweep) -> None:
             + _regret(advice.test_loss, advice.best_test_loss, advice.regret),
             highlight=False,
         )
-    if sweep.zoom_intervals:
+    if sweep.track.zoom_intervals:
         listed = ", ".join(
-            f"{i.first} to {i.last} ({i.reason})" for i in sweep.zoom_intervals[:6]
+            f"{i.first} to {i.last} ({i.reason})"
+            for i in sweep.track.zoom_intervals[:6]
         )
         console.print(f"worth checkpoints at every update: {listed}", highlight=False)
 
@@ -191,7 +193,7 @@ def show_study(console: Console, study: Study) -> None:
     """Print the claims, the rules and the runs of a study, and what did not end."""
     from lstm_edge.lab.studies.tables import claim_table, regret_table, run_table
 
-    tables = {"run by run (first edge in epochs)": run_table(study)}
+    tables = {"run by run (first span in epochs)": run_table(study)}
     for group in study.groups:
         tables[f"claims of Wei et al. 2025, {group.name}"] = claim_table(group)
         tables[f"when to stop, {group.name}"] = regret_table(group)
@@ -258,10 +260,6 @@ def _watch_table(rows: Collection[Watched], failed: int) -> Group:
 
 def _cells(row: Watched) -> list[str]:
     """Update, epoch, phase, exponent with its error, D~, loss, and what is wrong."""
-
-    def number(value: float, form: str) -> str:
-        return "" if value != value else format(value, form)
-
     exponent = number(row.exponent, "+.4f")
     return [
         str(row.update),
@@ -275,15 +273,15 @@ def _cells(row: Watched) -> list[str]:
 
 
 def show_analogy(console: Console, found: Analogy) -> None:
-    """Print where chaos sets in for good, and how wide each edge is."""
+    """Print where chaos sets in for good, and how wide each span is."""
     counts = "  ".join(f"{phase} {found.phase.count(phase)}" for phase in PHASES)
     console.print(f"[bold]{len(found.r)} values of r[/]  {counts}", highlight=False)
     table = Table(title="sustained onsets of chaos")
-    for column in ("r", "edge", "width"):
+    for column in ("r", "span", "width"):
         table.add_column(column, justify="right")
-    for t in found.edges:
+    for t in found.onsets:
         table.add_row(
-            f"{t.update:.3f}", f"{t.edge[0]:.3f} - {t.edge[1]:.3f}", f"{t.width:.3f}"
+            f"{t.update:.3f}", f"{t.span[0]:.3f} - {t.span[1]:.3f}", f"{t.width:.3f}"
         )
     console.print(table)
 
@@ -304,21 +302,13 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
     if not lasting:
         console.print(f"no sustained transition ({raw})")
         return
+    header, rows = transition_table(lasting)
     table = Table(title=f"sustained transitions, beside {raw}")
-    columns = ("direction", "update", "epoch", "edge (updates)", "width", "path")
-    for column in (*columns, "kind"):
+    for column in header:
         words = column in ("direction", "kind")
         table.add_column(column, justify="left" if words else "right")
-    for t in lasting:
-        table.add_row(
-            t.direction.replace("_", " "),
-            f"{t.update:.0f}",
-            "" if t.epoch != t.epoch else f"{t.epoch:.1f}",
-            f"{t.edge[0]} - {t.edge[1]}",
-            str(t.width),
-            "" if t.path_length != t.path_length else f"{t.path_length:.3g}",
-            t.kind.replace("_", " "),
-        )
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
 
 

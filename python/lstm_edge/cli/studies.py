@@ -25,7 +25,7 @@ from lstm_edge.cli.training import how_to_train, training_arguments
 from lstm_edge.errors import UsageError
 
 if TYPE_CHECKING:
-    from lstm_edge.lab.studies.studying import Progress
+    from lstm_edge.lab.studies.studying import StudyProgress
     from lstm_edge.lab.training.space import Space
 
 
@@ -103,7 +103,7 @@ def study(
         elif not quiet:
             click.echo(f"to write: {space}")
 
-    def line(p: Progress) -> None:
+    def line(p: StudyProgress) -> None:
         advance("runs", p.done, p.total, p.text)
         if p.error and not (as_json or quiet):
             console.print(p.text, style="red", markup=False)

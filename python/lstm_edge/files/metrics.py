@@ -22,15 +22,16 @@ from lstm_edge.files.logs import (
     read_log,
 )
 from lstm_edge.files.places import is_folder, list_folder
+from lstm_edge.terms import Column, by_name
 
-METRICS = (
-    "epoch",
-    "train_loss",
-    "test_loss",
-    "test_accuracy",
-    "gradient_norm",
-    "update_norm",
-    "weight_norm",
+METRICS = by_name(
+    Column("epoch", "epochs trained"),
+    Column("train_loss", "training loss", ""),
+    Column("test_loss", "test loss", ""),
+    Column("test_accuracy", "test accuracy"),
+    Column("gradient_norm", "norm of the gradient", ""),
+    Column("update_norm", "norm of an optimiser update", ""),
+    Column("weight_norm", "norm of the weights", ""),
 )
 """The columns that are known, beside ``update``."""
 

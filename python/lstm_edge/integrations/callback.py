@@ -13,7 +13,7 @@ MOMENTS = ("epoch", "batch")
 """When a callback offers the weights to its monitor: at the end of each."""
 
 
-class Watch:
+class MonitorCallback:
     """What the callbacks share: a monitor, perhaps a rule, and when to look.
 
     Parameters

@@ -11,7 +11,7 @@ from typing import Any
 from lstm_edge.errors import UsageError
 from lstm_edge.extras import load
 from lstm_edge.files.places import replace_file
-from lstm_edge.integrations.callback import Watch
+from lstm_edge.integrations.callback import MonitorCallback
 from lstm_edge.monitor.monitor import EdgeMonitor
 
 __all__ = ["EdgeCallback"]
@@ -19,7 +19,7 @@ __all__ = ["EdgeCallback"]
 _Callback: Any = load("keras", "keras").callbacks.Callback
 
 
-class EdgeCallback(Watch, _Callback):  # type: ignore[misc]
+class EdgeCallback(MonitorCallback, _Callback):  # type: ignore[misc]
     """Measures the model while ``model.fit`` trains it.
 
     The untrained net is measured first. Updates are the optimiser's ``iterations``.
@@ -27,7 +27,7 @@ class EdgeCallback(Watch, _Callback):  # type: ignore[misc]
     Parameters
     ----------
     monitor, stopping, on, test_loss
-        As in `lstm_edge.integrations.Watch`; the names of metrics are those of Keras'
+        As in `MonitorCallback`; the names of metrics are those of Keras'
         ``logs``.
     backup : path, optional
         File for the monitor's state, written at the end of every epoch, as

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from lstm_edge.extras import load
-from lstm_edge.integrations.callback import Watch
+from lstm_edge.integrations.callback import MonitorCallback
 
 _Callback: Any = load(
     "lightning", "lightning.pytorch.callbacks", "pytorch_lightning.callbacks"
 ).Callback
 
 
-class EdgeCallback(Watch, _Callback):  # type: ignore[misc]
+class EdgeCallback(MonitorCallback, _Callback):  # type: ignore[misc]
     """Measures the module while a Lightning ``Trainer`` trains it.
 
     For ``lightning`` and ``pytorch_lightning``. The untrained net is measured first.
@@ -22,7 +22,7 @@ class EdgeCallback(Watch, _Callback):  # type: ignore[misc]
     Parameters
     ----------
     monitor, stopping, on, test_loss
-        As in `lstm_edge.integrations.Watch`; the names of metrics are those of
+        As in `MonitorCallback`; the names of metrics are those of
         ``trainer.callback_metrics``.
 
     Raises

@@ -2,7 +2,7 @@
 
 k' = r k (1 - tanh k). As r grows, its fixed point gives way to a cascade of period
 doublings, chaos, and windows of order in it. It is measured by the same code as a net,
-and its transitions and their edges are found by the same rules.
+and its transitions and their spans are found by the same rules.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Analogy:
     transitions: list[Transition]
 
     @property
-    def edges(self) -> list[Transition]:
+    def onsets(self) -> list[Transition]:
         """The sustained order->chaos transitions."""
         return [t for t in self.transitions if t.sustained and "chaos" in t.direction]
 
@@ -83,7 +83,7 @@ class Analogy:
 
     def __repr__(self) -> str:
         """Return the range, and where chaos sets in."""
-        onsets = ", ".join(f"{t.update:.4g}" for t in self.edges)
+        onsets = ", ".join(f"{t.update:.4g}" for t in self.onsets)
         return (
             f"Analogy({len(self.r)} values of r from {self.r[0]:g} to {self.r[-1]:g}; "
             f"chaos sets in at {onsets or 'none of them'})"

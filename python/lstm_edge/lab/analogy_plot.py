@@ -71,8 +71,8 @@ def _draw(found: Analogy) -> Figure:
     for axes in (orbit, distance, exponent):
         shade(axes, bands)
         axes.margins(x=0)
-        for edge in found.edges:
-            axes.axvline(edge.update, color="black", linestyle="--", linewidth=0.6)
+        for onset in found.onsets:
+            axes.axvline(onset.update, color="black", linestyle="--", linewidth=0.6)
     figure.align_ylabels()
     phase_key(figure)
     return figure

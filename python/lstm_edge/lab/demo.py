@@ -54,7 +54,7 @@ def demo(
     *,
     size: Size = STANDARD,
     seed: int = SEED,
-    on_training: Callable[[training.Progress], None] | None = None,
+    on_training: Callable[[training.TrainingProgress], None] | None = None,
     on_analysis: Callable[[Progress], None] | None = None,
 ) -> Sweep:
     """Train, analyse and report; a second call goes on where the first one ended.

@@ -23,7 +23,7 @@ from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.files.discovery import find_checkpoints
 from lstm_edge.lab.tasks.table import make_task
 from lstm_edge.lab.tasks.task import Task
-from lstm_edge.lab.training.recording import Row, Writer, snapshots, written
+from lstm_edge.lab.training.recording import Values, Writer, snapshots, written
 from lstm_edge.lab.training.runs import (
     begin_metrics,
     checkpoint_path,
@@ -111,7 +111,7 @@ def zoom(
 
 def _replay(
     out: Path, run: Path, task: Task, first: int, last: int, evaluate: str
-) -> Generator[Row]:
+) -> Generator[Values]:
     """Write the run folder of a part, and give its rows of metrics."""
     description = _describe(run)
     trainer = Trainer(task, description["settings"], description["seed"])

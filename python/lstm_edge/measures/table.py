@@ -10,36 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_edge.errors import CheckpointError
-from lstm_edge.measures.attractor import Attractor, Attractors, attractors
-from lstm_edge.measures.covariant import CovariantVectors, covariant_vectors
-from lstm_edge.measures.distance import AsymptoticDistance, asymptotic_distance
-from lstm_edge.measures.exponents import LyapunovSpectrum, lyapunov
-from lstm_edge.measures.near_edge import at_edge
-from lstm_edge.measures.newton import FixedPoints, fixed_points, multipliers
-from lstm_edge.measures.orbits import Orbit, orbit
+from lstm_edge.measures.attractor import attractors
+from lstm_edge.measures.distance import asymptotic_distance
+from lstm_edge.measures.exponents import lyapunov
+from lstm_edge.measures.newton import multipliers
 from lstm_edge.measures.sketch import sketch
 from lstm_edge.measures.system import make_regime
 from lstm_edge.net.weights import Weights
-
-__all__ = [
-    "MEASURES",
-    "AsymptoticDistance",
-    "Attractor",
-    "Attractors",
-    "CovariantVectors",
-    "FixedPoints",
-    "LyapunovSpectrum",
-    "Measure",
-    "Orbit",
-    "Outcome",
-    "asymptotic_distance",
-    "at_edge",
-    "attractors",
-    "covariant_vectors",
-    "fixed_points",
-    "lyapunov",
-    "orbit",
-]
+from lstm_edge.terms import Column
 
 LONGEST_PERIOD = 64
 """Steps of a cycle whose multipliers a sweep still takes."""
@@ -47,8 +25,8 @@ LONGEST_PERIOD = 64
 LEADING = 4
 """Multipliers that it keeps."""
 
-Outcome = tuple[dict[str, Any], dict[str, NDArray[Any]]]
-"""Numbers by name, and arrays by name: what a row of the store keeps."""
+Found = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+"""Scalars by name, and arrays by name: what a row of the store keeps."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +42,23 @@ class Measure:
     defaults : mapping
         The settings of a sweep, each of which a user may change.
     compute : callable
-        ``compute(weights, inputs, settings, *, cancel=None, threads=None)`` gives an
-        `Outcome`; `inputs` as in `lyapunov`.
+        ``compute(weights, inputs, settings, *, cancel=None, threads=None)`` gives
+        scalars and arrays by name; `inputs` as in `lyapunov`.
+    columns : tuple of Column
+        Those of its scalars and arrays that tables show. Where two measures have one
+        of the same name, the later one has the last word.
     """
 
     name: str
     revision: int
     defaults: Mapping[str, Any]
-    compute: Callable[..., Outcome]
+    compute: Callable[..., Found]
+    columns: tuple[Column, ...] = ()
 
 
 def _lyapunov(
     weights: Weights, inputs: Any, settings: Mapping[str, Any], **run: Any
-) -> Outcome:
+) -> Found:
     spectrum = lyapunov(weights, inputs, **settings, **run)
     _refuse_overflow(spectrum.exponents, weights)
     worst = int(np.argmax(spectrum.per_start[:, 0]))
@@ -100,7 +82,7 @@ def _lyapunov(
 
 def _distance(
     weights: Weights, inputs: Any, settings: Mapping[str, Any], **run: Any
-) -> Outcome:
+) -> Found:
     distance = asymptotic_distance(weights, inputs, **settings, **run)
     _refuse_overflow(distance.per_sample, weights)
     scalars = {"distance": distance.value, "distance_stderr": distance.stderr}
@@ -113,7 +95,7 @@ def _distance(
 
 def _attractors(
     weights: Weights, inputs: Any, settings: Mapping[str, Any], **run: Any
-) -> Outcome:
+) -> Found:
     found = attractors(weights, inputs, **settings, **run)
     _refuse_overflow(found.exponent, weights)
     scalars = {
@@ -147,7 +129,7 @@ def _attractors(
 
 def _sketch(
     weights: Weights, inputs: Any, settings: Mapping[str, Any], **run: Any
-) -> Outcome:
+) -> Found:
     parameters = sum(array.size for array in weights.arrays())
     scalars = {"parameters": parameters, "architecture": weights.architecture}
     return scalars, {"sketch": sketch(weights, **settings)}
@@ -162,12 +144,40 @@ def _refuse_overflow(values: NDArray[np.float64], weights: Weights) -> None:
         )
 
 
+_PHASE = (
+    Column("phase", "phase: order, edge or chaos", ""),
+    Column("chaotic_share", "share of the starts that end in chaos"),
+)
+
 MEASURES: dict[str, Measure] = {
     "lyapunov": Measure(
         name="lyapunov",
         revision=2,
         defaults={"k": 2, "steps": 2000, "transient": 1000, "starts": 8, "seed": 0},
         compute=_lyapunov,
+        columns=(
+            *_PHASE,
+            Column(
+                "lambda_max",
+                "largest Lyapunov exponent of all starts, nats per step",
+                error="lambda_max_stderr",
+            ),
+            Column("lambda_max_stderr", "standard error of lambda_max, nats per step"),
+            Column(
+                "lambda_mean",
+                "largest Lyapunov exponent, mean over starts, nats per step",
+            ),
+            Column(
+                "exponents",
+                "Lyapunov exponents, mean over starts, nats per step",
+                axes=("exponent",),
+            ),
+            Column(
+                "per_start",
+                "Lyapunov exponents of each start, nats per step",
+                axes=("start", "exponent"),
+            ),
+        ),
     ),
     "attractors": Measure(
         name="attractors",
@@ -180,12 +190,26 @@ MEASURES: dict[str, Measure] = {
             "seed": 0,
         },
         compute=_attractors,
+        columns=_PHASE,
     ),
     "distance": Measure(
         name="distance",
         revision=1,
         defaults={"steps": 1599, "samples": 500, "noise": 1e-3, "seed": 0},
         compute=_distance,
+        columns=(
+            Column(
+                "distance",
+                "asymptotic distance D~ (Wei et al. 2025), mean ln distance",
+                error="distance_stderr",
+            ),
+            Column("distance_stderr", "standard error of the asymptotic distance D~"),
+            Column(
+                "observable",
+                "orbit diagram: sum of h after the last step",
+                axes=("sample",),
+            ),
+        ),
     ),
     "sketch": Measure(
         name="sketch",
@@ -195,3 +219,16 @@ MEASURES: dict[str, Measure] = {
     ),
 }
 """By name, in the order that a sweep takes them."""
+
+COLUMNS = {c.name: c for m in MEASURES.values() for c in m.columns}
+"""All columns of the measures, by name."""
+
+
+def numbers_of(scalars: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Give all numbers of one checkpoint by name, from the scalars of its measures.
+
+    Parameters
+    ----------
+    scalars : mapping of measure to mapping
+    """
+    return {k: v for m in MEASURES for k, v in scalars.get(m, {}).items()}

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-Job = TypeVar("Job")
+Work = TypeVar("Work")
 
 NICENESS = 19
 """Of the thread, on Linux: it takes what the others leave."""
 
 
-class Background(Generic[Job]):
+class Background(Generic[Work]):
     """Does jobs in the order in which they come; the thread lives while there are some.
 
     Where jobs may lose their place it rests after each for as long as that took, unless
@@ -37,13 +37,13 @@ class Background(Generic[Job]):
 
     def __init__(
         self,
-        work: Callable[[Job], None],
+        work: Callable[[Work], None],
         cancel: Callable[[], None],
         waiting: int | None,
     ) -> None:
         self._work = work
         self._cancel = cancel
-        self._waiting: deque[Job] = deque(maxlen=waiting)
+        self._waiting: deque[Work] = deque(maxlen=waiting)
         self._thread: threading.Thread | None = None  # while there is something to do
         self._state = threading.Condition()
         self._awaited = 0  # by so many callers
@@ -54,7 +54,7 @@ class Background(Generic[Job]):
         """Whether a job waits or is under way."""
         return self._thread is not None
 
-    def submit(self, job: Job) -> bool:
+    def submit(self, job: Work) -> bool:
         """Take a job; tell whether another one lost its place to it."""
         with self._state:
             full = len(self._waiting) == self._waiting.maxlen

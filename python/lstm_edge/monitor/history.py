@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from lstm_edge.track.advice import Advice, advise
-from lstm_edge.track.transitions import Transition, find_transitions
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_edge.track.track import Track
 
 if TYPE_CHECKING:
     import pandas
@@ -50,28 +52,21 @@ class MonitorResult:
     error: str = ""
 
 
-def transitions_of(history: Sequence[MonitorResult], **rule: Any) -> list[Transition]:
-    """Transitions among measurements; `rule` as `find_transitions` takes it."""
-    return find_transitions(
-        [result.update for result in history],
-        [result.phase for result in history],
-        [result.exponent for result in history],
-        epoch=[result.metrics.get("epoch", NAN) for result in history],
+def track_of(history: Sequence[MonitorResult], **rule: Any) -> Track:
+    """Give measurements as series along training; `rule` as `Track` takes it."""
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([r.metrics.get(name, NAN) for r in history], float)
+
+    return Track(
+        update=np.array([result.update for result in history], np.int64),
+        phase=[result.phase for result in history],
+        exponent=np.array([result.exponent for result in history], float),
+        stderr=np.array([result.stderr for result in history], float),
+        epoch=column("epoch"),
+        test_loss=column("test_loss"),
+        train_loss=column("train_loss"),
         **rule,
-    )
-
-
-def advice_of(
-    history: Sequence[MonitorResult], transitions: Sequence[Transition]
-) -> Advice:
-    """Which measured update to take, by `advise`."""
-    known = [result for result in history if result.phase != "unknown"]
-    return advise(
-        [result.update for result in known],
-        [result.phase for result in known],
-        transitions,
-        epoch=[result.metrics.get("epoch", NAN) for result in known],
-        test_loss=[result.metrics.get("test_loss", NAN) for result in known],
     )
 
 

@@ -24,10 +24,11 @@ from lstm_edge.measures.exponents import lyapunov
 from lstm_edge.measures.system import count
 from lstm_edge.measures.table import MEASURES
 from lstm_edge.monitor.background import Background
-from lstm_edge.monitor.history import MonitorResult, advice_of, table_of, transitions_of
+from lstm_edge.monitor.history import MonitorResult, table_of, track_of
 from lstm_edge.net.reading import as_weights
 from lstm_edge.net.weights import Weights
 from lstm_edge.track.advice import Advice
+from lstm_edge.track.track import Track
 from lstm_edge.track.transitions import Transition
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ SETTINGS = {*inspect.signature(lyapunov).parameters} - {
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Taken:
     """Weights that wait for their measurement, or why there are none."""
 
     update: int
@@ -191,21 +192,21 @@ class EdgeMonitor:
         except Exception as error:  # told in its turn, with the results
             weights = error
         self._taken = now
-        self.skipped += self._background.submit(_Job(now, weights, numbers))
+        self.skipped += self._background.submit(_Taken(now, weights, numbers))
         return True
 
-    def _do(self, job: _Job) -> None:
-        result = self._measure(job)
+    def _do(self, taken: _Taken) -> None:
+        result = self._measure(taken)
         if not self._closed:
             self.history.append(result)
 
-    def _measure(self, job: _Job) -> MonitorResult:
+    def _measure(self, taken: _Taken) -> MonitorResult:
         begin = time.perf_counter()
         try:
-            if isinstance(job.weights, Exception):
-                raise job.weights
+            if isinstance(taken.weights, Exception):
+                raise taken.weights
             spectrum = lyapunov(
-                job.weights,
+                taken.weights,
                 self.inputs,
                 threads=1,
                 cancel=self._cancel,
@@ -213,16 +214,16 @@ class EdgeMonitor:
             )
         except BaseException as error:  # also what closing raises: nobody waits for it
             why = str(error) or type(error).__name__
-            return MonitorResult(job.update, metrics=job.metrics, error=why)
+            return MonitorResult(taken.update, metrics=taken.metrics, error=why)
         worst = int(np.argmax(spectrum.per_start[:, 0]))
         return MonitorResult(
-            update=job.update,
+            update=taken.update,
             exponent=float(spectrum.per_start[worst, 0]),
             stderr=float(spectrum.per_start_stderr[worst, 0]),
             zero_margin=float(spectrum.zero_margin[worst]),
             phase=spectrum.phase,
             seconds=time.perf_counter() - begin,
-            metrics=job.metrics,
+            metrics=taken.metrics,
         )
 
     def _tell(self) -> None:
@@ -289,14 +290,19 @@ class EdgeMonitor:
         return self.history[-1] if self.history else None
 
     @property
+    def track(self) -> Track:
+        """All measurements as series along training."""
+        return track_of(self.history)
+
+    @property
     def transitions(self) -> list[Transition]:
         """Transitions between order and chaos so far, by `find_transitions`."""
-        return transitions_of(self.history)
+        return self.track.transitions
 
     @property
     def advice(self) -> Advice:
         """The measured update at the first transition, by `advise`."""
-        return advice_of(self.history, self.transitions)
+        return self.track.advice
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the history as a DataFrame, the metrics in columns of their own."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from lstm_edge.errors import UsageError
 from lstm_edge.measures.system import count, positive
-from lstm_edge.monitor.history import MonitorResult, advice_of, transitions_of
+from lstm_edge.monitor.history import MonitorResult, track_of
 from lstm_edge.track.advice import Advice
 from lstm_edge.track.transitions import SUSTAIN, Transition, first_transition
 
@@ -92,7 +92,7 @@ class EdgeStopping:
         """Which measured update to go back to, and why; or why there is none yet."""
         found = self.transition
         history = list(self._strict(self.monitor.history[: self._seen]))
-        return advice_of(history, [] if found is None else [found])
+        return track_of(history).advise([] if found is None else [found])
 
     def _judge(self, history: Sequence[MonitorResult]) -> Transition | None:
         """Give the transition that the newest result reveals, if it does.
@@ -108,7 +108,7 @@ class EdgeStopping:
         if len(stretch) != self.patience:
             return None
         known = list(self._strict(history))
-        return first_transition(transitions_of(known, sustain=self.patience))
+        return first_transition(track_of(known, sustain=self.patience).transitions)
 
     def _strict(self, history: Iterable[MonitorResult]) -> Iterator[MonitorResult]:
         """Known results; what lies too near zero is at the edge."""

@@ -37,7 +37,7 @@ def save_figures(
 
     ``training``: losses, exponents and D~ against training time over the phases;
     ``orbit_diagram``: where the samples end, ``attractors``: what the starts end on,
-    against the same time; ``widths``: of the edges; ``around``: the test loss around
+    against the same time; ``widths``: of the spans; ``around``: the test loss around
     crossings; ``norms``: of gradient, update and weights. What has nothing to show is
     left out.
 
@@ -195,7 +195,7 @@ def _widths(figure: Figure, series: Series) -> bool:
         color=[PHASE_COLOURS[t.direction.split("_")[1]] for t in lasting],
     )
     axes.set_xlim(-0.5, len(lasting) - 0.5)
-    axes.set_ylabel("width of the edge (updates)")
+    axes.set_ylabel("width of the span (updates)")
     return True
 
 

@@ -13,8 +13,8 @@ from lstm_edge.display import by_reason, counted
 from lstm_edge.report import plots
 from lstm_edge.report.html_page import resource, table, write_page
 from lstm_edge.report.series import Series, make_series
+from lstm_edge.report.tables import transition_table
 from lstm_edge.results.sweep import Sweep
-from lstm_edge.track.transitions import Transition
 
 MOST_DOTS = 250_000
 """Of the orbit diagram: what a browser draws at once without waiting."""
@@ -103,39 +103,18 @@ def _transitions(series: Series) -> str:
     raw = [t for t in found if not t.sustained]
     text = "<p>No sustained transition between order and chaos.</p>"
     if lasting:
-        text = _transition_table(lasting)
+        text = table(*transition_table(lasting))
     if raw:
         number = counted(len(raw), "single crossing")
         text += (
             f"<details><summary>{number}, flicker included"
-            f"</summary>{_transition_table(raw)}</details>"
+            f"</summary>{table(*transition_table(raw))}</details>"
         )
-    zoom = series.sweep.zoom_intervals
+    zoom = series.sweep.track.zoom_intervals
     if zoom:
         listed = ", ".join(f"{i.first} to {i.last} ({i.reason})" for i in zoom)
         text += f"<p>Worth checkpoints at every update: {html.escape(listed)}.</p>"
     return text
-
-
-def _transition_table(transitions: list[Transition]) -> str:
-    rows = [
-        [
-            t.direction.replace("_", " "),
-            f"{t.update:.1f}",
-            "" if np.isnan(t.epoch) else f"{t.epoch:.1f}",
-            f"{t.bracket[0]} to {t.bracket[1]}",
-            f"{t.edge[0]} to {t.edge[1]}",
-            str(t.width),
-            "" if np.isnan(t.width_epochs) else f"{t.width_epochs:g}",
-            "" if np.isnan(t.path_length) else f"{t.path_length:.3g}",
-            t.kind.replace("_", " "),
-        ]
-        for t in transitions
-    ]
-    header = ["direction", "update", "epoch", "bracket", "edge", "width", "in epochs"]
-    header += ["weights walk", "kind"]
-    known = [i for i in range(len(header)) if any(row[i] for row in rows)]
-    return table([header[i] for i in known], [[row[i] for i in known] for row in rows])
 
 
 def _claims(sweep: Sweep) -> str:

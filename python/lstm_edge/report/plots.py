@@ -214,7 +214,7 @@ def _exponent_range(series: Series) -> list[float]:
 
 
 def widths_figure(sweep: Sweep) -> go.Figure:
-    """Draw how wide the edge of each sustained transition is."""
+    """Draw how wide the span of each sustained transition is."""
     lasting = [t for t in sweep.transitions if t.sustained]
     bars = go.Bar(
         x=[f"{t.direction.replace('_', ' ')}<br>at {t.update:.0f}" for t in lasting],
@@ -228,7 +228,7 @@ def widths_figure(sweep: Sweep) -> go.Figure:
         height=300,
         margin={"l": 80, "r": 20, "t": 20, "b": 60},
         xaxis_range=[-0.5, len(lasting) - 0.5],
-        yaxis_title="width of the edge (updates)",
+        yaxis_title="width of the span (updates)",
     )
     return figure
 

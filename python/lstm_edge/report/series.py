@@ -177,12 +177,12 @@ def phase_bands(time: Floats, phase: list[str]) -> dict[str, list[tuple[float, f
     if not len(time):
         return bands
     middle = (time[1:] + time[:-1]) / 2
-    edges = np.concatenate([time[:1], middle, time[-1:]])
+    borders = np.concatenate([time[:1], middle, time[-1:]])
     begin = 0
     for i in range(1, len(phase) + 1):
         if i == len(phase) or phase[i] != phase[begin]:
             if phase[begin] in bands:
-                bands[phase[begin]].append((float(edges[begin]), float(edges[i])))
+                bands[phase[begin]].append((float(borders[begin]), float(borders[i])))
             begin = i
     return bands
 

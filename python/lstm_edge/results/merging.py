@@ -80,7 +80,7 @@ class _Merged:
         self._like: Store | None = None
         for store in stores:
             run, checkpoints = store.run(), store.checkpoints()
-            entries = list(store.entries())
+            entries = store.entries()
             if not (run or checkpoints or entries):
                 continue  # just made
             self._like = self._like or store

@@ -1,4 +1,4 @@
-"""What a sweep found: the rows of a store, as a table with its transitions."""
+"""What a sweep found: the rows of a store, as a table and as a track."""
 
 from __future__ import annotations
 
@@ -11,31 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lstm_edge.display import counted, plain_values
 from lstm_edge.files.metrics import METRICS
 from lstm_edge.files.places import Where
-from lstm_edge.results.padding import stack_padded
-from lstm_edge.store.faults import find_fault
-from lstm_edge.store.rows import Row
-from lstm_edge.store.store import Store
-from lstm_edge.store.stored_arrays import StoredArrays, load_each
-from lstm_edge.terms import PHASES
-from lstm_edge.track.advice import Advice, advise
-from lstm_edge.track.bifurcations import bifurcation_kind
-from lstm_edge.track.refinement import infer_phases
-from lstm_edge.track.transitions import Transition, find_transitions
+from lstm_edge.measures.table import COLUMNS, numbers_of
+from lstm_edge.results.dataset import make_dataset, stack_padded
+from lstm_edge.store.rows import Row, canonical
+from lstm_edge.store.store import Store, load_each
+from lstm_edge.terms import PHASES, PLACE
+from lstm_edge.track.advice import Advice
+from lstm_edge.track.claims import Claim
+from lstm_edge.track.track import Track, make_track
+from lstm_edge.track.transitions import Transition
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from lstm_edge.track.claims import Claim
-    from lstm_edge.track.zoom_intervals import Interval
-
-_LYAPUNOV = ("lambda_max", "lambda_max_stderr", "lambda_mean")
-_DISTANCE = ("distance", "distance_stderr")
 _EMPTY = np.zeros(0)
 
 MOST_SHOWN = 50
@@ -67,14 +61,21 @@ class Sweep:
     rows: dict[tuple[str, str], Row]
 
     @cached_property
+    def _scalars(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Name to measure to its scalars."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for (name, measure), row in self.rows.items():
+            if row.status == "done":
+                found.setdefault(name, {})[measure] = row.scalars
+        return found
+
+    @cached_property
     def names(self) -> list[str]:
         """Checkpoints with exponents, by ascending update; no strangers."""
         return [
             name
             for name in self.checkpoints
-            if (row := self.rows.get((name, "lyapunov")))
-            and row.status == "done"
-            and name not in self.strangers
+            if "lyapunov" in self._scalars.get(name, ()) and name not in self.strangers
         ]
 
     @cached_property
@@ -84,10 +85,9 @@ class Sweep:
         No row knows the others, so this is found here rather than by the sweep.
         """
         found = {
-            name: str(row.scalars["architecture"])
+            name: self._scalars[name]["sketch"]["architecture"]
             for name in self.checkpoints
-            if (row := self.rows.get((name, "sketch")))
-            and "architecture" in row.scalars
+            if "architecture" in self._scalars.get(name, {}).get("sketch", ())
         }
         counts = Counter(found.values())
         usual = max(counts, key=counts.__getitem__, default="")
@@ -101,35 +101,23 @@ class Sweep:
     @cached_property
     def table(self) -> dict[str, NDArray[Any]]:
         """Columns of equal length, a row for each of `names`; NaN where unknown."""
+        found = [numbers_of(self._scalars[name]) for name in self.names]
         columns: dict[str, list[Any]] = {
             "name": self.names,
             "update": [self.checkpoints[name][0] for name in self.names],
-            "phase": [self._by_attractors(n, "phase", "") for n in self.names],
-            "chaotic_share": [
-                self._by_attractors(n, "chaotic_share", float("nan"))
-                for n in self.names
-            ],
         }
-        for key in _LYAPUNOV:
-            columns[key] = [self._scalar(n, "lyapunov", key) for n in self.names]
-        for key in _DISTANCE:
-            columns[key] = [self._scalar(n, "distance", key) for n in self.names]
+        for column in COLUMNS.values():
+            if not column.axes:
+                missing = np.nan if column.unit else ""
+                columns[column.name] = [x.get(column.name, missing) for x in found]
         for key in METRICS:
             columns[key] = [
                 self.checkpoints[n][1].get(key, float("nan")) for n in self.names
             ]
         return {key: np.asarray(column) for key, column in columns.items()}
 
-    def _scalar(
-        self, name: str, measure: str, key: str, default: Any = float("nan")
-    ) -> Any:
-        row = self.rows.get((name, measure))
-        return default if row is None else row.scalars.get(key, default)
-
-    def _by_attractors(self, name: str, key: str, default: Any) -> Any:
-        """Return what the attractors say; where they are unknown, the exponents."""
-        by_exponents = self._scalar(name, "lyapunov", key, default)
-        return self._scalar(name, "attractors", key, by_exponents)
+    def _scalar(self, name: str, measure: str, key: str, default: Any) -> Any:
+        return self._scalars[name].get(measure, {}).get(key, default)
 
     def each(self, measure: str, array: str) -> Iterator[NDArray[Any]]:
         """Give an array of every one of `names` in turn; empty where it is unknown.
@@ -159,6 +147,11 @@ class Sweep:
         """Exponents of every start, (starts, k) for each checkpoint."""
         return list(self.each("lyapunov", "per_start"))
 
+    @property
+    def observable(self) -> list[NDArray[np.float64]]:
+        """The orbit diagram: sum of h_T of every sample, for each checkpoint."""
+        return list(self.each("distance", "observable"))
+
     @cached_property
     def attractor_shares(self) -> dict[str, NDArray[np.float64]]:
         """Kind of attractor to the share of starts, (checkpoints,); NaN unknown."""
@@ -169,11 +162,6 @@ class Sweep:
             for kind in kinds
         }
 
-    @property
-    def observable(self) -> list[NDArray[np.float64]]:
-        """The orbit diagram: sum of h_T of every sample, for each checkpoint."""
-        return list(self.each("distance", "observable"))
-
     @cached_property
     def weight_path(self) -> NDArray[np.float64]:
         """Length of the path through the weights up to each of `names`, from sketches.
@@ -182,23 +170,12 @@ class Sweep:
         the first checkpoint on whose sketch is not known, or that has other weights.
         """
         points = self.each("sketch", "sketch")
-        sizes = [self._scalar(name, "sketch", "parameters") for name in self.names]
+        sizes = [self._scalar(n, "sketch", "parameters", np.nan) for n in self.names]
         chords = [
             float(np.linalg.norm(b - a)) if m == n and len(a) == len(b) else np.nan
             for (a, b), (m, n) in zip(pairwise(points), pairwise(sizes), strict=True)
         ]
         return np.cumsum([0.0, *chords][: len(sizes)])
-
-    @cached_property
-    def loss_history(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Updates and test losses of all checkpoints known, analysed or not."""
-        pairs = [
-            (update, metrics["test_loss"])
-            for update, metrics in self.checkpoints.values()
-            if "test_loss" in metrics
-        ]
-        updates = np.array([update for update, _ in pairs], np.int64)
-        return updates, np.array([loss for _, loss in pairs], float)
 
     @property
     def failed(self) -> list[tuple[str, str]]:
@@ -209,77 +186,26 @@ class Sweep:
         return sorted(found, key=lambda pair: place.get(pair[0], len(place)))
 
     @cached_property
+    def track(self) -> Track:
+        """All checkpoints, analysed or not, as series along training."""
+        numbers = {name: numbers_of(self._scalars[name]) for name in self.names}
+        path = dict(zip(self.names, self.weight_path.tolist(), strict=True))
+        return make_track(self.checkpoints, numbers, path)
+
+    @property
     def transitions(self) -> list[Transition]:
-        """Sustained transitions and raw crossings, by `find_transitions`.
+        """Sustained transitions and raw crossings; see `Track.transitions`."""
+        return self.track.transitions
 
-        A checkpoint that was not analysed counts as what its neighbours are, where
-        these agree: so a part of the checkpoints gives the transitions of all.
-        """
-        at = {name: i for i, name in enumerate(self.checkpoints)}
-        seen = [at[name] for name in self.names]
-
-        def column(values: ArrayLike, rest: Any) -> list[Any]:
-            """Give a value to every checkpoint, also to those not analysed."""
-            whole = [rest] * len(at)
-            for i, value in zip(seen, np.asarray(values).tolist(), strict=True):
-                whole[i] = value
-            return whole
-
-        phase = infer_phases(column(self.table["phase"], None))
-        return find_transitions(
-            [update for update, _ in self.checkpoints.values()],
-            [known or "" for known in phase],
-            column(self.table["lambda_max"], np.nan),
-            epoch=[m.get("epoch", np.nan) for _, m in self.checkpoints.values()],
-            path=column(self.weight_path, np.nan),
-            kind=column([self._kind(name) for name in self.names], ""),
-        )
-
-    def _kind(self, name: str) -> str:
-        pairs = self._scalar(name, "attractors", "multipliers", [])
-        values = [complex(*pair) for pair in pairs]
-        return bifurcation_kind(
-            values, int(self._scalar(name, "attractors", "period", 1))
-        )
-
-    @cached_property
+    @property
     def advice(self) -> Advice:
-        """The checkpoint at the first transition, by `advise`."""
-        t = self.table
-        updates, losses = self.loss_history
-        return advise(
-            t["update"],
-            list(t["phase"]),
-            self.transitions,
-            name=self.names,
-            epoch=t["epoch"],
-            test_loss=losses,
-            loss_update=updates,
-        )
+        """Which checkpoint to take; see `Track.advice`."""
+        return self.track.advice
 
-    @cached_property
+    @property
     def claims(self) -> list[Claim]:
         """The claims of Wei et al. 2025, tested on this run."""
-        from lstm_edge.track.claims import check_claims
-
-        updates, losses = self.loss_history
-        known = self.table["phase"] != "unknown"
-        return check_claims(
-            updates,
-            losses,
-            self.transitions,
-            checkpoints=self.table["update"][known],
-            phase=list(self.table["phase"][known]),
-            distance=self.table["distance"][known],
-            share=len(self.names) / max(len(self.checkpoints), 1),
-        )
-
-    @cached_property
-    def zoom_intervals(self) -> list[Interval]:
-        """Where checkpoints at every update would tell more."""
-        from lstm_edge.track.zoom_intervals import intervals_to_zoom
-
-        return intervals_to_zoom(*self.loss_history, self.transitions)
+        return self.track.claims
 
     def summary(self) -> dict[str, Any]:
         """Give counts, transitions, claims and advice as plain values; NaN is None."""
@@ -297,11 +223,31 @@ class Sweep:
                 "transitions": [asdict(t) for t in self.transitions],
                 "claims": [asdict(c) for c in self.claims],
                 "advice": asdict(self.advice),
-                "zoom": [asdict(i) for i in self.zoom_intervals],
+                "zoom": [asdict(i) for i in self.track.zoom_intervals],
                 "failed": [{"name": n, "message": m} for n, m in self.failed],
             }
         )
         return found
+
+    @property
+    def origins(self) -> dict[str, NDArray[np.object_]]:
+        """What made the numbers of each checkpoint, measure by measure.
+
+        ``lyapunov_version`` is the lstm-edge that computed the exponents,
+        ``lyapunov_settings`` their settings and revision as JSON, and so on; "" where
+        there is no result.
+        """
+        columns: dict[str, NDArray[np.object_]] = {}
+        for measure in sorted({measure for _, measure in self.rows} - {"checkpoint"}):
+            version, settings = (np.full(len(self.names), "", object) for _ in range(2))
+            for i, name in enumerate(self.names):
+                row = self.rows.get((name, measure))
+                if row is not None and row.status == "done":
+                    version[i] = row.version
+                    settings[i] = canonical({**row.settings, "revision": row.revision})
+            columns[f"{measure}_version"] = version
+            columns[f"{measure}_settings"] = settings
+        return columns
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return `table` as a DataFrame."""
@@ -310,10 +256,19 @@ class Sweep:
         return pandas.DataFrame(self.table)
 
     def to_xarray(self) -> xarray.Dataset:
-        """Return all of it as a labelled dataset; see `lstm_edge.results.export`."""
-        from lstm_edge.results.export import make_dataset
-
-        return make_dataset(self)
+        """Return all of it as a labelled dataset; see `make_dataset`."""
+        done = {row.version for row in self.rows.values() if row.status == "done"}
+        return make_dataset(
+            {**self.table, **self.origins},
+            {
+                "exponents": list(self.exponents),
+                "per_start": self.per_start,
+                "observable": self.observable,
+            },
+            {**PLACE, **METRICS, **COLUMNS},
+            sorted(done),
+            str(self.run.get("inputs", "")),
+        )
 
     def __repr__(self) -> str:
         """Return the sizes and the advice."""
@@ -359,7 +314,7 @@ def open_sweep(path: Where) -> Sweep:
     with Store(file) as store:
         checkpoints = store.checkpoints()
         rows = {
-            (row.name, row.measure): _light(row, file)  # the newest wins
+            (row.name, row.measure): row  # the newest wins
             for row in store.rows()
             if row.name in checkpoints  # a store may hold other sweeps too
         }
@@ -370,12 +325,3 @@ def store_file(path: Where) -> Path:
     """Find the store: the file itself, or the one in its run folder."""
     file = Path(path)
     return file / "analysis.sqlite" if file.is_dir() else file
-
-
-def _light(row: Row, file: Path) -> Row:
-    """Leave the arrays of a row in the store; take nothing from one with a fault."""
-    fault = find_fault(row)
-    if not fault:
-        return replace(row, arrays=StoredArrays(file.absolute(), row.name, row.key))
-    message = f"{row.measure}: {fault}; another program changed {file}"
-    return replace(row, status="failed", message=message, scalars={}, arrays={})

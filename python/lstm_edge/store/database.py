@@ -6,10 +6,10 @@ Every row of every table ends with a checksum of its columns.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from lstm_edge.errors import StoreError
 from lstm_edge.locking import lock
@@ -88,7 +88,8 @@ class Database:
 
     def _prepare(self, write: bool) -> None:
         """Make the tables in a new file, check those of another."""
-        made = _objects(self._connection)
+        tables = self._connection.execute("SELECT name FROM sqlite_master")
+        made = {str(name) for (name,) in tables}
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if write and not made and version == 0:
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -104,20 +105,13 @@ class Database:
         # a commit survives a killed process; WAL needs no more for that
         self._connection.execute("PRAGMA synchronous = NORMAL")
 
-    def _check(self, made: dict[str, str], version: int) -> None:
-        """Refuse what is no store of this schema.
-
-        A view or a trigger in place of a table could run for ever.
-        """
-        foreign = StoreError(
-            f"{self.path}: expected a store, found a database that was not written by "
-            "lstm-edge; name another file"
-        )
-        with closing(sqlite3.connect(":memory:")) as ours:
-            ours.executescript(_TABLES)
-            expected = _objects(ours)
-        if not expected.keys() <= made.keys():
-            raise foreign
+    def _check(self, made: set[str], version: int) -> None:
+        """Refuse what is no store of this schema."""
+        if not made >= {"run", "checkpoints", "results"}:
+            raise StoreError(
+                f"{self.path}: expected a store, found a database that was not written "
+                "by lstm-edge; name another file"
+            )
         if version != SCHEMA:
             advice = (
                 "a newer lstm-edge wrote it, upgrade to read it"
@@ -128,17 +122,16 @@ class Database:
                 f"{self.path}: expected a store of schema {SCHEMA}, found {version}; "
                 f"{advice}"
             )
-        if made != expected:
-            raise foreign
 
     def _check_pages(self) -> None:
         """Refuse a file whose structure is damaged: rows could be missing from it."""
-        found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if found != "ok":
-            raise self._damaged(str(found))
+        with self._explained():
+            query = "PRAGMA integrity_check(1)"
+            if (found := self._connection.execute(query).fetchone()[0]) != "ok":
+                self._refuse(found)
 
-    def _damaged(self, what: object) -> StoreError:
-        return StoreError(f"{self.path}: {_line(what)}; {_DAMAGED}")
+    def _refuse(self, what: object) -> NoReturn:
+        raise StoreError(f"{self.path}: {_line(what)}; {_DAMAGED}")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -180,19 +173,16 @@ class Database:
             finally:
                 self._connection.rollback()
 
-    def _checked(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+    def _checked(
+        self, query: str, values: Iterable[object], types: Iterable[type]
+    ) -> Iterator[tuple[Any, ...]]:
         """Give rows without the checksum that ends them, once it is found right."""
+        expected = tuple(types)
         with self._explained():
-            for *columns, expected in self._connection.execute(query, values):
-                if checksum(columns) != expected:
-                    raise self._damaged(f"row of {columns[0]}: wrong checksum")
+            for *columns, found in self._connection.execute(query, tuple(values)):
+                if found != checksum(columns) or expected != (*map(type, columns),):
+                    self._refuse(f"row of {columns[0]}: wrong checksum")
                 yield tuple(columns)
-
-
-def _objects(connection: sqlite3.Connection) -> dict[str, str]:
-    """Name to statement of what a database was made of; SQLite's own apart."""
-    rows = connection.execute("SELECT name, sql FROM sqlite_master")
-    return {str(n): str(sql) for n, sql in rows if not str(n).startswith("sqlite_")}
 
 
 def _line(text: object) -> str:

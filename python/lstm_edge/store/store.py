@@ -7,12 +7,17 @@ what was in flight. One process writes; any number read, at any time.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from lstm_edge.errors import StoreError
 from lstm_edge.store.database import Database
@@ -22,13 +27,8 @@ from lstm_edge.store.rows import (
     canonical,
     checksum,
     from_columns,
-    is_number,
-    parse,
-    result_key,
     to_columns,
 )
-
-__all__ = ["Row", "Store", "result_key"]
 
 _COLUMNS = f"{', '.join(TYPES)}, checksum"
 _INSERT = (
@@ -38,6 +38,8 @@ _INSERT = (
 
 Checkpoints = dict[str, tuple[int, dict[str, float]]]
 """Name to (update, metrics)."""
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 class Entry(NamedTuple):
@@ -76,8 +78,9 @@ class Store(Database):
 
     def run(self) -> dict[str, Any]:
         """Facts about the whole run."""
-        rows = self._checked("SELECT name, value, checksum FROM run ORDER BY name")
-        return {str(name): self._parsed(name, value) for name, value in rows}
+        query = "SELECT name, value, checksum FROM run ORDER BY name"
+        rows = self._checked(query, (), (str, str))
+        return {name: json.loads(value) for name, value in rows}
 
     def set_checkpoints(
         self, checkpoints: Mapping[str, tuple[int, Mapping[str, float]]]
@@ -91,23 +94,12 @@ class Store(Database):
 
     def checkpoints(self) -> Checkpoints:
         """Name to (update, metrics), in ascending order of update."""
-        found: Checkpoints = {}
-        for name, update, text in self._checked(
+        query = (
             'SELECT name, "update", metrics, checksum FROM checkpoints '
             'ORDER BY "update", name'
-        ):
-            metrics = self._parsed(name, text, dict)
-            numbers = all(map(is_number, (update, *metrics.values())))
-            if type(name) is not str or type(update) is not int or not numbers:
-                raise self._damaged(f"checkpoint {name}: expected numbers")
-            found[name] = update, metrics
-        return found
-
-    def _parsed(self, name: object, text: Any, expected: type = object) -> Any:
-        try:
-            return parse(text, expected)
-        except ValueError as error:
-            raise self._damaged(f"row of {name}: {error}") from error
+        )
+        rows = self._checked(query, (), (str, int, str))
+        return {name: (update, json.loads(text)) for name, update, text in rows}
 
     def done(self) -> dict[str, set[str]]:
         """Key to the names of the checkpoints whose result it is at present.
@@ -134,20 +126,13 @@ class Store(Database):
     def copy(self, key: str, name: str) -> None:
         """Give a checkpoint the result that is there for weights like its own."""
         with self._transaction():
-            for columns in self._checked(
-                f"SELECT {_COLUMNS} FROM results WHERE key = ? AND status = 'done' "
-                "LIMIT 1",
-                key,
-            ):
+            where = "key = ? AND status = 'done' LIMIT 1"
+            for columns in self._records(where, key):
                 self._forget_failures(name, columns[1])
                 self._insert((name, *columns[1:]))
 
     def _insert(self, columns: tuple[Any, ...], created: str | None = None) -> None:
         self._connection.execute(_INSERT, (*columns, checksum(columns), created))
-
-    def scalars(self, name: str, key: str) -> dict[str, Any]:
-        """Numbers of one row."""
-        return self._row(self.columns(name, key)).scalars
 
     def forget_failure(self, name: str) -> None:
         """Drop the row that says that a file could not be read: it can now."""
@@ -161,75 +146,65 @@ class Store(Database):
         )
 
     def rows(self) -> Iterator[Row]:
-        """Give the rows of the newest sweep, oldest first.
+        """Give the rows of the newest sweep, oldest first; their arrays stay here.
 
         They are those with the revision and settings that ``run()["measures"]`` names,
         so that numbers made in different ways never stand in one table; and those of
         files that could not be read. Other rows stay in the store, for when their
         settings are asked for again. Where no sweep was named, all rows are given.
         """
-        newest = self._newest()
-        with self._explained():
-            self._check_pages()
-        for columns in self._checked(f"SELECT {_COLUMNS} FROM results ORDER BY rowid"):
-            if newest is None or (columns[1], *columns[3:5]) in newest:
+        measures = self.run().get("measures")
+        newest = {("checkpoint", 0, "{}")} | {
+            (name, revision, canonical(settings))
+            for name, (revision, settings) in (measures or {}).items()
+        }
+        self._check_pages()
+        for columns in self._records("true ORDER BY rowid"):
+            if measures is None or (columns[1], *columns[3:5]) in newest:
                 yield self._row(columns)
 
-    def _newest(self) -> set[tuple[str, int, str]] | None:
-        """Measure, revision and settings of what `rows` gives; None for all."""
-        measures = self.run().get("measures")
-        if measures is None:
-            return None
+    def row(self, name: str, key: str) -> Row:
+        """One row."""
+        return self._row(self.columns(name, key))
+
+    def _row(self, columns: tuple[Any, ...]) -> Row:
+        arrays = StoredArrays(self.path.absolute(), columns[0], columns[2])
+        return from_columns(columns, arrays)
+
+    def arrays(self, name: str, key: str) -> Arrays:
+        """Arrays of one row, whose checksum was found right when the row was read."""
+        query = "SELECT arrays FROM results WHERE name = ? AND key = ?"
+        with self._explained():
+            found = self._connection.execute(query, (name, key)).fetchone()
+        if found is None:
+            raise self._gone(name)
         try:
-            return {("checkpoint", 0, "{}")} | {
-                (name, revision, canonical(settings))
-                for name, (revision, settings) in measures.items()
-            }
-        except (AttributeError, TypeError, ValueError, RecursionError) as error:
-            raise self._damaged(f"measures: {error}") from error
-
-    def arrays(self, name: str, key: str) -> Mapping[str, NDArray[Any]]:
-        """Arrays of one row.
-
-        Raises
-        ------
-        StoreError
-            The row is not there any more.
-        """
-        return self._row(self.columns(name, key)).arrays
+            return safetensors.numpy.load(found[0])
+        except SafetensorError as error:
+            self._refuse(f"row of {name}: arrays: {error}")
 
     def columns(self, name: str, key: str) -> tuple[Any, ...]:
         """Columns of one row, as they are stored."""
-        query = f"SELECT {_COLUMNS} FROM results WHERE name = ? AND key = ?"
-        for columns in self._checked(query, name, key):
+        for columns in self._records("name = ? AND key = ?", name, key):
             return columns
-        raise StoreError(
+        raise self._gone(name)
+
+    def _records(self, where: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        query = f"SELECT {_COLUMNS} FROM results WHERE {where}"
+        return self._checked(query, values, TYPES.values())
+
+    def _gone(self, name: str) -> StoreError:
+        return StoreError(
             f"{self.path}: expected a row of {name} that was there before, found none; "
             "read the store again"
         )
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> list[Entry]:
         """Give all rows, of whatever settings, oldest first."""
+        self._check_pages()
+        query = f"SELECT {', '.join(Entry._fields)} FROM results ORDER BY rowid"
         with self._explained():
-            self._check_pages()
-            created = {
-                (name, key): str(when)
-                for name, key, when in self._connection.execute(
-                    "SELECT name, key, created FROM results"
-                )
-            }
-        for columns in self._checked(f"SELECT {_COLUMNS} FROM results ORDER BY rowid"):
-            row = self._row(columns)
-            yield Entry(
-                row.name,
-                row.measure,
-                row.revision,
-                sys.intern(columns[4]),
-                row.key,
-                row.status,
-                created[row.name, row.key],
-                checksum(columns),
-            )
+            return [Entry(*columns) for columns in self._connection.execute(query)]
 
     def rewrite(
         self,
@@ -254,12 +229,6 @@ class Store(Database):
             for columns, created in records:
                 self._insert(columns, created)
 
-    def _row(self, columns: tuple[Any, ...]) -> Row:
-        try:
-            return from_columns(columns)
-        except ValueError as error:
-            raise self._damaged(f"row of {columns[0]}: {error}") from error
-
 
 def _insert_run(connection: sqlite3.Connection, values: Mapping[str, Any]) -> None:
     rows = [(name, canonical(value)) for name, value in values.items()]
@@ -282,3 +251,62 @@ def _insert_checkpoints(
         "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
         [(*row, checksum(row)) for row in rows],
     )
+
+
+@dataclass(frozen=True)
+class StoredArrays(Arrays):
+    """Arrays of a row, read from its store at each access.
+
+    A key is a digest of all that determines a result: so they are those of the row
+    also when the store has grown in the meantime.
+
+    Attributes
+    ----------
+    path : Path
+        The store.
+    name, key : str
+        The row.
+    """
+
+    path: Path
+    name: str
+    key: str
+
+    def load(self) -> Arrays:
+        """Read them all.
+
+        Raises
+        ------
+        StoreError
+            The store, or its row, is not there any more.
+        """
+        with Store(self.path) as store:
+            return store.arrays(self.name, self.key)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Read one."""
+        return self.load()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Give their names."""
+        return iter(self.load())
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.load())
+
+
+def load_each(rows: Iterable[Arrays]) -> Iterator[Arrays]:
+    """Give the arrays of rows in turn, from a store that is opened once.
+
+    Only those of one row are in memory, unless the caller keeps them.
+    """
+    stores: dict[Path, Store] = {}
+    with ExitStack() as stack:
+        for arrays in rows:
+            if not isinstance(arrays, StoredArrays):
+                yield arrays
+                continue
+            if arrays.path not in stores:
+                stores[arrays.path] = stack.enter_context(Store(arrays.path))
+            yield stores[arrays.path].arrays(arrays.name, arrays.key)

@@ -85,7 +85,7 @@ class Outcome:
         for measure, key in self.there.items():
             if self.name not in done[key]:
                 store.copy(key, self.name)
-            self.scalars[measure] = store.scalars(self.name, key)
+            self.scalars[measure] = store.row(self.name, key).scalars
         self.written.set()
 
 

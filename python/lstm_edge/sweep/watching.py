@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lstm_edge.files.discovery import CheckpointFile
 from lstm_edge.files.metrics import LogOptions
 from lstm_edge.files.places import Where, stamp
 from lstm_edge.measures.system import count, positive
+from lstm_edge.measures.table import numbers_of
 from lstm_edge.store.store import Store
 from lstm_edge.sweep.destination import open_store
 from lstm_edge.sweep.evaluation import Job, Outcome
@@ -23,11 +24,8 @@ from lstm_edge.sweep.found import Found, look
 from lstm_edge.sweep.plan import make_plan
 from lstm_edge.sweep.pool import fill
 from lstm_edge.sweep.visiting import coarse_to_fine
-from lstm_edge.track.advice import Advice, advise
-from lstm_edge.track.refinement import infer_phases
-from lstm_edge.track.transitions import find_transitions
-
-NAN = float("nan")
+from lstm_edge.track.advice import Advice
+from lstm_edge.track.track import Track, make_track
 
 
 @dataclass(frozen=True)
@@ -122,11 +120,13 @@ def watch(
     with open_store(out, found, plan) as store:
         arrivals = _Arrivals(checkpoints, metrics, log, store, found, poll, idle)
         job = Job(plan, arrivals.names, store.done(), threads=1)
-        known = _Known()
+        numbers: dict[str, dict[str, Any]] = {}
         with closing(fill(store, job, arrivals, workers, 0)) as outcomes:
             for outcome in outcomes:
                 arrivals.rest(sum(row.seconds for row in outcome.rows))
-                yield known.add(outcome, arrivals)
+                if outcome.phase:
+                    numbers[outcome.name] = numbers_of(outcome.scalars)
+                yield _watched(outcome, make_track(arrivals.checkpoints, numbers))
 
 
 def _wait_for_the_first(
@@ -176,12 +176,11 @@ class _Arrivals:
             self.names.setdefault(path, name)
         self.updates |= {self.names[file.path]: file.update for file in found.files}
         self.metrics = found.metrics
-        self._store.set_checkpoints(
-            {
-                name: (update, self.metrics.get(update, {}))
-                for name, update in self.updates.items()
-            }
-        )
+        self.checkpoints = {
+            name: (update, self.metrics.get(update, {}))
+            for name, update in self.updates.items()
+        }
+        self._store.set_checkpoints(self.checkpoints)
 
     def rest(self, seconds: float) -> None:
         """Leave the machine to training for so long before the next checkpoint."""
@@ -227,47 +226,18 @@ class _Arrivals:
         ] + new
 
 
-@dataclass
-class _Known:
-    """What was measured so far, and what is advised by it."""
-
-    phase: dict[str, str] = field(default_factory=dict)
-    exponent: dict[str, float] = field(default_factory=dict)
-
-    def add(self, outcome: Outcome, arrivals: _Arrivals) -> Watched:
-        name, update = outcome.name, arrivals.updates[outcome.name]
-        said = arrivals.metrics.get(update, {})
-        numbers = {k: v for s in outcome.scalars.values() for k, v in s.items()}
-        self.phase[name] = outcome.phase
-        self.exponent[name] = numbers.get("lambda_max", NAN)
-        return Watched(
-            name=name,
-            update=update,
-            epoch=said.get("epoch", NAN),
-            phase=outcome.phase,
-            exponent=self.exponent[name],
-            stderr=numbers.get("lambda_max_stderr", NAN),
-            distance=numbers.get("distance", NAN),
-            test_loss=said.get("test_loss", NAN),
-            message="" if outcome.error is None else str(outcome.error),
-            advice=self._advice(arrivals),
-        )
-
-    def _advice(self, arrivals: _Arrivals) -> Advice:
-        updates = dict(sorted(arrivals.updates.items(), key=lambda item: item[1]))
-        inferred = infer_phases([self.phase.get(name) for name in updates])
-        exponents = [self.exponent.get(name, NAN) for name in updates]
-        transitions = find_transitions(
-            [*updates.values()], [phase or "" for phase in inferred], exponents
-        )
-        measured = [name for name in updates if self.phase.get(name)]
-        metrics = arrivals.metrics
-        return advise(
-            [updates[name] for name in measured],
-            [self.phase[name] for name in measured],
-            transitions,
-            name=measured,
-            epoch=[metrics.get(updates[n], {}).get("epoch", NAN) for n in measured],
-            test_loss=[said.get("test_loss", NAN) for said in metrics.values()],
-            loss_update=list(metrics),
-        )
+def _watched(outcome: Outcome, track: Track) -> Watched:
+    """Tell of a checkpoint, and what is advised by all so far."""
+    at = track.name.index(outcome.name)
+    return Watched(
+        name=outcome.name,
+        update=int(track.update[at]),
+        epoch=float(track.epoch[at]),
+        phase=outcome.phase,
+        exponent=float(track.exponent[at]),
+        stderr=float(track.stderr[at]),
+        distance=float(track.distance[at]),
+        test_loss=float(track.test_loss[at]),
+        message="" if outcome.error is None else str(outcome.error),
+        advice=track.advice,
+    )

@@ -109,7 +109,7 @@ def _why(first: Transition, phase: Sequence[str]) -> str:
     reason = (
         "of the checkpoints analysed it is the nearest to the first sustained "
         f"transition from order to chaos, at update {in_words(first.update)}, whose "
-        f"edge spans updates {span_in_words(first.edge)}"
+        f"span is updates {span_in_words(first.span)}"
     )
     begin = next((p for p in phase if p in PHASES), "order")
     if begin == "chaos":

@@ -25,7 +25,7 @@ from lstm_edge.track.transitions import Transition, first_transition
 
 Floats = NDArray[np.float64]
 
-HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot be told"
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 
 SIGNIFICANCE = 0.05
 
@@ -121,7 +121,7 @@ def _several_descents(updates: Floats, loss: Floats) -> Claim:
     text = "The test loss goes through several descents after overtraining."
     if len(loss) < 3:
         why = f"too few test losses are known ({len(loss)})"
-        return Claim(1, text, UNKNOWN, why)
+        return Claim(1, text, OPEN, why)
     falls = find_descents(loss).falls
     listed = ", ".join(
         f"update {in_words(updates[peak])} ({loss[peak]:.3g} to {loss[valley]:.3g})"
@@ -149,7 +149,7 @@ def _optima_at_transitions(
         return Claim(
             2,
             text,
-            UNKNOWN,
+            OPEN,
             f"{share:.0%} of the checkpoints were analysed, and crossings that do not "
             "last are seen in no other way; analyse all of them",
         )
@@ -170,7 +170,7 @@ def _optima_at_transitions(
         return Claim(
             2,
             text,
-            UNKNOWN,
+            OPEN,
             f"too few to compare: local optima {len(valleys)}, crossings between order "
             f"and chaos {len(crossings)}",
         )
@@ -233,22 +233,22 @@ def _best_at_the_first(
     text = "The global optimum is at the first order->chaos transition."
     first = first_transition(lasting)
     if not len(loss):
-        return Claim(3, text, UNKNOWN, "no test losses are known")
+        return Claim(3, text, OPEN, "no test losses are known")
     if first is None:
         why = "" if phase is None else f": {why_no_transition(phase)}"
-        return Claim(3, text, UNKNOWN, f"there is no sustained onset of chaos{why}")
+        return Claim(3, text, OPEN, f"there is no sustained onset of chaos{why}")
     best = int(np.argmin(loss))
     there = int(np.argmin(np.abs(updates - first.update)))
     regret = float(loss[there] - loss[best])
     # at the transition: within its edge, or as far beyond it as half the edge is wide
-    low, high = first.edge[0], first.edge[1] + first.width / 2
+    low, high = first.span[0], first.span[1] + first.width / 2
     length = float(np.ptp(updates)) or 1.0
     begin, end = first.bracket
     if end - begin > CLOSE * length:
         return Claim(
             3,
             text,
-            UNKNOWN,
+            OPEN,
             "there are too few checkpoints around the first transition, which lies in "
             f"updates {span_in_words(first.bracket)}, {(end - begin) / length:.0%} of "
             "the run",
@@ -258,8 +258,8 @@ def _best_at_the_first(
         return Claim(
             3,
             text,
-            UNKNOWN,
-            f"the first edge, updates {span_in_words(first.edge)}, takes so much of "
+            OPEN,
+            f"the first span, updates {span_in_words(first.span)}, takes so much of "
             "the run that any optimum might lie in it",
             {"best_update": float(updates[best]), "regret": regret},
         )
@@ -268,8 +268,8 @@ def _best_at_the_first(
         text,
         HOLDS if low <= updates[best] <= high else FAILS,
         f"the best test loss {loss[best]:.4g} is at update {in_words(updates[best])}, "
-        f"the first transition at {in_words(first.update)} (edge "
-        f"{span_in_words(first.edge)}), where it is {loss[there]:.4g}: regret "
+        f"the first transition at {in_words(first.update)} (span "
+        f"{span_in_words(first.span)}), where it is {loss[there]:.4g}: regret "
         f"{regret:.3g}",
         {"best_update": float(updates[best]), "regret": regret},
     )
@@ -283,7 +283,7 @@ def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
         return Claim(
             4,
             text,
-            UNKNOWN,
+            OPEN,
             f"two sustained order->chaos transitions are needed, found {len(widths)}",
         )
     widest = max(onsets[1:], key=lambda t: t.width)
@@ -293,8 +293,8 @@ def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
         return Claim(
             4,
             text,
-            UNKNOWN,
-            f"the first edge is {in_words(widths[0])} updates wide, the widest later "
+            OPEN,
+            f"the first span is {in_words(widths[0])} updates wide, the widest later "
             f"one {in_words(later)}: the checkpoints around them, {in_words(apart)} "
             "updates apart, are too few to compare them",
             {"widths": widths},
@@ -303,7 +303,7 @@ def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
         4,
         text,
         HOLDS if widths[0] > later else FAILS,
-        f"the first edge is {in_words(widths[0])} updates wide, the widest later "
+        f"the first span is {in_words(widths[0])} updates wide, the widest later "
         f"one {in_words(later)} (of {len(widths) - 1})",
         {"widths": widths},
     )

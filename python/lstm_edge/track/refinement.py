@@ -113,7 +113,7 @@ class _View:
 
     def doubts(self, transition: Transition) -> set[int]:
         """Checkpoints to look at next before the transition is certain."""
-        old, onset = (int(i) for i in transition.edge)
+        old, onset = (int(i) for i in transition.span)
         begin = self._first_doubt(range(old + 1, onset + 1), self.phase[onset], (1,))
         end = self._first_doubt(range(onset - 1, old - 1, -1), self.phase[old], (-1, 1))
         wanted = {old + 1, onset - 1} | begin | end
@@ -126,7 +126,7 @@ class _View:
         """
         current = np.repeat(self.phase[:1], len(self.phase))
         for transition in sustained:
-            onset = int(transition.edge[1])
+            onset = int(transition.span[1])
             current[onset:] = self.phase[onset]
         wanted: set[int] = set()
         for before, i in pairwise(np.flatnonzero(self.seen).tolist()):

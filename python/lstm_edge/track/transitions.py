@@ -1,4 +1,4 @@
-"""Transitions between order and chaos along training, and their edges.
+"""Transitions between order and chaos along training, and their spans.
 
 Pure functions of plain arrays: bring your own series of phases and exponents.
 """
@@ -39,16 +39,16 @@ class Transition:
         between the two checkpoints of the bracket, the later one.
     bracket : tuple of int
         Updates of the two neighbouring checkpoints that it lies between.
-    edge : tuple of int
+    span : tuple of int
         Updates of the last checkpoint of the old phase and the first of the new one.
     width : int
-        Length of the edge in updates. These are floats where the times given were.
+        Length of the span in updates. These are floats where the times given were.
     sustained : bool
         Whether the new phase lasts; a raw crossing (flicker) does not.
     epoch, width_epochs : float
         The same in epochs, NaN where they are not known.
     path_length : float
-        Length of the path that the weights walk inside the edge, NaN where not known.
+        Length of the path that the weights walk inside the span, NaN where not known.
     kind : str
         "neimark_sacker", "period_doubling", "fold", "jump", or "" where the multipliers
         on its ordered side are not known; see `bifurcation_kind`.
@@ -57,7 +57,7 @@ class Transition:
     direction: str
     update: float
     bracket: tuple[float, float]
-    edge: tuple[float, float]
+    span: tuple[float, float]
     width: float
     sustained: bool
     epoch: float = float("nan")
@@ -82,8 +82,8 @@ def find_transitions(
 
     Near a boundary single checkpoints jump between phases. A phase counts once it holds
     for `sustain` checkpoints in a row and for at least a `majority` of the next
-    `window`; jumps before that belong to the edge. The untrained net's own phase counts
-    as it is. The edge of a transition reaches from the last checkpoint at which the old
+    `window`; jumps before that belong to the span. The untrained net's own phase counts
+    as it is. The span of a transition reaches from the last checkpoint at which the old
     phase was sustained, by this rule looking ahead or back, to the onset of the new.
 
     Where checkpoints are unevenly spaced, the majority is one of time: a checkpoint
@@ -177,7 +177,7 @@ class _Series:
             direction=f"to_{self.phase[onset]}",
             update=float(a + share * (b - a)),
             bracket=(a.item(), b.item()),
-            edge=(self.update[old].item(), self.update[onset].item()),
+            span=(self.update[old].item(), self.update[onset].item()),
             width=(self.update[onset] - self.update[old]).item(),
             sustained=sustained,
             epoch=float(

@@ -25,7 +25,7 @@ Tell = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class RunJob:
     """All that a process needs to make a run and to measure it.
 
     Attributes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstm_edge.errors import ConflictError, LstmEdgeError
-from lstm_edge.lab.studies.job import Job
+from lstm_edge.lab.studies.job import RunJob
 from lstm_edge.lab.studies.processes import attempt
 from lstm_edge.lab.training.space import Space
 
@@ -18,7 +18,7 @@ class StudyPlan:
 
     Attributes
     ----------
-    work : list of Job
+    work : list of RunJob
         The runs that can be made or gone on with.
     space : Space
         That all of them still need.
@@ -26,12 +26,12 @@ class StudyPlan:
         Folder of each other run, and why it cannot work.
     """
 
-    work: list[Job]
+    work: list[RunJob]
     space: Space
     refused: dict[Path, LstmEdgeError]
 
 
-def plan_study(work: Sequence[Job], tell: Callable[[Path, str], None]) -> StudyPlan:
+def plan_study(work: Sequence[RunJob], tell: Callable[[Path, str], None]) -> StudyPlan:
     """Plan the runs one by one.
 
     Raises
@@ -42,7 +42,7 @@ def plan_study(work: Sequence[Job], tell: Callable[[Path, str], None]) -> StudyP
         If no run can work, of the first.
     """
     spaces: list[Space] = []
-    planned: list[Job] = []
+    planned: list[RunJob] = []
     refused: dict[Path, LstmEdgeError] = {}
     for job in work:
         tell(job.folder, "planning")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lstm_edge.errors import LstmEdgeError
-from lstm_edge.lab.studies.job import Job
+from lstm_edge.lab.studies.job import RunJob
 
 GLANCE = 0.2
 """Seconds between two looks at what the processes say."""
@@ -30,12 +30,12 @@ T = TypeVar("T")
 Hear = Callable[[Path, Event], None]
 
 
-def do_all(work: Sequence[Job], processes: int, hear: Hear) -> None:
+def do_all(work: Sequence[RunJob], processes: int, hear: Hear) -> None:
     """Do jobs; a single process is this one.
 
     Parameters
     ----------
-    work : sequence of Job
+    work : sequence of RunJob
     processes : int
         How many at a time.
     hear : callable
@@ -81,11 +81,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _attempt_in_process(job: Job) -> LstmEdgeError | None:
+def _attempt_in_process(job: RunJob) -> LstmEdgeError | None:
     return attempt(job.folder, partial(job, lambda path, text: _told.put((path, text))))
 
 
-def _in_processes(work: Sequence[Job], processes: int, hear: Hear) -> None:
+def _in_processes(work: Sequence[RunJob], processes: int, hear: Hear) -> None:
     """Do jobs in some processes, and hear how they go."""
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())

@@ -11,6 +11,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lstm_edge.display import plain_values
 from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.lab.studies.early_stopping import read_early_stop
@@ -55,8 +57,8 @@ class Run:
         Analysed, and those that could not be used.
     epoch, phase : list
         Of the checkpoints analysed.
-    edge : (float, float)
-        Epochs of the first sustained edge; NaN where there is none.
+    span : (float, float)
+        Epochs of the first sustained onset of chaos; NaN where there is none.
     claims : list of Claim
     choices : dict of str to Choice
         By rule.
@@ -70,7 +72,7 @@ class Run:
     failed: int = 0
     epoch: list[float] = field(default_factory=list)
     phase: list[str] = field(default_factory=list)
-    edge: tuple[float, float] = (NAN, NAN)
+    span: tuple[float, float] = (NAN, NAN)
     claims: list[Claim] = field(default_factory=list)
     choices: dict[str, Choice] = field(default_factory=dict)
 
@@ -158,13 +160,13 @@ class Study:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row a run: what varied, edge, claims, and what each rule takes."""
+        """A row a run: what varied, span, claims, and what each rule takes."""
         rows = []
         for run in self.runs:
             row: dict[str, Any] = {**run.setting, "seed": run.seed}
             row |= {"message": run.message, "checkpoints": run.checkpoints}
             row |= {"failed": run.failed}
-            row |= {"edge_begin": run.edge[0], "edge_end": run.edge[1]}
+            row |= {"span_begin": run.span[0], "span_end": run.span[1]}
             row |= {f"claim {claim.number}": claim.answer for claim in run.claims}
             for rule, choice in run.choices.items():
                 row |= {f"{rule}: epoch": choice.epoch}
@@ -284,14 +286,14 @@ def _read_run(
             raise LstmEdgeError(UNFINISHED)
         stops = [read_early_stop(file) for file in files]
         found = choices(sweep, stops)
-        claims = sweep.claims
+        track = sweep.track
     except LstmEdgeError as error:
         return Run(folder, setting, seed, message=str(error))
-    first = first_transition(sweep.transitions)
-    edge = (NAN, NAN)
+    first = first_transition(track.transitions)
+    span = (NAN, NAN)
     if first is not None:
-        epochs = {update: m["epoch"] for update, m in sweep.checkpoints.values()}
-        edge = (epochs[int(first.edge[0])], epochs[int(first.edge[1])])
+        begin, end = np.interp(first.span, track.update, track.epoch).tolist()
+        span = (begin, end)
     return Run(
         folder=folder,
         setting=setting,
@@ -300,7 +302,7 @@ def _read_run(
         failed=len({name for name, _ in sweep.failed}),
         epoch=sweep.table["epoch"].tolist(),
         phase=sweep.table["phase"].tolist(),
-        edge=edge,
-        claims=claims,
+        span=span,
+        claims=track.claims,
         choices=found,
     )

@@ -70,8 +70,10 @@ def choices(sweep: Sweep, stops: Iterable[EarlyStop]) -> dict[str, Choice]:
     dict of str to Choice
         By the name of the rule, in the order of a report.
     """
-    updates, losses = sweep.loss_history
-    epochs = [m["epoch"] for _, m in sweep.checkpoints.values() if "test_loss" in m]
+    track = sweep.track
+    known = np.isfinite(track.test_loss)
+    updates, losses = track.update[known], track.test_loss[known]
+    epochs = track.epoch[known].tolist()
     end = epochs[-1]
 
     def at(update: float, trained: float) -> Choice:
@@ -80,7 +82,7 @@ def choices(sweep: Sweep, stops: Iterable[EarlyStop]) -> dict[str, Choice]:
 
     last = Choice(float(losses[-1]), end, end)
     nothing = Choice(float(losses[-1]), end, end, decided=False)
-    advised = sweep.advice.update
+    advised = track.advice.update
     found = {FIRST_TRANSITION: nothing if advised is None else at(advised, end)}
     stopping = EdgeStopping(_Replay(history_of(sweep)))
     stopped, taken = stopping.stopped, stopping.advice.update

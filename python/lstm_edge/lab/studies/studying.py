@@ -14,7 +14,7 @@ from typing import Any
 
 from lstm_edge.errors import LstmEdgeError, UsageError
 from lstm_edge.files.places import replace_file
-from lstm_edge.lab.studies.job import Job
+from lstm_edge.lab.studies.job import RunJob
 from lstm_edge.lab.studies.planning import plan_study
 from lstm_edge.lab.studies.processes import Event, do_all
 from lstm_edge.lab.studies.results import DESCRIPTION, Study, open_study, run_folder
@@ -54,7 +54,7 @@ _TRAINING = {*inspect.signature(train).parameters} - {
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """How far a study is.
 
     Attributes
@@ -86,7 +86,7 @@ def study(
     patience: int = PATIENCE,
     jobs: int | None = None,
     on_plan: Callable[[Space], None] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[StudyProgress], None] | None = None,
 ) -> Study:
     """Train with several seeds and settings, analyse all, and compare stopping rules.
 
@@ -120,7 +120,7 @@ def study(
     on_plan : callable, optional
         Called before anything runs with the `Space` that all runs still need.
     progress : callable, optional
-        Called with a `Progress` now and then.
+        Called with a `StudyProgress` now and then.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def study(
     most = count("jobs", cores if jobs is None else jobs)
     most = min(most, len(grid) * len(chosen))
     work = [
-        Job(
+        RunJob(
             folder=run_folder(folder, setting, seed),
             task=task,
             arguments=_arguments(task, training or {}, setting, seed),
@@ -180,7 +180,7 @@ def study(
             ended.add(path)
         if progress is not None:
             text = f"{path.relative_to(folder)}: {event or 'done'}"
-            progress(Progress(len(ended), len(failed), len(work), text, wrong))
+            progress(StudyProgress(len(ended), len(failed), len(work), text, wrong))
 
     plan = plan_study(work, hear)
     if on_plan is not None:

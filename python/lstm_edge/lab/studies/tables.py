@@ -6,7 +6,7 @@ import math
 
 from lstm_edge.lab.studies.results import UNFINISHED, Group, Study
 from lstm_edge.lab.studies.rules import FIRST_TRANSITION, ORACLE
-from lstm_edge.track.claims import FAILS, HOLDS, UNKNOWN
+from lstm_edge.track.claims import FAILS, HOLDS, OPEN
 
 Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
@@ -19,7 +19,7 @@ SHORT = {
 }
 """The claims of Wei et al. 2025, by number."""
 
-MARKS = {HOLDS: "✓", FAILS: "✗", UNKNOWN: "?"}
+MARKS = {HOLDS: "✓", FAILS: "✗", OPEN: "?"}
 
 
 def claim_table(group: Group) -> Table:
@@ -61,24 +61,24 @@ def regret_table(group: Group) -> Table:
 
 
 def run_table(study: Study) -> Table:
-    """Give each run: its first edge, the claims, and the test loss of each rule.
+    """Give each run: its first span, the claims, and the test loss of each rule.
 
     Of one without a result it says so; `Study.unfinished` tells why.
     """
     rules = list(dict.fromkeys(rule for run in study.done for rule in run.choices))
-    header = ["run", "edge", "claims", *rules]
+    header = ["run", "span", "claims", *rules]
     rows = []
     for run in study.runs:
         if run.message:
             state = UNFINISHED if run.message == UNFINISHED else "failed"
             rows.append([run.label, state, *[""] * (len(header) - 2)])
             continue
-        begin, end = run.edge
-        edge = "none" if math.isnan(begin) else f"{begin:g}-{end:g}"
+        begin, end = run.span
+        span = "none" if math.isnan(begin) else f"{begin:g}-{end:g}"
         marks = "".join(MARKS[claim.answer] for claim in run.claims)
         losses = [
             f"{run.choices[rule].test_loss:.3f}" if rule in run.choices else ""
             for rule in rules
         ]
-        rows.append([run.label, edge, marks, *losses])
+        rows.append([run.label, span, marks, *losses])
     return header, rows

@@ -37,7 +37,7 @@ STATE_SECONDS = 10.0
 EMBEDDING_SHARE = 2
 """Space of embeddings kept apart, over that of all other weights."""
 
-Row = dict[str, Any]
+Values = dict[str, Any]
 AtEdge = Callable[..., bool]
 """``at_edge(state_dict, inputs, closed_loop=...)``, as `lstm_edge.measures.at_edge`."""
 
@@ -187,7 +187,7 @@ class Writer:
     check: Callable[[int, Mapping[str, Any]], None] | None = None
     failed: bool = field(default=False, init=False)
 
-    def __call__(self, snapshot: Snapshot) -> Row:
+    def __call__(self, snapshot: Snapshot) -> Values:
         """Write a snapshot, and give its row of metrics."""
         if self.failed:  # those behind it would leave a gap
             raise InterruptedError
@@ -197,7 +197,7 @@ class Writer:
             self.failed = True
             raise
 
-    def _write(self, snapshot: Snapshot) -> Row:
+    def _write(self, snapshot: Snapshot) -> Values:
         row = self.evaluator.row(snapshot)
         losses = row["train_loss"] + row["test_loss"] if snapshot.evaluate else 0.0
         if not math.isfinite(losses + row["weight_norm"]):
@@ -227,7 +227,7 @@ class Writer:
         write_checkpoint(path, arrays, {"update": str(update)})
 
 
-def written(snapshots: Iterator[Snapshot], writer: Writer) -> Generator[Row]:
+def written(snapshots: Iterator[Snapshot], writer: Writer) -> Generator[Values]:
     """Write snapshots on another thread while the next ones are made.
 
     Gives the rows in order, as they are done. What goes wrong in the other thread is

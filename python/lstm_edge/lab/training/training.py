@@ -29,7 +29,7 @@ from lstm_edge.lab.training.recording import (
     AtEdge,
     Position,
     Recording,
-    Row,
+    Values,
     Writer,
     keep_every,
     kept_apart,
@@ -62,7 +62,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Where training stands; times in seconds, since this call began."""
 
     update: int
@@ -96,7 +96,7 @@ def train(
     device: str = "cpu",
     at_edge: AtEdge | None = None,
     on_plan: Callable[[Space], None] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Path:
     """Train a recurrent net with Adam, and keep dense checkpoints.
 
@@ -150,7 +150,7 @@ def train(
     on_plan : callable, optional
         Called before training with the `Space` that the run will need.
     progress : callable, optional
-        Called with a `Progress` after every checkpoint.
+        Called with a `TrainingProgress` after every checkpoint.
 
     Returns
     -------
@@ -225,7 +225,7 @@ class Prepared:
     _metadata: Mapping[str, str]
     _position: Position | None
 
-    def rows(self) -> Generator[Row]:
+    def rows(self) -> Generator[Values]:
         """Train, write the checkpoints, and give their rows of metrics."""
         trainer = self.trainer
         model = copy.deepcopy(trainer.model)
@@ -346,17 +346,17 @@ def metadata_of(description: Mapping[str, Any]) -> dict[str, str]:
     return metadata
 
 
-def _progress(rows: Iterator[Row], trainer: Trainer) -> Iterator[Progress]:
+def _progress(rows: Iterator[Values], trainer: Trainer) -> Iterator[TrainingProgress]:
     """Tell where training stands at each row; losses are the last known ones."""
     begun = time.perf_counter()
-    known: Row = {}
+    known: Values = {}
     first: tuple[int, float] | None = None
     for row in rows:
         known |= {k: v for k, v in row.items() if k not in known or v == v}
         update, elapsed = row["update"], time.perf_counter() - begun
         first = first or (update, elapsed)
         done, spent = update - first[0], elapsed - first[1]
-        yield Progress(
+        yield TrainingProgress(
             epochs=trainer.last // trainer.updates_per_epoch,
             elapsed=elapsed,
             eta=spent / done * (trainer.last - update) if done else math.nan,

@@ -1,0 +1,188 @@
+"""A run as series along training, and all that is read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_edge.terms import UNKNOWN
+from lstm_edge.track.advice import Advice, advise
+from lstm_edge.track.bifurcations import bifurcation_kind
+from lstm_edge.track.claims import Claim, check_claims
+from lstm_edge.track.refinement import infer_phases
+from lstm_edge.track.transitions import SUSTAIN, Transition, find_transitions
+from lstm_edge.track.zoom_intervals import Interval, intervals_to_zoom
+
+Floats = NDArray[np.float64]
+
+
+def _unknown() -> Floats:
+    """Leave a series out; it is filled up with NaN."""
+    return np.zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """What is known of each checkpoint of a run, in ascending order of update.
+
+    Sweeps, watches and monitors all give one, and each series may be left out.
+
+    Attributes
+    ----------
+    update : ndarray of shape (n,)
+        Optimiser updates.
+    phase : sequence of str or None
+        "order", "edge", "chaos", "unknown"; None where it was not measured.
+    exponent, stderr : ndarray of shape (n,)
+        Largest Lyapunov exponent over the starts, nats per step, and its error.
+    distance : ndarray of shape (n,)
+        D~ of Wei et al. 2025.
+    epoch, test_loss, train_loss : ndarray of shape (n,)
+    optimiser : mapping of str to ndarray of shape (n,)
+        Norms of gradient, update and weights.
+    path : ndarray of shape (n,)
+        Length of the path that the weights have walked.
+    kind : sequence of str
+        What `bifurcation_kind` says of the attractor.
+    name : sequence of str
+        Of the checkpoints.
+    sustain : int
+        Checkpoints in a row for which a phase must hold to count.
+    """
+
+    update: NDArray[Any]
+    phase: Sequence[str | None]
+    exponent: Floats = field(default_factory=_unknown)
+    stderr: Floats = field(default_factory=_unknown)
+    distance: Floats = field(default_factory=_unknown)
+    epoch: Floats = field(default_factory=_unknown)
+    test_loss: Floats = field(default_factory=_unknown)
+    train_loss: Floats = field(default_factory=_unknown)
+    optimiser: Mapping[str, Floats] = field(default_factory=dict)
+    path: Floats = field(default_factory=_unknown)
+    kind: Sequence[str] = ()
+    name: Sequence[str] = ()
+    sustain: int = SUSTAIN
+
+    def __post_init__(self) -> None:
+        """Fill up what is not known."""
+        count = len(self.update)
+        for name in _SERIES:
+            values = np.asarray(getattr(self, name), float)
+            known = values if values.size else np.full(count, np.nan)
+            object.__setattr__(self, name, known)
+        object.__setattr__(self, "kind", list(self.kind) or [""] * count)
+
+    @cached_property
+    def measured(self) -> NDArray[np.bool_]:
+        """Which checkpoints have a phase that is known."""
+        return np.array([p is not None and p != UNKNOWN for p in self.phase], bool)
+
+    def _seen(self, values: ArrayLike | Sequence[Any]) -> list[Any]:
+        return [x for x, seen in zip(values, self.measured, strict=True) if seen]  # type: ignore[arg-type]
+
+    @cached_property
+    def transitions(self) -> list[Transition]:
+        """Sustained transitions and raw crossings, by `find_transitions`.
+
+        A checkpoint that was not measured counts as what its neighbours are, where
+        these agree: so a part of the checkpoints gives the transitions of all.
+        """
+        return find_transitions(
+            self.update,
+            [phase or "" for phase in infer_phases(self.phase)],
+            self.exponent,
+            epoch=self.epoch,
+            path=self.path,
+            kind=self.kind,
+            sustain=self.sustain,
+        )
+
+    @cached_property
+    def advice(self) -> Advice:
+        """The checkpoint at the first transition, by `advise`."""
+        return self.advise(self.transitions)
+
+    def advise(self, transitions: Sequence[Transition]) -> Advice:
+        """Advise by other transitions than one's own."""
+        return advise(
+            self.update[self.measured],
+            self._seen(self.phase),
+            transitions,
+            name=self._seen(self.name) if self.name else None,
+            epoch=self.epoch[self.measured],
+            test_loss=self.test_loss,
+            loss_update=self.update,
+        )
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """The claims of Wei et al. 2025, tested on this run."""
+        return check_claims(
+            self.update,
+            self.test_loss,
+            self.transitions,
+            checkpoints=self.update[self.measured],
+            phase=self._seen(self.phase),
+            distance=self.distance[self.measured],
+            share=float(self.measured.mean()) if len(self.update) else 0.0,
+        )
+
+    @cached_property
+    def zoom_intervals(self) -> list[Interval]:
+        """Where checkpoints at every update would tell more."""
+        return intervals_to_zoom(self.update, self.test_loss, self.transitions)
+
+
+_SERIES = ("exponent", "stderr", "distance", "epoch", "test_loss", "train_loss", "path")
+
+_NORMS = ("gradient_norm", "update_norm", "weight_norm")
+
+
+def make_track(
+    checkpoints: Mapping[str, tuple[int, Mapping[str, float]]],
+    numbers: Mapping[str, Mapping[str, Any]],
+    path: Mapping[str, float] | None = None,
+) -> Track:
+    """Put what is known of checkpoints in order.
+
+    Parameters
+    ----------
+    checkpoints : mapping
+        Name to (update, metrics), as a store has them.
+    numbers : mapping of name to mapping
+        All numbers of those that were measured.
+    path : mapping of name to float, optional
+        Length of the path that the weights have walked.
+    """
+    names = sorted(checkpoints, key=lambda name: checkpoints[name][0])
+    found = [numbers.get(name, {}) for name in names]
+    said = [checkpoints[name][1] for name in names]
+
+    def series(of: list[Any], name: str) -> Floats:
+        return np.array([one.get(name, np.nan) for one in of], float)
+
+    return Track(
+        update=np.array([checkpoints[name][0] for name in names], np.int64),
+        phase=[numbers[n].get("phase") if n in numbers else None for n in names],
+        exponent=series(found, "lambda_max"),
+        stderr=series(found, "lambda_max_stderr"),
+        distance=series(found, "distance"),
+        epoch=series(said, "epoch"),
+        test_loss=series(said, "test_loss"),
+        train_loss=series(said, "train_loss"),
+        optimiser={name: series(said, name) for name in _NORMS},
+        path=np.array([(path or {}).get(name, np.nan) for name in names]),
+        kind=[_kind(one) for one in found],
+        name=names,
+    )
+
+
+def _kind(numbers: Mapping[str, Any]) -> str:
+    multipliers = [complex(*pair) for pair in numbers.get("multipliers", ())]
+    return bifurcation_kind(multipliers, int(numbers.get("period", 1)))
