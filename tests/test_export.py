@@ -18,6 +18,7 @@ from click.testing import CliRunner
 import lstm_edge
 from lstm_edge import Sweep, UsageError
 from lstm_edge.cli import main
+from lstm_edge.measures.table import MEASURES
 from lstm_edge.results.export import write_export
 
 QUICK = {
@@ -94,8 +95,9 @@ def test_every_checkpoint_tells_what_made_its_own_numbers(sweep: Sweep) -> None:
     assert found["lyapunov_version"].tolist() == ["0.0.1", now, now, now]
     assert found["distance_version"].tolist() == [now, now, "", now]
     settings = [json.loads(text) for text in found["lyapunov_settings"]]
-    assert settings[0] == {"revision": 1, "steps": 9}
-    assert [s["revision"] for s in settings] == [1, 7, 1, 1]
+    now_revision = MEASURES["lyapunov"].revision
+    assert settings[0] == {"revision": now_revision, "steps": 9}
+    assert [s["revision"] for s in settings] == [now_revision, 7, *[now_revision] * 2]
     assert settings[1]["inputs"] == settings[2]["inputs"]
     assert found["distance_settings"][2] == ""
     assert sweep.to_xarray().attrs["source"] == f"lstm-edge 0.0.1, lstm-edge {now}"
