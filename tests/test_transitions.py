@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_edge.track.advice import Advice, advise
-from lstm_edge.track.transitions import Transition, find_transitions, first_transition
+from lstm_edge.track.transitions import (
+    Transition,
+    find_stability_transitions,
+    find_transitions,
+    first_transition,
+)
 
 NAMES = {"o": "order", "e": "edge", "C": "chaos", "?": "unknown"}
 LEVELS = {"o": -0.1, "e": 0.0, "C": 0.1, "?": float("nan")}
@@ -72,8 +77,36 @@ def test_five_in_a_row_do_not_count_without_the_majority_after_them() -> None:
     assert len(sustained("o" * 20 + "C" * 5 + "oCC" * 20)) == 1
 
 
-def test_the_majority_does_not_count_without_five_in_a_row() -> None:
-    assert sustained("o" * 20 + "CCCCo" * 8) == []
+def test_the_majority_does_not_count_without_five_of_the_first_six() -> None:
+    assert sustained("o" * 20 + "CCo" * 13) == []
+
+
+def test_a_phase_that_flickers_in_one_of_five_is_sustained_from_its_first() -> None:
+    (found,) = sustained("o" * 20 + "CCCCe" * 8)
+    assert found.bracket == found.span == (190, 200)
+    assert found.error == 10  # the last in order may be flicker as well
+
+
+def test_the_error_of_an_onset_grows_with_the_flicker_around_it() -> None:
+    (clean,) = sustained("o" * 30 + "C" * 30)
+    (flickering,) = sustained("o" * 20 + "oooCo" * 2 + "CCCCCoCCCo" * 3)
+    assert clean.error == 5
+    assert clean.error < flickering.error < 60
+
+
+def test_stability_is_lost_to_a_torus_that_is_no_chaos() -> None:
+    stable = [1.0] * 20 + [0.0] * 20 + [np.nan] * 3 + [1.0] * 20
+    target = ["order"] * 20 + ["torus"] * 20 + [""] * 3 + ["order"] * 20
+    update, zero = np.arange(63) * 10, np.zeros(63)
+    found = find_stability_transitions(update, stable, zero, target=target)
+    lost, gained = (t for t in found if t.sustained)
+    assert (lost.event, lost.target, lost.bracket) == (
+        "loss of stability",
+        "torus",
+        (190, 200),
+    )
+    assert (gained.event, gained.span) == ("gain of stability", (390, 430))
+    assert find_transitions(update, ["order"] * 20 + ["edge"] * 43, zero) == []
 
 
 def test_order_that_does_not_last_is_part_of_the_edge() -> None:
@@ -197,7 +230,7 @@ def test_checkpoints_at_one_update_are_counted_one_by_one() -> None:
 
 
 def test_wrong_series_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"one length, found \[3, 2, 3, 2, 2, 2\]"):
+    with pytest.raises(ValueError, match=r"one length, found \[3, 2, 3, 2, 2, 2, 2\]"):
         find_transitions([0, 1, 2], ["order", "chaos"], [0.0, 0.0, 0.0])
     with pytest.raises(ValueError, match="ascending"):
         find_transitions([0, 2, 1], ["order"] * 3, [0.0] * 3)

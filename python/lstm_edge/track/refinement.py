@@ -21,6 +21,7 @@ from lstm_edge.track.transitions import (
     WINDOW,
     Transition,
     find_transitions,
+    head_of,
 )
 
 DOUBT = 0.5
@@ -44,6 +45,24 @@ def infer_phases(phase: Sequence[str | None]) -> list[str | None]:
     for a, b in pairwise(seen):
         if phase[a] == phase[b]:
             found[a:b] = [p if p is not None else phase[a] for p in phase[a:b]]
+    return found
+
+
+def infer_values(
+    values: NDArray[np.float64], seen: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Give what was not looked at the value of its neighbours, where these agree.
+
+    Parameters
+    ----------
+    values : ndarray
+    seen : ndarray of bool
+        What was looked at: NaN there is an answer.
+    """
+    found = values.copy()
+    for a, b in pairwise(np.flatnonzero(np.isfinite(values)).tolist()):
+        if values[a] == values[b]:
+            found[a:b] = np.where(seen[a:b], found[a:b], values[a])
     return found
 
 
@@ -156,8 +175,10 @@ class _View:
     def _lasts(self, i: int, phase: str, way: int) -> bool | None:
         """Whether the phase is sustained from i on; None while it is in doubt."""
         window = self._window(i, way)
-        head = window[:SUSTAIN]
-        if len(head) < SUSTAIN or not np.isin(self.phase[head], ("", phase)).all():
+        head = window[: head_of(SUSTAIN)]
+        certain = self.seen[head] & (self.phase[head] == phase)
+        possible = certain | ~self.seen[head] | (self.phase[head] == "")
+        if not possible[0] or possible.sum() < SUSTAIN:
             return False
         seen, same = self.seen[window], self.phase[window] == phase
         unknown = self.phase[window] == ""
@@ -166,7 +187,8 @@ class _View:
         needed = MAJORITY * len(window)
         if most < needed:
             return False
-        return True if least >= needed and self.seen[head].all() else None
+        sure = least >= needed and certain[0] and certain.sum() >= SUSTAIN
+        return True if sure else None
 
     def _look(self, i: int, way: int) -> set[int]:
         """Choose the middle of the gap in a window that may change the verdict most.
@@ -175,7 +197,7 @@ class _View:
         else the longest.
         """
         window = self._window(i, way)
-        head, all_of_it = window[:SUSTAIN], window
+        head, all_of_it = window[: head_of(SUSTAIN)], window
 
         def reaches(gap: tuple[int, int], part: NDArray[np.int64]) -> bool:
             return gap[1] > int(part.min()) and gap[0] < int(part.max())

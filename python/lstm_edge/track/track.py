@@ -14,8 +14,14 @@ from lstm_edge.terms import UNKNOWN
 from lstm_edge.track.advice import Advice, advise
 from lstm_edge.track.bifurcations import bifurcation_kind
 from lstm_edge.track.claims import Claim, check_claims
-from lstm_edge.track.refinement import infer_phases
-from lstm_edge.track.transitions import SUSTAIN, Transition, find_transitions
+from lstm_edge.track.refinement import infer_phases, infer_values
+from lstm_edge.track.stability import stability
+from lstm_edge.track.transitions import (
+    SUSTAIN,
+    Transition,
+    find_stability_transitions,
+    find_transitions,
+)
 from lstm_edge.track.zoom_intervals import Interval, intervals_to_zoom
 
 Floats = NDArray[np.float64]
@@ -49,6 +55,11 @@ class Track:
         Length of the path that the weights have walked.
     kind : sequence of str
         What `bifurcation_kind` says of the attractor.
+    stable : ndarray of shape (n,)
+        1 where every start ends on a stable fixed point or cycle, 0 where at least one
+        does not, NaN where that is not known.
+    target : sequence of str
+        What the starts end on; see `lstm_edge.track.stability`.
     name : sequence of str
         Of the checkpoints.
     sustain : int
@@ -66,6 +77,8 @@ class Track:
     optimiser: Mapping[str, Floats] = field(default_factory=dict)
     path: Floats = field(default_factory=_unknown)
     kind: Sequence[str] = ()
+    stable: Floats = field(default_factory=_unknown)
+    target: Sequence[str] = ()
     name: Sequence[str] = ()
     sustain: int = SUSTAIN
 
@@ -76,12 +89,18 @@ class Track:
             values = np.asarray(getattr(self, name), float)
             known = values if values.size else np.full(count, np.nan)
             object.__setattr__(self, name, known)
-        object.__setattr__(self, "kind", list(self.kind) or [""] * count)
+        for name in ("kind", "target"):
+            words = list(getattr(self, name)) or [""] * count
+            object.__setattr__(self, name, words)
 
     @cached_property
     def measured(self) -> NDArray[np.bool_]:
         """Which checkpoints have a phase that is known."""
         return np.array([p is not None and p != UNKNOWN for p in self.phase], bool)
+
+    @cached_property
+    def _looked_at(self) -> NDArray[np.bool_]:
+        return np.array([p is not None for p in self.phase], bool)
 
     def _seen(self, values: ArrayLike | Sequence[Any]) -> list[Any]:
         return [x for x, seen in zip(values, self.measured, strict=True) if seen]  # type: ignore[arg-type]
@@ -100,6 +119,20 @@ class Track:
             epoch=self.epoch,
             path=self.path,
             kind=self.kind,
+            sustain=self.sustain,
+        )
+
+    @cached_property
+    def stability_transitions(self) -> list[Transition]:
+        """Losses and gains of stability, by `find_stability_transitions`."""
+        return find_stability_transitions(
+            self.update,
+            infer_values(self.stable, self._looked_at),
+            self.exponent,
+            epoch=self.epoch,
+            path=self.path,
+            kind=self.kind,
+            target=self.target,
             sustain=self.sustain,
         )
 
@@ -139,7 +172,16 @@ class Track:
         return intervals_to_zoom(self.update, self.test_loss, self.transitions)
 
 
-_SERIES = ("exponent", "stderr", "distance", "epoch", "test_loss", "train_loss", "path")
+_SERIES = (
+    "exponent",
+    "stderr",
+    "distance",
+    "epoch",
+    "test_loss",
+    "train_loss",
+    "path",
+    "stable",
+)
 
 _NORMS = ("gradient_norm", "update_norm", "weight_norm")
 
@@ -164,6 +206,8 @@ def make_track(
     found = [numbers.get(name, {}) for name in names]
     said = [checkpoints[name][1] for name in names]
 
+    steady = [stability(one) for one in found]
+
     def series(of: list[Any], name: str) -> Floats:
         return np.array([one.get(name, np.nan) for one in of], float)
 
@@ -179,6 +223,8 @@ def make_track(
         optimiser={name: series(said, name) for name in _NORMS},
         path=np.array([(path or {}).get(name, np.nan) for name in names]),
         kind=[_kind(one) for one in found],
+        stable=np.array([told.value for told in steady], float),
+        target=[told.target for told in steady],
         name=names,
     )
 

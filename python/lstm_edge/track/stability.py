@@ -1,0 +1,87 @@
+"""Stability: what the asymptotic distance of Wei et al. 2025 sees.
+
+A checkpoint is stable (S = 1) where every start ends on an attractor with a negative
+exponent beyond its error: a fixed point or a cycle. It is unstable (S = 0) where at
+least one does not, by evidence. Where that is undecided it is unknown (NaN).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+STABLE_KINDS = ("fixed_point", "cycle")
+UNSTABLE_KINDS = ("torus", "chaos", "unbounded")
+
+CONFIDENCE = 0.95
+"""Of each end of the interval of a share of starts."""
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Whether a checkpoint is stable, and what its starts end on.
+
+    Attributes
+    ----------
+    value : float
+        1, 0, or NaN where it is not known.
+    target : str
+        "order", "torus", "chaos", "unbounded", or "mixture" of several; "" unknown.
+    """
+
+    value: float
+    target: str
+
+
+def stability(numbers: Mapping[str, Any]) -> Stability:
+    """Tell from what the starts of a checkpoint end on, else from its exponents.
+
+    Parameters
+    ----------
+    numbers : mapping
+        ``shares`` of the kinds of attractor; where there are none ``phase`` and
+        ``chaotic_share``.
+    """
+    shares = numbers.get("shares")
+    if shares is None:
+        phase, chaotic = numbers.get("phase"), numbers.get("chaotic_share", 0.0)
+        if phase == "order":
+            return Stability(1.0, "order")
+        value = 0.0 if chaotic > 0 else np.nan
+        whole = "chaos" if chaotic == 1 else "mixture"
+        return Stability(value, whole if chaotic > 0 else "")
+    unstable = [kind for kind in UNSTABLE_KINDS if shares.get(kind, 0) > 0]
+    ordered = any(shares.get(kind, 0) > 0 for kind in STABLE_KINDS)
+    if unstable:
+        one = len(unstable) == 1 and not ordered
+        return Stability(0.0, unstable[0] if one else "mixture")
+    undecided = shares.get("undecided", 0) > 0
+    return Stability(np.nan, "") if undecided else Stability(1.0, "order")
+
+
+def unstable_share(shares: Mapping[str, float]) -> float:
+    """Share of the starts that end on no stable fixed point or cycle, by evidence."""
+    return sum(shares.get(kind, 0.0) for kind in UNSTABLE_KINDS)
+
+
+def share_interval(share: float, starts: int) -> tuple[float, float]:
+    """Between what the share of unstable starts may lie (Clopper & Pearson 1934).
+
+    Of 8 starts none unstable still allows a share of 31 %.
+
+    Parameters
+    ----------
+    share : float
+        Seen.
+    starts : int
+        Of which.
+    """
+    from scipy.stats import beta
+
+    hits = round(share * starts)
+    low = beta.ppf(1 - CONFIDENCE, hits, starts - hits + 1) if hits else 0.0
+    high = beta.ppf(CONFIDENCE, hits + 1, starts - hits) if hits < starts else 1.0
+    return float(low), float(high)
