@@ -1,11 +1,13 @@
-"""The claims of Wei et al. 2025, tested on the run at hand.
+"""The claims of Wei et al. 2025, tested on the run at hand, by both yardsticks.
 
 1. The test loss goes through several descents after overtraining.
-2. Its local optima lie at order-chaos transitions.
-3. The global optimum is at the first order->chaos transition.
-4. The first edge is the widest.
+2. Its falls lie at transitions.
+3. The global optimum is at the first transition.
+4. The first transition is the widest.
 
-Each *holds*, *does not hold* or *cannot be told*, by its own numbers.
+What the paper calls a transition is seen by the asymptotic distance: a change of
+*stability*. Its words are of order and *chaos*. So claims 2 to 4 are tested by either,
+and the yardsticks are never mixed. Each *holds*, *does not hold* or *cannot be told*.
 """
 
 from __future__ import annotations
@@ -18,27 +20,41 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge.display import in_words, span_in_words
+from lstm_edge.terms import SIGNED
 from lstm_edge.track.advice import why_no_transition
-from lstm_edge.track.association import association, rank_correlation
-from lstm_edge.track.falls import find_descents
-from lstm_edge.track.transitions import Transition, first_transition
+from lstm_edge.track.association import (
+    FEWEST,
+    SIGNIFICANCE,
+    Coincidence,
+    coincidence,
+    rank_correlation,
+    state_changes,
+)
+from lstm_edge.track.falls import Fall, find_falls, overtraining_begins
+from lstm_edge.track.transitions import EVENTS, Transition, first_transition
 
 Floats = NDArray[np.float64]
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 
-SIGNIFICANCE = 0.05
-
 CLOSE = 0.02
-"""Share of the run that may lie between the two checkpoints around an optimum, for its
-phase to be known."""
+"""Share of the run that may lie between the two checkpoints around a fall or the first
+transition, for anything to be said of it."""
 
 COMPLETE = 0.5
-"""Share of the checkpoints that must be analysed for claim 2: crossings that do not
-last are seen in no other way."""
+"""Share of the checkpoints that must be analysed for claim 2: changes that do not last
+are seen in no other way."""
 
 WIDEST = 0.25
-"""Share of the run that the first edge may take for claim 3 to say anything."""
+"""Share of the run that the first span may take for claim 3 to say anything."""
+
+YARDSTICKS = {"chaos": "to_chaos", "stability": "to_unstable"}
+"""Of each the direction of the transitions that the paper speaks of."""
+
+CHANGES = {
+    "chaos": "crossing between order and chaos",
+    "stability": "loss or gain of stability",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,8 @@ class Claim:
     ----------
     number : int
         1 to 4.
+    yardstick : {"", "chaos", "stability"}
+        By which it is tested.
     text : str
         What is claimed.
     answer : {"holds", "does not hold", "cannot be told"}
@@ -59,6 +77,7 @@ class Claim:
     """
 
     number: int
+    yardstick: str
     text: str
     answer: str
     evidence: str
@@ -70,25 +89,29 @@ def check_claims(
     test_loss: ArrayLike,
     transitions: Sequence[Transition],
     *,
+    stability_transitions: Sequence[Transition] | None = None,
     checkpoints: ArrayLike | None = None,
     phase: Sequence[str] | None = None,
+    stable: ArrayLike | None = None,
     distance: ArrayLike | None = None,
     share: float = 1.0,
 ) -> list[Claim]:
-    """Test the four claims.
+    """Test the claims.
 
     Parameters
     ----------
     update, test_loss : array_like of shape (n,)
         All evaluations of the test loss that are known.
     transitions : sequence of Transition
-        From `find_transitions`. Claim 2 takes every crossing between order and chaos,
-        flicker included; claims 3 and 4 the sustained ones.
+        From `find_transitions`; the sustained ones count for claims 3 and 4.
+    stability_transitions : sequence of Transition, optional
+        From `find_stability_transitions`; without them only chaos is looked at.
     checkpoints : array_like of shape (m,), optional
-        Updates of the checkpoints whose phase is known. Where they lie close around
-        the optima and no crossing was found, that is an answer to claim 2.
+        Updates of the checkpoints whose phase is known.
     phase : sequence of str, optional
-        Their phases: they say why there is no transition, where there is none.
+        Their phases, which claim 2 needs.
+    stable : array_like of shape (m,), optional
+        Their stability, as in `find_stability_transitions`.
     distance : array_like of shape (m,), optional
         D~ at these; its rank correlation with the test loss then stands beside claim 2.
     share : float
@@ -98,212 +121,243 @@ def check_claims(
     Returns
     -------
     list of Claim
+        Claim 1, then claims 2, 3 and 4, each by one yardstick after the other.
     """
-    updates, loss = np.asarray(update, float), np.asarray(test_loss, float)
+    times, loss = np.asarray(update, float), np.asarray(test_loss, float)
     known = np.isfinite(loss)
-    updates, loss = updates[known], loss[known]
-    analysed = np.asarray([] if checkpoints is None else checkpoints, float)
-    lasting = [t for t in transitions if t.sustained]
-    second = _optima_at_transitions(
-        updates, loss, [t.update for t in transitions], analysed, share
+    run = _Run(
+        times[known],
+        loss[known],
+        np.asarray([] if checkpoints is None else checkpoints, float),
+        None if phase is None else [*phase],
+        share,
+        find_falls(times, loss),
     )
+    series = {"chaos": ([*transitions], _signed(run.phase or []))}
+    if stability_transitions is not None:
+        states = np.asarray([] if stable is None else stable, float)
+        series["stability"] = ([*stability_transitions], states)
+    found = [_several_descents(run)]
+    for yardstick, (_, states) in series.items():
+        found.append(_falls_at_changes(run, yardstick, states))
     if distance is not None:
-        second = _with_correlation(second, updates, loss, analysed, distance)
-    return [
-        _several_descents(updates, loss),
-        second,
-        _best_at_the_first(updates, loss, lasting, phase),
-        _first_is_widest(lasting),
-    ]
+        found[1:] = _with_correlation(found[1:], run, np.asarray(distance, float))
+    for claim in (_best_at_the_first, _first_is_widest):
+        for yardstick, (changes, _) in series.items():
+            lasting = [t for t in changes if t.sustained]
+            found.append(claim(run, yardstick, lasting))
+    return found
 
 
-def _several_descents(updates: Floats, loss: Floats) -> Claim:
+@dataclass(frozen=True)
+class _Run:
+    """What claims are about: evaluations, checkpoints, and the falls found."""
+
+    time: Floats
+    loss: Floats
+    checkpoints: Floats
+    phase: list[str] | None
+    share: float
+    falls: list[Fall]
+
+    @property
+    def length(self) -> float:
+        return float(np.ptp(self.time)) if len(self.time) else 0.0
+
+
+def _signed(phase: Sequence[str]) -> Floats:
+    """Give 0 for order, 1 for chaos, NaN for all else."""
+    return np.array([SIGNED.index(p) if p in SIGNED else np.nan for p in phase], float)
+
+
+def _several_descents(run: _Run) -> Claim:
     text = "The test loss goes through several descents after overtraining."
-    if len(loss) < 3:
-        why = f"too few test losses are known ({len(loss)})"
-        return Claim(1, text, OPEN, why)
-    falls = find_descents(loss).falls
+    if len(run.loss) < 3:
+        why = f"too few test losses are known ({len(run.loss)})"
+        return Claim(1, "", text, OPEN, why)
     listed = ", ".join(
-        f"update {in_words(updates[peak])} ({loss[peak]:.3g} to {loss[valley]:.3g})"
-        for peak, valley in falls[:8]
+        f"update {in_words(fall.begin)} ({fall.high:.3g} to {fall.low:.3g})"
+        for fall in run.falls[:8]
     )
     return Claim(
         1,
+        "",
         text,
-        HOLDS if len(falls) >= 2 else FAILS,
-        f"{len(falls)} later falls of the test loss by at least 10 %"
-        + (f": {listed}" if falls else ""),
-        {"falls": len(falls)},
+        HOLDS if len(run.falls) >= 2 else FAILS,
+        f"{len(run.falls)} later falls of the test loss by at least 10 %, beyond its "
+        "noise" + (f": {listed}" if run.falls else ""),
+        {"falls": len(run.falls)},
     )
 
 
-def _optima_at_transitions(
-    updates: Floats,
-    loss: Floats,
-    crossings: Sequence[float],
-    analysed: Floats,
-    share: float,
-) -> Claim:
-    text = "Its local optima lie at order-chaos transitions."
-    if share < COMPLETE:
-        return Claim(
-            2,
-            text,
+def _falls_at_changes(run: _Run, yardstick: str, states: Floats) -> Claim:
+    """Test claim 2 by the rotations of a state of the checkpoints."""
+    text = "The falls of the test loss lie at transitions."
+    change = CHANGES[yardstick]
+
+    def told(answer: str, evidence: str, **numbers: Any) -> Claim:
+        return Claim(2, yardstick, text, answer, evidence, numbers)
+
+    if run.share < COMPLETE:
+        return told(
             OPEN,
-            f"{share:.0%} of the checkpoints were analysed, and crossings that do not "
-            "last are seen in no other way; analyse all of them",
+            f"{run.share:.0%} of the checkpoints were analysed, and changes that do "
+            "not last are seen in no other way; analyse all of them",
         )
-    valleys = find_descents(loss).valleys
-    if len(valleys) >= 2 and not crossings:
-        seen = _close_to_checkpoints(updates[valleys], analysed, np.ptp(updates))
-        if seen.all():
-            return Claim(
-                2,
-                text,
-                FAILS,
-                f"all {len(valleys)} local optima lie between checkpoints of known "
-                "phase, and no crossing between order and chaos was found in the "
-                "whole run",
-                {"optima": len(valleys), "crossings": 0},
-            )
-    if len(valleys) < 2 or not crossings:
-        return Claim(
-            2,
-            text,
+    if (
+        len(run.falls) < FEWEST
+        or len(states) != len(run.checkpoints)
+        or not len(states)
+    ):
+        return told(
             OPEN,
-            f"too few to compare: local optima {len(valleys)}, crossings between order "
-            f"and chaos {len(crossings)}",
+            f"too few falls of the test loss ({len(run.falls)}; {FEWEST} are needed)"
+            if len(run.falls) < FEWEST
+            else "no phases are known",
+            falls=len(run.falls),
         )
-    distance, effect, p = association(
-        updates[valleys],
-        crossings,
-        (float(updates[0]), float(updates[-1])),
+    begin = overtraining_begins(run.time, run.loss)
+    found = coincidence(
+        run.falls, run.checkpoints, state_changes(states), run.time, begin
     )
-    return Claim(
-        2,
-        text,
-        HOLDS if p < SIGNIFICANCE else FAILS,
-        f"{len(valleys)} local optima lie {in_words(distance)} updates from the "
-        f"nearest of the crossings between order and chaos ({len(crossings)}) on "
-        f"average, {effect:.2f} times the distance by chance (p = {p:.3g})",
-        {"distance": distance, "effect": effect, "p_value": p},
+    numbers: dict[str, Any] = {"falls": found.falls, "changes": found.changes}
+    if not found.changes:
+        near = all(_close(fall, run) for fall in run.falls)
+        why = f"no {change} was found since overtraining began"
+        known = "" if near else ", but few checkpoints lie around the falls"
+        return told(FAILS if near else OPEN, why + known, **numbers)
+    if np.isnan(found.p_value):
+        return told(OPEN, "too few checkpoints lie at even distances", **numbers)
+    numbers |= {"hits": found.hits, "expected": found.expected}
+    numbers |= {"p_value": found.p_value, "windows": found.windows}
+    holds = found.hits > 0 and found.p_value < SIGNIFICANCE
+    return told(HOLDS if holds else FAILS, _hits_in_words(found, change), **numbers)
+
+
+def _hits_in_words(found: Coincidence, change: str) -> str:
+    wider = "; ".join(
+        f"with {window} evaluation{'s' if window > 1 else ''} to either side {hits} "
+        f"({mean:.2g})"
+        for window, (hits, mean) in found.windows.items()
+        if window
+    )
+    return (
+        f"{found.hits} of {found.falls} falls come within a {change}, where chance "
+        f"gives {found.expected:.2g} (p = {found.p_value:.2g}); {wider}"
     )
 
 
-def _close_to_checkpoints(
-    optima: Floats, analysed: Floats, length: float
-) -> NDArray[np.bool_]:
-    """Whether the two checkpoints around each optimum lie close together."""
-    after = np.searchsorted(analysed, optima)
-    padded = np.concatenate([[-np.inf], analysed, [np.inf]])
-    # padded[after] < optimum <= padded[after + 1]; one that is hit is close by itself
-    gap = np.where(padded[after + 1] == optima, 0.0, padded[after + 1] - padded[after])
-    return np.asarray(gap <= CLOSE * length)
+def _close(fall: Fall, run: _Run) -> bool:
+    """Whether the checkpoints around a fall lie close together."""
+    a = int(np.searchsorted(run.checkpoints, fall.begin, "right")) - 1
+    b = int(np.searchsorted(run.checkpoints, fall.end))
+    if a < 0 or b == len(run.checkpoints):
+        return False
+    return bool(run.checkpoints[b] - run.checkpoints[a] <= CLOSE * run.length)
 
 
-def _with_correlation(
-    claim: Claim,
-    updates: Floats,
-    loss: Floats,
-    analysed: Floats,
-    distance: ArrayLike,
-) -> Claim:
+def _with_correlation(claims: list[Claim], run: _Run, distance: Floats) -> list[Claim]:
     """Add the rank correlation of D~ with the test loss to the evidence."""
-    if len(loss) < 3:
-        return claim
-    known = dict(zip(updates, loss, strict=True))
-    there = [known.get(update, np.nan) for update in analysed]
-    rho, p = rank_correlation(analysed, np.asarray(distance, float), there)
+    if len(run.loss) < 3:
+        return claims
+    known = dict(zip(run.time, run.loss, strict=True))
+    there = [known.get(update, np.nan) for update in run.checkpoints]
+    rho, p = rank_correlation(run.checkpoints, distance, there)
     if np.isnan(rho):
-        return claim
-    return replace(
-        claim,
-        evidence=f"{claim.evidence}; the rank correlation of D~ with the test loss is "
-        f"{rho:.2f} (p = {p:.3g})",
-        numbers=claim.numbers | {"rank_correlation": rho, "rank_p_value": p},
-    )
+        return claims
+    told = f"; the rank correlation of D~ with the test loss is {rho:.2f} (p = {p:.2g})"
+    numbers = {"rank_correlation": rho, "rank_p_value": p}
+    return [
+        replace(c, evidence=c.evidence + told, numbers=c.numbers | numbers)
+        for c in claims
+    ]
 
 
 def _best_at_the_first(
-    updates: Floats,
-    loss: Floats,
-    lasting: Sequence[Transition],
-    phase: Sequence[str] | None,
+    run: _Run, yardstick: str, lasting: Sequence[Transition]
 ) -> Claim:
-    text = "The global optimum is at the first order->chaos transition."
-    first = first_transition(lasting)
-    if not len(loss):
-        return Claim(3, text, OPEN, "no test losses are known")
+    direction = YARDSTICKS[yardstick]
+    event = EVENTS[direction]
+    text = f"The global optimum is at the first {event}."
+
+    def told(answer: str, evidence: str, **numbers: Any) -> Claim:
+        return Claim(3, yardstick, text, answer, evidence, numbers)
+
+    first = first_transition(lasting, direction)
+    if not len(run.loss):
+        return told(OPEN, "no test losses are known")
     if first is None:
-        why = "" if phase is None else f": {why_no_transition(phase)}"
-        return Claim(3, text, OPEN, f"there is no sustained onset of chaos{why}")
-    best = int(np.argmin(loss))
-    there = int(np.argmin(np.abs(updates - first.update)))
-    regret = float(loss[there] - loss[best])
-    # at the transition: within its edge, or as far beyond it as half the edge is wide
+        why = run.phase is not None and yardstick == "chaos"
+        because = f": {why_no_transition(run.phase or [])}" if why else ""
+        return told(OPEN, f"there is no sustained {event}{because}")
+    best = int(np.argmin(run.loss))
+    there = int(np.argmin(np.abs(run.time - first.update)))
+    regret = float(run.loss[there] - run.loss[best])
+    numbers = {"best_update": float(run.time[best]), "regret": regret}
+    # at the transition: within its span, or as far beyond it as half of that
     low, high = first.span[0], first.span[1] + first.width / 2
-    length = float(np.ptp(updates)) or 1.0
+    length = run.length or 1.0
     begin, end = first.bracket
     if end - begin > CLOSE * length:
-        return Claim(
-            3,
-            text,
+        return told(
             OPEN,
-            "there are too few checkpoints around the first transition, which lies in "
+            f"there are too few checkpoints around the first {event}, which lies in "
             f"updates {span_in_words(first.bracket)}, {(end - begin) / length:.0%} of "
             "the run",
-            {"best_update": float(updates[best]), "regret": regret},
+            **numbers,
         )
     if (high - low) / length > WIDEST:
-        return Claim(
-            3,
-            text,
+        return told(
             OPEN,
             f"the first span, updates {span_in_words(first.span)}, takes so much of "
             "the run that any optimum might lie in it",
-            {"best_update": float(updates[best]), "regret": regret},
+            **numbers,
         )
-    return Claim(
-        3,
-        text,
-        HOLDS if low <= updates[best] <= high else FAILS,
-        f"the best test loss {loss[best]:.4g} is at update {in_words(updates[best])}, "
-        f"the first transition at {in_words(first.update)} (span "
-        f"{span_in_words(first.span)}), where it is {loss[there]:.4g}: regret "
-        f"{regret:.3g}",
-        {"best_update": float(updates[best]), "regret": regret},
+    return told(
+        HOLDS if low <= run.time[best] <= high else FAILS,
+        f"the best test loss {run.loss[best]:.4g} is at update "
+        f"{in_words(run.time[best])}, the first {event} at {in_words(first.update)} "
+        f"(span {span_in_words(first.span)}), where it is {run.loss[there]:.4g}: "
+        f"regret {regret:.3g}",
+        **numbers,
     )
 
 
-def _first_is_widest(lasting: Sequence[Transition]) -> Claim:
-    text = "The first edge is the widest."
-    onsets = [t for t in lasting if t.direction == "to_chaos"]
+def _first_is_widest(run: _Run, yardstick: str, lasting: Sequence[Transition]) -> Claim:
+    direction = YARDSTICKS[yardstick]
+    event = EVENTS[direction]
+    text = f"The first {event} is the widest."
+    onsets = [t for t in lasting if t.direction == direction]
     widths = [t.width for t in onsets]
     if len(widths) < 2:
-        return Claim(
-            4,
-            text,
-            OPEN,
-            f"two sustained order->chaos transitions are needed, found {len(widths)}",
-        )
+        why = f"two sustained transitions are needed, found {len(widths)}"
+        return Claim(4, yardstick, text, OPEN, why)
+    chance = 1 / len(widths)
+    numbers = {"widths": widths, "chance": chance}
     widest = max(onsets[1:], key=lambda t: t.width)
-    later = widest.width
-    apart = sum(t.bracket[1] - t.bracket[0] for t in (onsets[0], widest))
-    if abs(widths[0] - later) <= apart and widths[0] != later:
+    apart = float(np.hypot(_width_error(onsets[0]), _width_error(widest)))
+    told = (
+        f"the first span is {in_words(widths[0])} updates wide, the widest later one "
+        f"{in_words(widest.width)}"
+    )
+    if abs(widths[0] - widest.width) <= apart and widths[0] != widest.width:
         return Claim(
             4,
+            yardstick,
             text,
             OPEN,
-            f"the first span is {in_words(widths[0])} updates wide, the widest later "
-            f"one {in_words(later)}: the checkpoints around them, {in_words(apart)} "
-            "updates apart, are too few to compare them",
-            {"widths": widths},
+            f"{told}: they are known to {in_words(apart)} updates, by the checkpoints "
+            "around them and their flicker",
+            numbers,
         )
-    return Claim(
-        4,
-        text,
-        HOLDS if widths[0] > later else FAILS,
-        f"the first span is {in_words(widths[0])} updates wide, the widest later "
-        f"one {in_words(later)} (of {len(widths) - 1})",
-        {"widths": widths},
+    answer = HOLDS if widths[0] > widest.width else FAILS
+    told += (
+        f" (of {len(widths) - 1}); by chance the first is the widest in {chance:.0%}"
     )
+    return Claim(4, yardstick, text, answer, told, numbers)
+
+
+def _width_error(transition: Transition) -> float:
+    """Of both ends: the bracket, or what the flicker leaves open where that is more."""
+    bracket = transition.bracket[1] - transition.bracket[0]
+    return float(max(bracket, 2 * np.nan_to_num(transition.error)))

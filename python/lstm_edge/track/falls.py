@@ -1,9 +1,10 @@
-"""Descents of the test loss: its peaks and valleys once overtraining has begun."""
+"""Falls of the test loss, once overtraining has begun."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,71 +14,117 @@ Floats = NDArray[np.float64]
 PROMINENCE = 0.1
 """Least fall of the log of the test loss from a peak to the next valley: 10 %."""
 
+NOISE = 6.0
+"""Or so many standard deviations of its differences, where that is more."""
+
 STANDING = 0.05
 """Share of the evaluations for which the first optimum must stand unbeaten."""
 
 
 @dataclass(frozen=True)
-class Descents:
-    """Peaks and valleys of a loss once overtraining has begun.
+class Fall:
+    """A later fall of the test loss.
 
     Attributes
     ----------
-    valleys, peaks : ndarray of int
-        Indices. The first valley is the optimum with which overtraining begins; a peak
-        lies between each two valleys.
+    peak, valley : number
+        Updates of the evaluations that it goes from and to.
+    begin, end : number
+        Updates of the two evaluations between which ln(loss) drops most.
+    high, low : float
+        Losses at peak and valley.
     """
 
-    valleys: NDArray[np.int64]
-    peaks: NDArray[np.int64]
+    peak: float
+    begin: float
+    end: float
+    valley: float
+    high: float
+    low: float
 
-    @property
-    def falls(self) -> list[tuple[int, int]]:
-        """(peak, valley) pairs: the later descents."""
-        return [
-            (int(p), int(v)) for p, v in zip(self.peaks, self.valleys[1:], strict=True)
-        ]
+    def overlaps(self, first: float, last: float) -> bool:
+        """Whether its steepest drop and an interval have more than an end in common."""
+        return self.begin < last and first < self.end
 
 
-def find_descents(
-    loss: ArrayLike, *, prominence: float = PROMINENCE, standing: float = STANDING
-) -> Descents:
-    """Find the peaks and valleys of a loss, so that noise does not make hundreds.
+def find_falls(
+    update: ArrayLike, loss: ArrayLike, *, standing: float = STANDING
+) -> list[Fall]:
+    """Find the falls of a test loss, so that noise does not make hundreds.
 
     Overtraining begins with the first minimum that stands for a share `standing` of the
     evaluations before a lower one comes. After it, in the running median over 1 % of
-    the evaluations (so that the ringing after a fall is no descent of its own), a peak
-    must stand out by `prominence` in ln(loss). Between two peaks lies one valley, the
-    minimum of the loss itself.
+    the evaluations (so that the ringing after a fall is no fall of its own), a peak
+    must stand out by 10 % in ln(loss), and by six standard deviations of the
+    differences of ln(loss), taken from their median. Between two peaks lies one valley,
+    the minimum of the loss itself.
 
     Parameters
     ----------
-    loss : array_like of shape (n,)
-        Positive, without NaN.
-    prominence : float
-        In units of ln(loss).
+    update, loss : array_like of shape (n,)
+        By ascending update; what is not finite is left out.
     standing : float
         Share of the evaluations.
     """
+    time, values = np.asarray(update), np.asarray(loss, float)
+    known = np.isfinite(values)
+    time, values = time[known], np.maximum(values[known], 1e-300)
+    level = np.log(values)
+    valleys = _valleys(level, standing)
+    return [_fall(time, values, level, *pair) for pair in pairwise(valleys)]
+
+
+def overtraining_begins(
+    update: ArrayLike, loss: ArrayLike, *, standing: float = STANDING
+) -> float:
+    """Update of the optimum that overtraining starts from; NaN without losses."""
+    time, values = np.asarray(update), np.asarray(loss, float)
+    known = np.isfinite(values)
+    if not known.any():
+        return float("nan")
+    return float(time[known][_first_optimum(np.log(values[known]), standing)])
+
+
+def _fall(
+    time: NDArray[Any], values: Floats, level: Floats, last: int, valley: int
+) -> Fall:
+    """Describe the fall to a valley after the last one."""
+    peak = last + int(np.argmax(level[last:valley]))
+    begin = peak + int(np.argmin(np.diff(level[peak : valley + 1])))
+    return Fall(
+        peak=time[peak].item(),
+        begin=time[begin].item(),
+        end=time[begin + 1].item(),
+        valley=time[valley].item(),
+        high=float(values[peak]),
+        low=float(values[valley]),
+    )
+
+
+def _valleys(level: Floats, standing: float) -> list[int]:
+    """Places of the optimum that overtraining starts from and of those after it."""
     from scipy.ndimage import median_filter
     from scipy.signal import find_peaks
 
-    values = np.log(np.maximum(np.asarray(loss, float), 1e-300))
-    if len(values) < 3:
-        return Descents(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    begin = _standing_minimum(values, max(3, round(standing * len(values))))
-    after = values[begin:]
-    width = max(1, round(0.01 * len(values))) | 1
+    if len(level) < 3:
+        return []
+    begin = _first_optimum(level, standing)
+    after = level[begin:]
+    width = max(1, round(0.01 * len(level))) | 1
     smooth = median_filter(after, width, mode="nearest")
-    peaks, _ = find_peaks(smooth, prominence=prominence)
-    peaks = _apart(smooth, peaks.tolist(), prominence)
-    valleys = [
-        begin + a + int(np.argmin(after[a:b]))
-        for a, b in pairwise([0, *peaks, len(after)])
-    ]
-    # the peaks of the loss itself, each between its two valleys
-    peaks = [a + int(np.argmax(values[a:b])) for a, b in pairwise(valleys)]
-    return Descents(np.asarray(valleys, np.int64), np.asarray(peaks, np.int64))
+    least = max(PROMINENCE, NOISE * spread(np.diff(after)))
+    peaks, _ = find_peaks(smooth, prominence=least)
+    ends = [0, *_apart(smooth, peaks.tolist(), least), len(after)]
+    return [begin + a + int(np.argmin(after[a:b])) for a, b in pairwise(ends)]
+
+
+def spread(values: ArrayLike) -> float:
+    """Give the standard deviation by the median of absolute deviations; 0 for none."""
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return 0.0
+    return float(1.4826 * np.median(np.abs(known - np.median(known))))
 
 
 def _apart(values: Floats, peaks: list[int], prominence: float) -> list[int]:
@@ -93,8 +140,9 @@ def _apart(values: Floats, peaks: list[int], prominence: float) -> list[int]:
     return kept
 
 
-def _standing_minimum(values: Floats, stands: int) -> int:
-    """Index of the first running minimum that stands for `stands` evaluations."""
-    lowest = np.flatnonzero(values == np.minimum.accumulate(values))
-    ends = np.append(lowest[1:], len(values))
-    return int(lowest[np.argmax((ends - lowest >= stands) | (ends == len(values)))])
+def _first_optimum(level: Floats, standing: float) -> int:
+    """Index of the first running minimum that stands for so long."""
+    stands = max(3, round(standing * len(level)))
+    lowest = np.flatnonzero(level == np.minimum.accumulate(level))
+    ends = np.append(lowest[1:], len(level))
+    return int(lowest[np.argmax((ends - lowest >= stands) | (ends == len(level)))])

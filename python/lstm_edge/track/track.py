@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_edge.terms import UNKNOWN
+from lstm_edge.terms import SIGNED, UNKNOWN
 from lstm_edge.track.advice import Advice, advise
+from lstm_edge.track.association import (
+    Coincidence,
+    coincidence,
+    jumps,
+    state_changes,
+)
 from lstm_edge.track.bifurcations import bifurcation_kind
 from lstm_edge.track.claims import Claim, check_claims
+from lstm_edge.track.falls import Fall, find_falls, overtraining_begins
 from lstm_edge.track.refinement import infer_phases, infer_values
 from lstm_edge.track.stability import stability
 from lstm_edge.track.transitions import (
@@ -160,11 +167,36 @@ class Track:
             self.update,
             self.test_loss,
             self.transitions,
+            stability_transitions=self.stability_transitions,
             checkpoints=self.update[self.measured],
             phase=self._seen(self.phase),
+            stable=self.stable[self.measured],
             distance=self.distance[self.measured],
             share=float(self.measured.mean()) if len(self.update) else 0.0,
         )
+
+    @cached_property
+    def falls(self) -> list[Fall]:
+        """Falls of the test loss since overtraining began, by `find_falls`."""
+        return find_falls(self.update, self.test_loss)
+
+    @cached_property
+    def coincidences(self) -> dict[str, Coincidence]:
+        """How often falls come with changes of stability, of chaos, of the exponent."""
+        seen = self.measured
+        changes = {
+            "change of stability": state_changes(self.stable[seen]),
+            "crossing of order and chaos": state_changes(
+                [_SIGN.get(p, np.nan) for p in self._seen(self.phase)]
+            ),
+            "jump of the exponent": jumps(self.exponent[seen], self.stderr[seen]),
+        }
+        evaluations = self.update[np.isfinite(self.test_loss)]
+        begin = overtraining_begins(self.update, self.test_loss)
+        return {
+            name: coincidence(self.falls, self.update[seen], how, evaluations, begin)
+            for name, how in changes.items()
+        }
 
     @cached_property
     def zoom_intervals(self) -> list[Interval]:
@@ -182,6 +214,8 @@ _SERIES = (
     "path",
     "stable",
 )
+
+_SIGN = {phase: float(i) for i, phase in enumerate(SIGNED)}
 
 _NORMS = ("gradient_norm", "update_norm", "weight_norm")
 

@@ -110,10 +110,10 @@ def find_transitions(
 
     Near a boundary single checkpoints jump between phases. A phase counts once it holds
     for `sustain` checkpoints, with at most one other for each five among them, and for
-    at least a `majority` of the next `window`; jumps before that belong to the span. The untrained
-    net's own phase counts as it is. The span of a transition reaches from the last
-    checkpoint at which the old phase was sustained, by this rule looking ahead or back,
-    to the onset of the new.
+    at least a `majority` of the next `window`; jumps before that belong to the span.
+    The untrained net's own phase counts as it is. The span of a transition reaches from
+    the last checkpoint at which the old phase was sustained, by this rule looking ahead
+    or back, to the onset of the new.
 
     Where checkpoints are unevenly spaced, the majority is one of time: a checkpoint
     speaks for the updates up to the next one, and the window is as long as `window`

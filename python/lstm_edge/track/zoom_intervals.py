@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_edge.track.falls import find_descents
+from lstm_edge.track.falls import find_falls
 from lstm_edge.track.transitions import Transition
 
 
@@ -47,15 +46,7 @@ def intervals_to_zoom(
     list of Interval
         In ascending order.
     """
-    updates, loss = np.asarray(update, float), np.asarray(test_loss, float)
-    known = np.isfinite(loss)
-    updates, loss = updates[known], loss[known]
-    found = [
-        Interval(*t.bracket, f"{t.direction.replace('_', ' ')}")
-        for t in transitions
-        if t.sustained
-    ]
-    for peak, valley in find_descents(loss).falls:
-        first, last = int(updates[peak]), int(updates[valley])
-        found.append(Interval(first, last, "fall of the test loss"))
+    found = [Interval(*t.bracket, t.event) for t in transitions if t.sustained]
+    for fall in find_falls(update, test_loss):
+        found.append(Interval(fall.peak, fall.valley, "fall of the test loss"))
     return sorted((i for i in found if i.last - i.first > 1), key=lambda i: i.first)
