@@ -16,7 +16,7 @@ LENGTH = 700
 
 def states(random: np.random.Generator, rate: Floats) -> Floats:
     """A state, 0 or 1, that changes at a rate."""
-    return np.cumsum(random.random(len(rate)) < rate) % 2.0
+    return np.asarray(np.cumsum(random.random(len(rate)) < rate) % 2, float)
 
 
 def losses(random: np.random.Generator, rate: Floats) -> Floats:
@@ -33,7 +33,7 @@ def losses(random: np.random.Generator, rate: Floats) -> Floats:
 def smooth(random: np.random.Generator, memory: int) -> Floats:
     """A series with a memory of so many epochs."""
     noise = random.standard_normal(LENGTH + memory - 1)
-    return np.convolve(noise, np.hanning(memory), "valid")
+    return np.asarray(np.convolve(noise, np.hanning(memory), "valid"), float)
 
 
 EVEN = np.ones(LENGTH)

@@ -93,8 +93,7 @@ def test_a_grid_is_as_even_as_the_checkpoints_let_it_be() -> None:
 def test_runs_together_tell_more_than_each() -> None:
     half = Coincidence(1, 9, hits=1, null=(0.5, 0.5))
     nothing = Coincidence(0, 0)
-    hits, expected, p = pooled([half, half, half, nothing])
-    assert (hits, expected, p) == (3, pytest.approx(1.5), pytest.approx(1 / 8))
+    assert pooled([half, half, half, nothing]) == pytest.approx((3, 1.5, 1 / 8))
     assert np.isnan(pooled([nothing])[2])
 
 

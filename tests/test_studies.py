@@ -34,7 +34,12 @@ from lstm_edge.lab.studies.results import Group, Study, open_study
 from lstm_edge.lab.studies.rules import Choice, choices, history_of
 from lstm_edge.lab.studies.statistics import compare_rules, count_claims
 from lstm_edge.lab.studies.studying import StudyProgress, study
-from lstm_edge.lab.studies.tables import claim_table, regret_table, run_table
+from lstm_edge.lab.studies.tables import (
+    claim_table,
+    fall_table,
+    regret_table,
+    run_table,
+)
 from lstm_edge.lab.tasks.digits import make_digits
 from lstm_edge.lab.tasks.task import Task
 from lstm_edge.lab.training.runs import write_state
@@ -303,7 +308,7 @@ def test_a_sweep_holds_what_a_monitor_would_have_measured(
 
 
 def claims(answer: str) -> list[Claim]:
-    return [Claim(1, "one", answer, ""), Claim(2, "two", OPEN, "")]
+    return [Claim(1, "", "one", answer, ""), Claim(2, "chaos", "two", OPEN, "")]
 
 
 def test_claims_are_counted_with_wilsons_interval() -> None:
@@ -355,7 +360,7 @@ def test_rules_are_compared_run_by_run() -> None:
 def test_only_rivals_win_or_lose() -> None:
     names = ("transition", "last", "oracle")
     run = {name: Choice(0.5 - 0.1 * i, 1, 2) for i, name in enumerate(names)}
-    header, rows = regret_table(Group("all runs", 6, [], compare_rules([run] * 6)))
+    header, rows = regret_table(Group("all runs", 6, [], [], compare_rules([run] * 6)))
     shown = [dict(zip(header, row, strict=True)) for row in rows]
     assert [row["wins / losses"] for row in shown] == ["", "0 / 6", ""]
     assert [row["p"] for row in shown] == ["", "0.031", ""]
@@ -438,6 +443,7 @@ def test_a_study_gives_each_run_the_claims_and_the_rules(tmp_path: Path) -> None
     for header, rows in (
         run_table(more),
         claim_table(more.groups[0]),
+        fall_table(more.groups[0]),
         regret_table(more.groups[0]),
     ):
         assert all(len(row) == len(header) for row in rows)

@@ -191,11 +191,17 @@ def _show_verdict(console: Console, sweep: Sweep) -> None:
 
 def show_study(console: Console, study: Study) -> None:
     """Print the claims, the rules and the runs of a study, and what did not end."""
-    from lstm_edge.lab.studies.tables import claim_table, regret_table, run_table
+    from lstm_edge.lab.studies.tables import (
+        claim_table,
+        fall_table,
+        regret_table,
+        run_table,
+    )
 
     tables = {"run by run (first span in epochs)": run_table(study)}
     for group in study.groups:
         tables[f"claims of Wei et al. 2025, {group.name}"] = claim_table(group)
+        tables[f"falls of the test loss, {group.name}"] = fall_table(group)
         tables[f"when to stop, {group.name}"] = regret_table(group)
     for title, (header, rows) in tables.items():
         table = Table(
@@ -319,7 +325,7 @@ def _show_claims(console: Console, sweep: Sweep) -> None:
     style = {"holds": "green", "does not hold": "red"}
     for claim in sweep.claims:
         table.add_row(
-            f"{claim.number}. {claim.text}",
+            f"{claim.label}: {claim.text}",
             f"[{style.get(claim.answer, 'yellow')}]{claim.answer}[/]",
             claim.evidence,
         )

@@ -32,6 +32,7 @@ METRICS = by_name(
     Column("gradient_norm", "norm of the gradient", ""),
     Column("update_norm", "norm of an optimiser update", ""),
     Column("weight_norm", "norm of the weights", ""),
+    Column("moment_norm", "norm of the gradients that Adam's second moment tells", ""),
 )
 """The columns that are known, beside ``update``."""
 

@@ -120,11 +120,12 @@ def _transitions(series: Series) -> str:
 def _claims(sweep: Sweep) -> str:
     items = "".join(
         f'<li class="{claim.answer.replace(" ", "-")}">'
-        f"<b>{html.escape(claim.text)}</b> <em>{html.escape(claim.answer)}</em>"
+        f"{claim.label}: <b>{html.escape(claim.text)}</b> "
+        f"<em>{html.escape(claim.answer)}</em>"
         f"<br>{html.escape(claim.evidence)}</li>"
         for claim in sweep.claims
     )
-    return f"<ol>{items}</ol>"
+    return f"<ul>{items}</ul>"
 
 
 def _failures(sweep: Sweep) -> str:

@@ -83,6 +83,11 @@ class Claim:
     evidence: str
     numbers: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """Its number, and the yardstick where there are two."""
+        return f"{self.number}" + (f" by {self.yardstick}" if self.yardstick else "")
+
 
 def check_claims(
     update: ArrayLike,

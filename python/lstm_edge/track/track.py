@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge.terms import SIGNED, UNKNOWN
 from lstm_edge.track.advice import Advice, advise
+from lstm_edge.track.anatomy import Anatomy, dissect, training_series
 from lstm_edge.track.association import (
     Coincidence,
     coincidence,
@@ -56,8 +57,8 @@ class Track:
     distance : ndarray of shape (n,)
         D~ of Wei et al. 2025.
     epoch, test_loss, train_loss : ndarray of shape (n,)
-    optimiser : mapping of str to ndarray of shape (n,)
-        Norms of gradient, update and weights.
+    training : mapping of str to ndarray of shape (n,)
+        What tells of the optimiser; see `lstm_edge.track.anatomy.training_series`.
     path : ndarray of shape (n,)
         Length of the path that the weights have walked.
     kind : sequence of str
@@ -67,6 +68,8 @@ class Track:
         does not, NaN where that is not known.
     target : sequence of str
         What the starts end on; see `lstm_edge.track.stability`.
+    attractors, multiplier : ndarray of shape (n,)
+        How many attractors were found, and the absolute leading multiplier.
     name : sequence of str
         Of the checkpoints.
     sustain : int
@@ -81,11 +84,13 @@ class Track:
     epoch: Floats = field(default_factory=_unknown)
     test_loss: Floats = field(default_factory=_unknown)
     train_loss: Floats = field(default_factory=_unknown)
-    optimiser: Mapping[str, Floats] = field(default_factory=dict)
+    training: Mapping[str, Floats] = field(default_factory=dict)
     path: Floats = field(default_factory=_unknown)
     kind: Sequence[str] = ()
     stable: Floats = field(default_factory=_unknown)
     target: Sequence[str] = ()
+    attractors: Floats = field(default_factory=_unknown)
+    multiplier: Floats = field(default_factory=_unknown)
     name: Sequence[str] = ()
     sustain: int = SUSTAIN
 
@@ -181,14 +186,22 @@ class Track:
         return find_falls(self.update, self.test_loss)
 
     @cached_property
+    def chaotic(self) -> Floats:
+        """1 in chaos, 0 in order, NaN else."""
+        return np.array([_SIGN.get(p or "", np.nan) for p in self.phase], float)
+
+    @cached_property
+    def anatomies(self) -> list[Anatomy]:
+        """What goes with each fall."""
+        return [dissect(self, fall) for fall in self.falls]
+
+    @cached_property
     def coincidences(self) -> dict[str, Coincidence]:
         """How often falls come with changes of stability, of chaos, of the exponent."""
         seen = self.measured
         changes = {
             "change of stability": state_changes(self.stable[seen]),
-            "crossing of order and chaos": state_changes(
-                [_SIGN.get(p, np.nan) for p in self._seen(self.phase)]
-            ),
+            "crossing of order and chaos": state_changes(self.chaotic[seen]),
             "jump of the exponent": jumps(self.exponent[seen], self.stderr[seen]),
         }
         evaluations = self.update[np.isfinite(self.test_loss)]
@@ -213,11 +226,13 @@ _SERIES = (
     "train_loss",
     "path",
     "stable",
+    "attractors",
+    "multiplier",
 )
 
 _SIGN = {phase: float(i) for i, phase in enumerate(SIGNED)}
 
-_NORMS = ("gradient_norm", "update_norm", "weight_norm")
+_TRAINING = ("train_loss", "gradient_norm", "update_norm", "moment_norm")
 
 
 def make_track(
@@ -254,12 +269,26 @@ def make_track(
         epoch=series(said, "epoch"),
         test_loss=series(said, "test_loss"),
         train_loss=series(said, "train_loss"),
-        optimiser={name: series(said, name) for name in _NORMS},
+        training=training_series({name: series(said, name) for name in _TRAINING}),
         path=np.array([(path or {}).get(name, np.nan) for name in names]),
         kind=[_kind(one) for one in found],
         stable=np.array([told.value for told in steady], float),
         target=[told.target for told in steady],
+        attractors=np.array(
+            [len(one.get("attractors", ())) or np.nan for one in found]
+        ),
+        multiplier=np.array([_leading(one) for one in found], float),
         name=names,
+    )
+
+
+def _count(numbers: Mapping[str, Any]) -> float:
+    return len(numbers.get("attractors", ())) or np.nan
+
+
+def _leading(numbers: Mapping[str, Any]) -> float:
+    return max(
+        (abs(complex(*m)) for m in numbers.get("multipliers", ())), default=np.nan
     )
 
 

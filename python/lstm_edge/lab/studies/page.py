@@ -10,8 +10,14 @@ from pathlib import Path
 
 from lstm_edge.lab.studies import plots as study_plots
 from lstm_edge.lab.studies.results import Group, Study
-from lstm_edge.lab.studies.tables import Table, claim_table, regret_table, run_table
+from lstm_edge.lab.studies.tables import (
+    claim_table,
+    fall_table,
+    regret_table,
+    run_table,
+)
 from lstm_edge.report.html_page import resource, table, write_page
+from lstm_edge.report.tables import Table
 
 RULES = (
     "Medians over the runs. Regret: the test loss of what a rule takes minus the best "
@@ -51,6 +57,7 @@ def write_study(study: Study, path: str | PathLike[str]) -> Path:
         ),
         verdict=html.escape(study.verdict),
         claims=_by_group(study, claim_table),
+        falls=_by_group(study, fall_table),
         regrets=_by_group(study, regret_table),
         rules=RULES,
         runs=table(*run_table(study)),
@@ -72,13 +79,14 @@ def _by_group(study: Study, make: Callable[[Group], Table]) -> str:
 
 def _evidence(study: Study) -> str:
     return "".join(
-        f"<h3>{html.escape(run.label)}</h3><ol>"
+        f"<h3>{html.escape(run.label)}</h3><ul>"
         + "".join(
             f'<li class="{claim.answer.replace(" ", "-")}">'
-            f"<em>{html.escape(claim.answer)}</em> {html.escape(claim.evidence)}</li>"
+            f"{claim.label}: <em>{html.escape(claim.answer)}</em> "
+            f"{html.escape(claim.evidence)}</li>"
             for claim in run.claims
         )
-        + "</ol>"
+        + "</ul>"
         for run in study.done
     )
 

@@ -19,11 +19,14 @@ from lstm_edge.lab.studies.early_stopping import read_early_stop
 from lstm_edge.lab.studies.rules import FIRST_TRANSITION, ORACLE, Choice, choices
 from lstm_edge.lab.studies.statistics import (
     ClaimCount,
+    FallCount,
     Regret,
     compare_rules,
     count_claims,
+    count_falls,
 )
 from lstm_edge.results.sweep import open_sweep, store_file
+from lstm_edge.track.association import Coincidence
 from lstm_edge.track.claims import Claim
 from lstm_edge.track.transitions import first_transition
 
@@ -60,6 +63,8 @@ class Run:
     span : (float, float)
         Epochs of the first sustained onset of chaos; NaN where there is none.
     claims : list of Claim
+    coincidences : dict of str to Coincidence
+        Of its falls with changes of the dynamics.
     choices : dict of str to Choice
         By rule.
     """
@@ -74,6 +79,7 @@ class Run:
     phase: list[str] = field(default_factory=list)
     span: tuple[float, float] = (NAN, NAN)
     claims: list[Claim] = field(default_factory=list)
+    coincidences: dict[str, Coincidence] = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
 
     @property
@@ -91,12 +97,14 @@ class Group:
     name : str
     runs : int
     claims : list of ClaimCount
+    falls : list of FallCount
     regrets : list of Regret
     """
 
     name: str
     runs: int
     claims: list[ClaimCount]
+    falls: list[FallCount]
     regrets: list[Regret]
 
 
@@ -167,7 +175,7 @@ class Study:
             row |= {"message": run.message, "checkpoints": run.checkpoints}
             row |= {"failed": run.failed}
             row |= {"span_begin": run.span[0], "span_end": run.span[1]}
-            row |= {f"claim {claim.number}": claim.answer for claim in run.claims}
+            row |= {f"claim {claim.label}": claim.answer for claim in run.claims}
             for rule, choice in run.choices.items():
                 row |= {f"{rule}: epoch": choice.epoch}
                 row |= {f"{rule}: test loss": choice.test_loss}
@@ -213,6 +221,7 @@ def _group(name: str, runs: list[Run]) -> Group:
         name=name,
         runs=len(runs),
         claims=count_claims([run.claims for run in runs]),
+        falls=count_falls([run.coincidences for run in runs]),
         regrets=compare_rules([run.choices for run in runs]),
     )
 
@@ -304,5 +313,6 @@ def _read_run(
         phase=sweep.table["phase"].tolist(),
         span=span,
         claims=track.claims,
+        coincidences=track.coincidences,
         choices=found,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_edge.lab.studies.rules import FIRST_TRANSITION, ORACLE, Choice
+from lstm_edge.track.association import Coincidence, pooled
 from lstm_edge.track.claims import FAILS, HOLDS, Claim
 
 CONFIDENCE = 0.95
@@ -21,6 +22,7 @@ class ClaimCount:
     Attributes
     ----------
     number : int
+    yardstick : {"", "chaos", "stability"}
     text : str
     holds, fails, untold : int
         Runs.
@@ -29,6 +31,7 @@ class ClaimCount:
     """
 
     number: int
+    yardstick: str
     text: str
     holds: int
     fails: int
@@ -97,10 +100,57 @@ def count_claims(runs: Sequence[Sequence[Claim]]) -> list[ClaimCount]:
                 CONFIDENCE, method="wilson"
             )
         untold = len(answers) - holds - fails
-        number, text = claims[0].number, claims[0].text
+        first = claims[0]
         counts.append(
-            ClaimCount(number, text, holds, fails, untold, float(low), float(high))
+            ClaimCount(
+                number=first.number,
+                yardstick=first.yardstick,
+                text=first.text,
+                holds=holds,
+                fails=fails,
+                untold=untold,
+                low=float(low),
+                high=float(high),
+            )
         )
+    return counts
+
+
+@dataclass(frozen=True)
+class FallCount:
+    """How many falls of all runs come with a change, and how many by chance.
+
+    Attributes
+    ----------
+    change : str
+    falls, hits : int
+        Of the runs with falls and changes.
+    expected : float
+        By the rotations of each run.
+    p_value : float
+        Probability of as many hits; see `lstm_edge.track.association.pooled`.
+    """
+
+    change: str
+    falls: int
+    hits: int
+    expected: float
+    p_value: float
+
+
+def count_falls(runs: Sequence[Mapping[str, Coincidence]]) -> list[FallCount]:
+    """Test over all runs whether falls come with changes.
+
+    Parameters
+    ----------
+    runs : sequence of dict of str to Coincidence
+        As `Track.coincidences` gives them.
+    """
+    counts = []
+    for change in runs[0] if runs else ():
+        found = [run[change] for run in runs]
+        falls = sum(one.falls for one in found if one.null)
+        counts.append(FallCount(change, falls, *pooled(found)))
     return counts
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
 from lstm_edge.lab.studies.results import UNFINISHED, Group, Study
 from lstm_edge.lab.studies.rules import FIRST_TRANSITION, ORACLE
+from lstm_edge.report.tables import Table
 from lstm_edge.track.claims import FAILS, HOLDS, OPEN
-
-Table = tuple[list[str], list[list[str]]]
-"""Header and rows."""
 
 SHORT = {
     1: "several descents",
-    2: "optima at transitions",
+    2: "falls at transitions",
     3: "best at the first",
     4: "first is widest",
 }
@@ -31,8 +30,25 @@ def claim_table(group: Group) -> Table:
         share = f"{found.holds / told:.0%}" if told else ""
         interval = f"{found.low:.0%} to {found.high:.0%}" if told else ""
         counts = [str(n) for n in (found.holds, found.fails, found.untold)]
-        claim = f"{found.number} {SHORT[found.number]}"
+        by = f", {found.yardstick}" if found.yardstick else ""
+        claim = f"{found.number} {SHORT[found.number]}{by}"
         rows.append([claim, *counts, share, interval])
+    return header, rows
+
+
+def fall_table(group: Group) -> Table:
+    """Tell how many falls of all runs come with a change, and how many by chance."""
+    header = ["falls that come with a", "falls", "hits", "by chance", "p"]
+    rows = [
+        [
+            found.change,
+            str(found.falls),
+            str(found.hits),
+            f"{found.expected:.2g}" if found.falls else "",
+            f"{found.p_value:.2g}" if found.falls else "",
+        ]
+        for found in group.falls
+    ]
     return header, rows
 
 
@@ -75,7 +91,10 @@ def run_table(study: Study) -> Table:
             continue
         begin, end = run.span
         span = "none" if math.isnan(begin) else f"{begin:g}-{end:g}"
-        marks = "".join(MARKS[claim.answer] for claim in run.claims)
+        marks = " ".join(
+            str(number) + "".join(MARKS[c.answer] for c in claims)
+            for number, claims in groupby(run.claims, lambda claim: claim.number)
+        )
         losses = [
             f"{run.choices[rule].test_loss:.3f}" if rule in run.choices else ""
             for rule in rules

@@ -43,6 +43,8 @@ class Snapshot:
         The parameters before the last update; empty at update 0.
     gradient : list of Tensor
         Of the last update.
+    moment : Tensor or None
+        Sum of Adam's second moment, bias-corrected, after it; None at update 0.
     evaluate : bool
         Whether the losses are wanted.
     state : dict or None
@@ -57,6 +59,7 @@ class Snapshot:
     weights: dict[str, Tensor]
     before: dict[str, Tensor]
     gradient: list[Tensor]
+    moment: Tensor | None = None
     evaluate: bool = True
     state: dict[str, Any] | None = None
     keep: bool = False
@@ -117,8 +120,14 @@ class Trainer:
             before=self._before,
             # a step lets go of gradients, and never writes into them
             gradient=[p.grad for p in self.parameters if p.grad is not None],
+            moment=self._moment(),
             **about,
         )
+
+    def _moment(self) -> Tensor | None:
+        sums = [s["exp_avg_sq"].sum() for s in self.optimizer.state.values()]
+        decayed = self.optimizer.param_groups[0]["betas"][1] ** self.update
+        return torch.stack(sums).sum() / (1 - decayed) if sums else None
 
     def state(self) -> dict[str, Any]:
         """Copy all that an exact continuation needs beside the weights."""
@@ -214,6 +223,7 @@ class Evaluator:
             _norm(snapshot.gradient),
             _norm([weights[name] - before[name] for name in before]),
             _norm(weights.values()),
+            math.nan if snapshot.moment is None else float(snapshot.moment.sqrt()),
         )
         return dict(zip(COLUMNS, values, strict=True))
 
