@@ -40,6 +40,7 @@ IMPORTS = {
         "lab.tasks": "errors files numpy pandas scipy sklearn torch",
         "lab.training": "display errors files lab.tasks locking numpy torch",
         "lab.zoom": "errors files lab.tasks lab.training numpy safetensors",
+        "lab.falls": "errors lab.zoom numpy results sweep track",
         "lab.studies": "display errors files lab.tasks lab.training measures monitor "
         "numpy pandas plotly report results scipy sweep torch track",
         "lab.demo": "lab.training report results sweep",
@@ -47,8 +48,8 @@ IMPORTS = {
         "lab.analogy_plot": "errors lab.analogy matplotlib numpy report",
         "lab.bench": "_core errors files jax measures net numpy sweep torch",
         "cli": "__version__ click display errors files lab.analogy lab.analogy_plot "
-        "lab.bench lab.demo lab.studies lab.training lab.zoom measures net "
-        "report results rich sweep terms",
+        "lab.bench lab.demo lab.falls lab.studies lab.training lab.zoom measures net "
+        "report results rich sweep terms track",
         "__init__": "_core errors files lab.analogy measures monitor net results sweep "
         "track",
     }.items()

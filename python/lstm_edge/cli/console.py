@@ -30,8 +30,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_edge.display import by_reason, counted, plain_values
-from lstm_edge.report.tables import number, transition_table
+from lstm_edge.report.tables import fall_table, number, transition_table
 from lstm_edge.terms import PHASES, UNDECIDED, UNKNOWN
+from lstm_edge.track.anatomy import Anatomy, tell
 
 if TYPE_CHECKING:
     from lstm_edge.lab.analogy import Analogy
@@ -170,17 +171,11 @@ def _show_verdict(console: Console, sweep: Sweep) -> None:
         )
         console.print(f"starts end on: {means}", highlight=False)
     _show_transitions(console, sweep)
+    show_falls(console, sweep.track.anatomies)
     _show_claims(console, sweep)
     advice = sweep.advice
-    if advice.update is None:
-        console.print(f"[bold]{advice.reason}[/]", highlight=False)
-    else:
-        console.print(
-            f"[bold green]advised: {escape(str(advice.name))}[/] "
-            f"(update {advice.update}{_epoch(advice.epoch)}): {advice.reason}"
-            + _regret(advice.test_loss, advice.best_test_loss, advice.regret),
-            highlight=False,
-        )
+    console.print(f"[bold]{escape(advice.headline)}[/]", highlight=False)
+    console.print(advice.verdict, markup=False, highlight=False)
     if sweep.track.zoom_intervals:
         listed = ", ".join(
             f"{i.first} to {i.last} ({i.reason})"
@@ -204,14 +199,7 @@ def show_study(console: Console, study: Study) -> None:
         tables[f"falls of the test loss, {group.name}"] = fall_table(group)
         tables[f"when to stop, {group.name}"] = regret_table(group)
     for title, (header, rows) in tables.items():
-        table = Table(
-            *header, title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False
-        )
-        for column in table.columns:
-            column.no_wrap = " " not in str(column.header)
-        for row in rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
+        _print_table(console, title, (header, rows))
     console.print(f"[bold]{study.verdict}[/]", highlight=False)
     for label, message in study.unfinished.items():
         console.print(f"{label}: {message}", style="red", markup=False)
@@ -292,29 +280,36 @@ def show_analogy(console: Console, found: Analogy) -> None:
     console.print(table)
 
 
-def _epoch(epoch: float) -> str:
-    return "" if epoch != epoch else f", epoch {epoch:g}"
-
-
-def _regret(loss: float, best: float, regret: float) -> str:
-    if regret != regret:
-        return ""
-    return f"; its test loss is {loss:.4g}, the best {best:.4g} (regret {regret:.2g})"
-
-
 def _show_transitions(console: Console, sweep: Sweep) -> None:
-    lasting = [t for t in sweep.transitions if t.sustained]
-    raw = counted(len(sweep.transitions) - len(lasting), "raw crossing")
-    if not lasting:
+    found = [*sweep.track.transitions, *sweep.track.stability_transitions]
+    lasting = sorted((t for t in found if t.sustained), key=lambda t: t.update)
+    raw = counted(len(found) - len(lasting), "raw change")
+    if lasting:
+        title = f"sustained transitions, beside {raw}"
+        _print_table(console, title, transition_table(lasting))
+    else:
         console.print(f"no sustained transition ({raw})")
-        return
-    header, rows = transition_table(lasting)
-    table = Table(title=f"sustained transitions, beside {raw}")
-    for column in header:
-        words = column in ("direction", "kind")
-        table.add_column(column, justify="left" if words else "right")
+
+
+def show_falls(console: Console, anatomies: list[Anatomy]) -> None:
+    """Print what goes with each fall of the test loss, a block a fall."""
+    header, rows = fall_table(anatomies)
     for row in rows:
-        table.add_row(*row)
+        pairs = zip(header[1:], row[1:], strict=True)
+        told = "; ".join(f"{name}: {value}" for name, value in pairs if value)
+        console.print(f"[bold]{header[0]} {row[0]}[/]  {told}", highlight=False)
+    console.print(tell(anatomies), highlight=False)
+
+
+def _print_table(
+    console: Console, title: str, content: tuple[list[str], list[list[str]]]
+) -> None:
+    header, rows = content
+    table = Table(
+        *header, title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False
+    )
+    for row in rows:
+        table.add_row(*map(Text, row))
     console.print(table)
 
 

@@ -203,3 +203,35 @@ def merge(stores: tuple[Path, ...], out: Path, as_json: bool) -> None:
         number = counted(len(sweep.names), "checkpoint")
         click.echo(f"results: {sweep.path} ({number})")
         click.echo(f"next: lstm-edge report {shlex.quote(str(sweep.path))}")
+
+
+@main.command(epilog=examples("lstm-edge falls runs/digits"))
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--replay", is_flag=True, help="Replay each, update by update.")
+@json_option
+def falls(store: Path, replay: bool, as_json: bool) -> None:
+    """Say what goes with each fall of the test loss in STORE.
+
+    The net before and after, the jump of its exponent, changes of stability and of
+    chaos, and what the optimiser did: as finely as the checkpoints lie or, replayed, at
+    every update. STORE are results, or their run folder.
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from lstm_edge.cli.console import print_json, show_falls
+    from lstm_edge.display import plain_values
+    from lstm_edge.results.sweep import open_sweep
+
+    sweep = open_sweep(store)
+    found = sweep.track.anatomies
+    if replay:
+        from lstm_edge.lab.falls import replay_falls
+
+        found = replay_falls(sweep)
+    if as_json:
+        for one in found:
+            print_json("fall", **plain_values(asdict(one)))
+    else:
+        show_falls(Console(), found)

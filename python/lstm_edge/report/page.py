@@ -7,17 +7,23 @@ import json
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-
 from lstm_edge.display import by_reason, counted
 from lstm_edge.report import plots
 from lstm_edge.report.html_page import resource, table, write_page
 from lstm_edge.report.series import Series, make_series
-from lstm_edge.report.tables import transition_table
+from lstm_edge.report.tables import coincidence_table, fall_table, transition_table
 from lstm_edge.results.sweep import Sweep
+from lstm_edge.track.anatomy import CAUTION, tell
 
 MOST_DOTS = 250_000
 """Of the orbit diagram: what a browser draws at once without waiting."""
+
+
+WHAT_IS_A_HIT = (
+    "Weights walk: their way per update against its median. A hit is a change within "
+    "the steepest drop; by chance: the mean over all rotations of the changes; in "
+    "brackets that of the hits one or two evaluations to either side."
+)
 
 
 def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
@@ -54,6 +60,7 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         ),
         caption=_caption(series),
         transitions=_transitions(series),
+        falls=_falls(sweep),
         claims=_claims(sweep),
         failures=_failures(sweep),
         settings=_settings(sweep),
@@ -61,27 +68,15 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
 
 
 def _headline(sweep: Sweep) -> str:
-    advice = sweep.advice
     if sweep.failed and not sweep.names:
         return "No checkpoint could be used"
-    if advice.update is None:
-        return "No checkpoint to advise"
-    epoch = "" if np.isnan(advice.epoch) else f" (epoch {advice.epoch:g})"
-    return f"Take {html.escape(str(advice.name))}{epoch}"
+    return html.escape(sweep.advice.headline)
 
 
 def _verdict(sweep: Sweep) -> str:
-    advice = sweep.advice
     if sweep.failed and not sweep.names:
         return html.escape("; ".join(by_reason(sweep.failed)) + ".")
-    text = html.escape(advice.reason[0].upper() + advice.reason[1:] + ".")
-    if not np.isnan(advice.regret):
-        text += (
-            f" Its test loss is {advice.test_loss:.4g}; the best of the run is "
-            f"{advice.best_test_loss:.4g} at update {advice.best_update} "
-            f"(regret {advice.regret:.2g})."
-        )
-    return text
+    return html.escape(sweep.advice.verdict)
 
 
 def _caption(series: Series) -> str:
@@ -98,22 +93,36 @@ def _caption(series: Series) -> str:
 
 
 def _transitions(series: Series) -> str:
-    found = series.sweep.transitions
+    track = series.sweep.track
+    found = sorted(
+        [*track.transitions, *track.stability_transitions], key=lambda t: t.update
+    )
     lasting = [t for t in found if t.sustained]
     raw = [t for t in found if not t.sustained]
-    text = "<p>No sustained transition between order and chaos.</p>"
+    text = "<p>No sustained transition, of chaos or of stability.</p>"
     if lasting:
         text = table(*transition_table(lasting))
     if raw:
-        number = counted(len(raw), "single crossing")
+        number = counted(len(raw), "single change")
         text += (
             f"<details><summary>{number}, flicker included"
             f"</summary>{table(*transition_table(raw))}</details>"
         )
-    zoom = series.sweep.track.zoom_intervals
+    zoom = track.zoom_intervals
     if zoom:
         listed = ", ".join(f"{i.first} to {i.last} ({i.reason})" for i in zoom)
         text += f"<p>Worth checkpoints at every update: {html.escape(listed)}.</p>"
+    return text
+
+
+def _falls(sweep: Sweep) -> str:
+    """Tell of each fall, then how often falls come with changes."""
+    found = sweep.track.anatomies
+    text = f"<p>{tell(found)}</p>"
+    if found:
+        text += table(*fall_table(found))
+        text += table(*coincidence_table(sweep.track.coincidences))
+        text += f'<p class="caption">{WHAT_IS_A_HIT} {CAUTION}</p>'
     return text
 
 

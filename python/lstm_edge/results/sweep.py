@@ -21,8 +21,10 @@ from lstm_edge.results.dataset import make_dataset, stack_padded
 from lstm_edge.store.rows import Row, canonical
 from lstm_edge.store.store import Store, load_each
 from lstm_edge.terms import PHASES, PLACE
+from lstm_edge.track import stability
 from lstm_edge.track.advice import Advice
 from lstm_edge.track.claims import Claim
+from lstm_edge.track.stability import stability_columns
 from lstm_edge.track.track import Track, make_track
 from lstm_edge.track.transitions import Transition
 
@@ -102,11 +104,13 @@ class Sweep:
     def table(self) -> dict[str, NDArray[Any]]:
         """Columns of equal length, a row for each of `names`; NaN where unknown."""
         found = [numbers_of(self._scalars[name]) for name in self.names]
+        for name, numbers in zip(self.names, found, strict=True):
+            numbers |= stability_columns(numbers, self._starts(name))
         columns: dict[str, list[Any]] = {
             "name": self.names,
             "update": [self.checkpoints[name][0] for name in self.names],
         }
-        for column in COLUMNS.values():
+        for column in (*COLUMNS.values(), *stability.COLUMNS.values()):
             if not column.axes:
                 missing = np.nan if column.unit else ""
                 columns[column.name] = [x.get(column.name, missing) for x in found]
@@ -115,6 +119,10 @@ class Sweep:
                 self.checkpoints[n][1].get(key, float("nan")) for n in self.names
             ]
         return {key: np.asarray(column) for key, column in columns.items()}
+
+    def _starts(self, name: str) -> int:
+        row = self.rows.get((name, "attractors"))
+        return 0 if row is None else int(row.settings.get("starts", 0))
 
     def _scalar(self, name: str, measure: str, key: str, default: Any) -> Any:
         return self._scalars[name].get(measure, {}).get(key, default)
@@ -221,6 +229,14 @@ class Sweep:
                     for kind, share in self.attractor_shares.items()
                 },
                 "transitions": [asdict(t) for t in self.transitions],
+                "stability_transitions": [
+                    asdict(t) for t in self.track.stability_transitions
+                ],
+                "falls": [asdict(a) for a in self.track.anatomies],
+                "coincidences": {
+                    name: asdict(found)
+                    for name, found in self.track.coincidences.items()
+                },
                 "claims": [asdict(c) for c in self.claims],
                 "advice": asdict(self.advice),
                 "zoom": [asdict(i) for i in self.track.zoom_intervals],
@@ -265,7 +281,7 @@ class Sweep:
                 "per_start": self.per_start,
                 "observable": self.observable,
             },
-            {**PLACE, **METRICS, **COLUMNS},
+            {**PLACE, **METRICS, **COLUMNS, **stability.COLUMNS},
             sorted(done),
             str(self.run.get("inputs", "")),
         )

@@ -239,8 +239,10 @@ def tell(found: Sequence[Anatomy]) -> str:
     changed = sum(bool(one.stability) for one in found)
     jumped = sum(one.jumped for one in found)
     falls = "fall" if count == 1 else "falls"
-    told = f"{share(changed)} {falls} of the test loss pass through a change of "
-    told += f"stability between peak and valley; {share(jumped)} come with a jump of the exponent"
+    told = (
+        f"{share(changed)} {falls} of the test loss pass through a change of stability "
+        f"between peak and valley; {share(jumped)} come with a jump of the exponent"
+    )
     if any(one.spikes for one in found):
         told += f"; {share(spiked)} with a spike of the optimiser"
     return told + "."

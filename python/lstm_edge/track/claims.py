@@ -235,7 +235,8 @@ def _falls_at_changes(run: _Run, yardstick: str, states: Floats) -> Claim:
         return told(OPEN, "too few checkpoints lie at even distances", **numbers)
     numbers |= {"hits": found.hits, "expected": found.expected}
     numbers |= {"p_value": found.p_value, "windows": found.windows}
-    holds = found.hits > 0 and found.p_value < SIGNIFICANCE
+    most = found.hits >= found.falls / 2
+    holds = most and found.p_value < SIGNIFICANCE
     return told(HOLDS if holds else FAILS, _hits_in_words(found, change), **numbers)
 
 

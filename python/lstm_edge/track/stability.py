@@ -13,11 +13,21 @@ from typing import Any
 
 import numpy as np
 
+from lstm_edge.terms import Column, by_name
+
 STABLE_KINDS = ("fixed_point", "cycle")
 UNSTABLE_KINDS = ("torus", "chaos", "unbounded")
 
 CONFIDENCE = 0.95
 """Of each end of the interval of a share of starts."""
+
+
+COLUMNS = by_name(
+    Column("stable", "1 where all starts end on stable fixed points or cycles, else 0"),
+    Column("unstable_share", "share of the starts that end on none, by evidence"),
+    Column("unstable_share_low", "lower end of its interval, each at 95 %"),
+    Column("unstable_share_high", "upper end of its interval, each at 95 %"),
+)
 
 
 @dataclass(frozen=True)
@@ -62,9 +72,24 @@ def stability(numbers: Mapping[str, Any]) -> Stability:
     return Stability(np.nan, "") if undecided else Stability(1.0, "order")
 
 
-def unstable_share(shares: Mapping[str, float]) -> float:
-    """Share of the starts that end on no stable fixed point or cycle, by evidence."""
-    return sum(shares.get(kind, 0.0) for kind in UNSTABLE_KINDS)
+def stability_columns(numbers: Mapping[str, Any], starts: int) -> dict[str, float]:
+    """Give `COLUMNS` of a checkpoint.
+
+    Parameters
+    ----------
+    numbers : mapping
+        As `stability` takes them.
+    starts : int
+        Of its attractors.
+    """
+    found = {"stable": stability(numbers).value}
+    if "shares" in numbers and starts:
+        shares = numbers["shares"]
+        share = sum(shares.get(kind, 0.0) for kind in UNSTABLE_KINDS)
+        low, high = share_interval(share, starts)
+        found |= {"unstable_share": share}
+        found |= {"unstable_share_low": low, "unstable_share_high": high}
+    return found
 
 
 def share_interval(share: float, starts: int) -> tuple[float, float]:

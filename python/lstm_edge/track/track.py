@@ -159,6 +159,7 @@ class Track:
             self.update[self.measured],
             self._seen(self.phase),
             transitions,
+            stability_transitions=self.stability_transitions,
             name=self._seen(self.name) if self.name else None,
             epoch=self.epoch[self.measured],
             test_loss=self.test_loss,
