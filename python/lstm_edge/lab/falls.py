@@ -16,7 +16,10 @@ from lstm_edge.track.falls import Fall
 from lstm_edge.track.track import Track
 
 MARGIN = 3
-"""Checkpoints of the run before the drop and after it that are replayed with it."""
+"""Checkpoints of the run before the peak and after the drop that are replayed too."""
+
+FARTHEST = 5
+"""Checkpoints before the drop to which the peak is followed back."""
 
 
 def replay_falls(sweep: Sweep) -> list[Anatomy]:
@@ -48,19 +51,26 @@ def replay_falls(sweep: Sweep) -> list[Anatomy]:
     for coarse in sweep.track.anatomies:
         first, last = _around(sweep.track, coarse.fall)
         part = analyze(zoom(run, first, last), settings=settings).track
-        fine = dissect(part, steepest(part, coarse.fall))
+        peak = _peak(sweep.track, coarse.fall)
+        fine = dissect(part, steepest(part, replace(coarse.fall, peak=peak)))
         # what is usual elsewhere in the run is not seen in a part of it
         found.append(replace(fine, jump=coarse.jump, jumped=coarse.jumped))
     return found
 
 
 def _around(track: Track, fall: Fall) -> tuple[int, int]:
-    """Give updates of checkpoints around the steepest drop."""
-    begin = int(np.searchsorted(track.update, fall.begin))
+    """Give updates of checkpoints around the way from the peak through the drop."""
+    begin = int(np.searchsorted(track.update, _peak(track, fall)))
     end = int(np.searchsorted(track.update, fall.end))
     first = max(begin - MARGIN, 0)
     last = min(end + MARGIN, len(track.update) - 1)
     return int(track.update[first]), int(track.update[last])
+
+
+def _peak(track: Track, fall: Fall) -> float:
+    """Give the update of the peak, or of a checkpoint that is near enough."""
+    near = max(int(np.searchsorted(track.update, fall.begin)) - FARTHEST, 0)
+    return max(fall.peak, float(track.update[near]))
 
 
 def steepest(track: Track, fall: Fall) -> Fall:
@@ -78,7 +88,7 @@ def steepest(track: Track, fall: Fall) -> Fall:
     time, loss = track.update[inside], track.test_loss[inside]
     at = int(np.argmin(np.diff(np.log(loss))))
     return Fall(
-        peak=fall.begin,
+        peak=fall.peak,
         begin=time[at].item(),
         end=time[at + 1].item(),
         valley=fall.end,
