@@ -15,21 +15,27 @@ from lstm_edge.measures.distance import asymptotic_distance
 from lstm_edge.measures.exponents import lyapunov
 from lstm_edge.measures.newton import fixed_points
 from lstm_edge.measures.orbits import orbit
+from lstm_edge.monitor.averaging import EdgeAveraging
 from lstm_edge.monitor.history import MonitorResult
 from lstm_edge.monitor.monitor import EdgeMonitor
 from lstm_edge.monitor.stopping import EdgeStopping
 from lstm_edge.net.inspection import inspect_checkpoint
 from lstm_edge.net.reading import as_weights, read_checkpoint
+from lstm_edge.results.averaging import average_checkpoints
 from lstm_edge.results.merging import merge_stores
 from lstm_edge.results.sweep import Sweep, open_sweep
 from lstm_edge.sweep.analysis import analyze
 from lstm_edge.sweep.watching import watch
 from lstm_edge.track.advice import advise
 from lstm_edge.track.claims import check_claims
-from lstm_edge.track.transitions import find_transitions
+from lstm_edge.track.transitions import (
+    find_stability_transitions,
+    find_transitions,
+)
 
 __all__ = [
     "CheckpointError",
+    "EdgeAveraging",
     "EdgeMonitor",
     "EdgeStopping",
     "LstmEdgeError",
@@ -44,9 +50,11 @@ __all__ = [
     "as_weights",
     "asymptotic_distance",
     "attractors",
+    "average_checkpoints",
     "check_claims",
     "covariant_vectors",
     "find_checkpoints",
+    "find_stability_transitions",
     "find_transitions",
     "fixed_points",
     "inspect_checkpoint",

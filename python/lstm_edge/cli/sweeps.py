@@ -235,3 +235,26 @@ def falls(store: Path, replay: bool, as_json: bool) -> None:
             print_json("fall", **plain_values(asdict(one)))
     else:
         show_falls(Console(), found)
+
+
+@main.command(epilog=examples("lstm-edge average runs/digits"))
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--from", "first", type=float, help="Update to begin with.")
+@click.option("--to", "last", type=float, help="Update to end with.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The file; default: average.safetensors in RUN.",
+)
+def average(
+    run: Path, first: float | None, last: float | None, out: Path | None
+) -> None:
+    """Average the weights of a part of RUN.
+
+    By default over the later half of the first edge, which analyze has found: from its
+    middle to the onset of chaos. No test set is needed for that.
+    """
+    from lstm_edge.results.averaging import average_checkpoints
+
+    click.echo(average_checkpoints(run, out, first=first, last=last))
