@@ -88,7 +88,7 @@ def test_every_sweep_has_a_page_and_figures(kind: str, tmp_path: Path) -> None:
     written = save_figures(sweep, tmp_path / "figures", ("png", "svg", "pdf"))
     names = {path.stem for path in written}
     assert len(written) == 3 * len(names)
-    assert names >= {"training", "orbit_diagram"}
+    assert names >= {"training", "paper", "orbit_diagram"}
     if kind == "whole":
         assert names >= {"attractors", "widths"}
     assert all(path.stat().st_size > 1000 for path in written)

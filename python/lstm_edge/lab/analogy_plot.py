@@ -10,7 +10,8 @@ import numpy as np
 
 from lstm_edge.errors import UsageError
 from lstm_edge.lab.analogy import Analogy
-from lstm_edge.report.figures import clip_below, phase_key, shade
+from lstm_edge.report.figures import phase_key, shade
+from lstm_edge.report.panels import around_zero
 from lstm_edge.report.series import LINE_COLOURS, phase_bands
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _draw(found: Analogy) -> Figure:
         axes.plot(found.r, values, color=LINE_COLOURS[name], linewidth=0.8)
         axes.set_ylabel(label)
     exponent.axhline(0, color="black", linewidth=0.6)
-    clip_below(exponent, found.lambda_max)
+    exponent.set_ylim(*around_zero(found.lambda_max))
     exponent.set_xlabel("$r$")
     bands = phase_bands(found.r, found.phase)
     for axes in (orbit, distance, exponent):

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from lstm_edge.display import by_reason, counted
-from lstm_edge.report import plots
+from lstm_edge.report import panels, plots
 from lstm_edge.report.html_page import resource, table, write_page
 from lstm_edge.report.series import Series, make_series
 from lstm_edge.report.tables import coincidence_table, fall_table, transition_table
@@ -51,9 +51,9 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         headline=_headline(sweep),
         verdict=_verdict(sweep),
         main=plots.main_figure(series).to_json(),
-        widths=plots.widths_figure(sweep).to_json(),
-        around=plots.around_figure(series).to_json(),
-        norms=plots.norms_figure(series).to_json(),
+        widths=plots.single(panels.widths(series)).to_json(),
+        around=plots.single(panels.around(series)).to_json(),
+        norms=plots.single(panels.norms(series)).to_json(),
         spectra=json.dumps(plots.spectra(series)).replace("</", "<\\/"),
         chosen=json.dumps(
             series.at(sweep.advice.update or 0) if len(series.time) else 0
@@ -81,8 +81,11 @@ def _verdict(sweep: Sweep) -> str:
 
 def _caption(series: Series) -> str:
     text = (
-        "Shaded: the phase of each checkpoint. Exponents are in nats per step: the "
-        "largest with two standard errors, in grey the middle 80 % of the starts. "
+        "Shaded: the phase of each checkpoint. The strip on top: blue where all starts "
+        "are stable, else what some end on: yellow a torus, red chaos, orange several. "
+        "Triangles: falls of the test loss; point at one to see its anatomy. "
+        "Exponents are in nats per step: the largest with two standard errors, in grey "
+        "the middle 80 % of the starts. "
         "Below them what the starts end on, as shares; at the bottom one dot for each "
         "sample, the sum of h after the last step minus its mean over the samples. "
         "Hover over a checkpoint to see its spectrum beneath; drag to zoom."

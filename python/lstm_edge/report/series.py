@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,7 +23,17 @@ KIND_COLOURS = {
     "chaos": "#D55E00",
     "unbounded": "#666666",
     "undecided": "#BBBBBB",
+    "mixture": "#E69F00",
 }
+
+STABILITY_COLOURS = {
+    "stable": KIND_COLOURS["fixed_point"],
+    "torus": KIND_COLOURS["torus"],
+    "mixture": KIND_COLOURS["mixture"],
+    "chaos": KIND_COLOURS["chaos"],
+    "unbounded": KIND_COLOURS["unbounded"],
+}
+"""Whether all starts are stable, else what some of them end on."""
 
 LINE_COLOURS = {
     "test_loss": "#0072B2",
@@ -67,6 +78,14 @@ class Series:
     def column(self, name: str) -> Floats:
         """Column of the sweep's table, as floats."""
         return np.asarray(self.sweep.table[name], float)
+
+    @cached_property
+    def stability_bands(self) -> dict[str, list[tuple[float, float]]]:
+        """As `bands`, of stability: "stable", or what the starts end on."""
+        track = self.sweep.track
+        told = dict(zip(track.name, track.target, strict=True))
+        words = [told[name].replace("order", "stable") for name in self.sweep.names]
+        return _bands(self.time, words, STABILITY_COLOURS)
 
     @cached_property
     def start_quantiles(self) -> tuple[Floats, Floats]:
@@ -119,7 +138,7 @@ def make_series(sweep: Sweep, *, most_dots: int) -> Series:
 
 @dataclass(frozen=True)
 class Around:
-    """The loss around the crossings of one direction: an event-triggered average.
+    """The loss around the changes in one direction: an event-triggered average.
 
     Attributes
     ----------
@@ -144,7 +163,7 @@ def loss_around(series: Series, direction: str, share: float = 0.05) -> Around |
     Parameters
     ----------
     series : Series
-    direction : {"to_chaos", "to_order"}
+    direction : {"to_chaos", "to_order", "to_unstable", "to_stable"}
     share : float
         How far to look on either side, as a share of the run.
 
@@ -156,7 +175,9 @@ def loss_around(series: Series, direction: str, share: float = 0.05) -> Around |
     """
     known = np.isfinite(series.test_loss) & np.isfinite(series.loss_time)
     time, loss = series.loss_time[known], np.log(series.test_loss[known])
-    updates = {t.update for t in series.sweep.transitions if t.direction == direction}
+    track = series.sweep.track
+    found = [*track.transitions, *track.stability_transitions]
+    updates = {t.update for t in found if t.direction == direction}
     if len(time) < 3:
         return None
     reach = share * (time[-1] - time[0])
@@ -173,7 +194,13 @@ def loss_around(series: Series, direction: str, share: float = 0.05) -> Around |
 
 def phase_bands(time: Floats, phase: list[str]) -> dict[str, list[tuple[float, float]]]:
     """Phase to the (begin, end) in which it holds: halfway to the next of another."""
-    bands: dict[str, list[tuple[float, float]]] = {name: [] for name in PHASE_COLOURS}
+    return _bands(time, phase, PHASE_COLOURS)
+
+
+def _bands(
+    time: Floats, phase: list[str], names: Iterable[str]
+) -> dict[str, list[tuple[float, float]]]:
+    bands: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     if not len(time):
         return bands
     middle = (time[1:] + time[:-1]) / 2

@@ -1,0 +1,251 @@
+"""What the figures show: panels of lines, shares, bars and dots, whoever draws them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_edge.report.series import (
+    KIND_COLOURS,
+    LINE_COLOURS,
+    NORMS,
+    PHASE_COLOURS,
+    Series,
+    loss_around,
+)
+from lstm_edge.report.tables import fall_table
+from lstm_edge.track.transitions import EVENTS
+
+Floats = NDArray[np.float64]
+
+EVENT_COLOURS = {
+    "to_chaos": PHASE_COLOURS["chaos"],
+    "to_order": PHASE_COLOURS["order"],
+    "to_unstable": KIND_COLOURS["mixture"],
+    "to_stable": KIND_COLOURS["fixed_point"],
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A series, perhaps with a band around it.
+
+    Attributes
+    ----------
+    x, y : ndarray
+    name, colour : str
+    band : (low, high) of ndarray, optional
+        Drawn in the colour, but lighter.
+    right, dotted : bool
+        Whether it has the axis on the right; whether it is dotted.
+    form : str
+        How a value is written, such as ".4g".
+    """
+
+    x: Floats
+    y: Floats
+    name: str
+    colour: str
+    band: tuple[Floats, Floats] | None = None
+    right: bool = False
+    dotted: bool = False
+    form: str = ".4g"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes
+    ----------
+    title, across : str
+        Of the axis upwards and of that across, with its unit.
+    lines : list of Line
+    shares : list of Line
+        Stacked up.
+    bars : list of (name, height, colour)
+    dots : (x, y) of ndarray or None
+    log, zero, training : bool
+        Logarithmic axis; a line at zero; whether the axis across is training, which is
+        shaded by phase and marked where losses fall.
+    limits : (low, high) or None
+    height : float
+        Beside that of other panels.
+    """
+
+    title: str
+    across: str
+    lines: tuple[Line, ...] = ()
+    shares: tuple[Line, ...] = ()
+    bars: tuple[tuple[str, float, str], ...] = ()
+    dots: tuple[Floats, Floats] | None = None
+    log: bool = False
+    zero: bool = False
+    training: bool = True
+    limits: tuple[float, float] | None = None
+    height: float = 1.0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not (self.lines or self.shares or self.bars or self.dots)
+
+
+def losses(series: Series) -> Panel:
+    """Test loss and, on the right, train loss, which falls by decades."""
+    names = {"train_loss": "train loss", "test_loss": "test loss"}
+    lines = tuple(
+        Line(
+            series.loss_time,
+            getattr(series, name),
+            words,
+            LINE_COLOURS[name],
+            right=name == "train_loss",
+        )
+        for name, words in names.items()
+    )
+    return Panel("test loss", series.unit, lines, log=True, height=1.1)
+
+
+def exponents(series: Series) -> Panel:
+    """Largest exponent with two standard errors, the mean, and most of the starts."""
+    largest, error = series.column("lambda_max"), series.column("lambda_max_stderr")
+    low, high = series.start_quantiles
+    mean, colour = series.column("lambda_mean"), LINE_COLOURS["lambda_mean"]
+    lines = (
+        Line(
+            series.time,
+            mean,
+            "exponent, mean over starts",
+            colour,
+            (low, high),
+            dotted=True,
+            form=".4f",
+        ),
+        Line(
+            series.time,
+            largest,
+            "exponent, largest start",
+            LINE_COLOURS["lambda_max"],
+            (largest - 2 * error, largest + 2 * error),
+            form=".4f",
+        ),
+    )
+    return Panel(
+        "exponent (nats per step)",
+        series.unit,
+        lines,
+        zero=True,
+        limits=around_zero(largest),
+    )
+
+
+def around_zero(values: Floats) -> tuple[float, float]:
+    """Let a few deep values not hide what happens around zero."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return -1.0, 1.0
+    low = min(float(np.quantile(known, 0.05)), 0.0)
+    high = max(float(known.max()), 0.0)
+    pad = 0.1 * max(high - low, 1e-3)
+    return low - pad, high + pad
+
+
+def shares(series: Series) -> Panel:
+    """Shares of the starts of each checkpoint, by what they end on."""
+    stack = tuple(
+        Line(
+            series.time,
+            np.nan_to_num(share),
+            kind.replace("_", " "),
+            KIND_COLOURS[kind],
+            form=".0%",
+        )
+        for kind, share in series.sweep.attractor_shares.items()
+        if share.size and np.nanmax(share) > 0
+    )
+    return Panel("starts end on", series.unit, shares=stack, limits=(0, 1), height=0.55)
+
+
+def distance(series: Series) -> Panel:
+    """D~ of Wei et al. 2025."""
+    values = series.column("distance")
+    line = Line(series.time, values, "D~", LINE_COLOURS["distance"], form=".2f")
+    return Panel("D~ (ln distance)", series.unit, (line,), height=0.75)
+
+
+def orbit_diagram(series: Series) -> Panel:
+    """Where the samples end: a dot each."""
+    title = "sum of h minus its mean"
+    return Panel(title, series.unit, dots=series.dots, height=1.05)
+
+
+def widths(series: Series) -> Panel:
+    """How wide the span of each sustained transition is."""
+    track = series.sweep.track
+    found = [*track.transitions, *track.stability_transitions]
+    lasting = sorted((t for t in found if t.sustained), key=lambda t: t.update)
+    bars = tuple(
+        (f"{t.event}\nat {t.update:.0f}", t.width, EVENT_COLOURS[t.direction])
+        for t in lasting
+    )
+    return Panel("width of the span (updates)", "", bars=bars, training=False)
+
+
+def around(series: Series) -> Panel:
+    """Test loss before and after changes, relative to that at them."""
+    lines = []
+    for direction, event in EVENTS.items():
+        found = loss_around(series, direction)
+        if found is not None:
+            name = f"{event} ({found.events})"
+            colour = EVENT_COLOURS[direction]
+            band = (found.low, found.high)
+            lines.append(Line(found.lag, found.mean, name, colour, band))
+    return Panel(
+        "ln(test loss / at the change)",
+        f"{series.unit}s from the change",
+        tuple(lines),
+        training=False,
+    )
+
+
+def norms(series: Series) -> Panel:
+    """Norms of gradient, update and weights, where they are known."""
+    known = {name: series.column(name) for name in NORMS}
+    lines = tuple(
+        Line(series.time, values, name.replace("_", " "), colour)
+        for (name, values), colour in zip(
+            known.items(), KIND_COLOURS.values(), strict=False
+        )
+        if np.isfinite(values).any()
+    )
+    return Panel("L2 norm", series.unit, lines, log=True)
+
+
+def falls(series: Series) -> list[tuple[float, float, str]]:
+    """Time and test loss of each fall, and what goes with it, line by line."""
+    header, rows = fall_table(series.sweep.track.anatomies)
+    found = []
+    for one, row in zip(series.sweep.track.anatomies, rows, strict=True):
+        pairs = zip(header, row, strict=True)
+        told = "<br>".join(f"{name}: {value}" for name, value in pairs if value)
+        found.append((series.at(one.fall.begin), one.fall.high, told))
+    return found
+
+
+FIGURES = {
+    "training": (losses, exponents, distance),
+    "paper": (losses, distance, orbit_diagram),
+    "orbit_diagram": (orbit_diagram,),
+    "attractors": (shares,),
+    "widths": (widths,),
+    "around": (around,),
+    "norms": (norms,),
+}
+"""What is saved as files; "paper" is the main figure of Wei et al. 2025."""
+
+MAIN = (losses, exponents, shares, distance, orbit_diagram)
+"""Of the page."""
