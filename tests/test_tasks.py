@@ -173,6 +173,22 @@ def test_short_texts_are_filled_up_in_front_and_long_ones_cut() -> None:
     assert {tuple(row) for row in both.tolist()} == {(0, 0, 0, 2), (0, 0, 2, 1)}
 
 
+def test_texts_filled_up_at_the_end_run_on_under_a_learned_embedding() -> None:
+    task = tokenized(
+        "t", ["x", "x y", "x"], [0, 1, 0], seed=1, length=4, vocabulary=3,
+        embedding_size=2, padding="end",
+    )  # fmt: skip
+    both = torch.cat([task.train_inputs, task.test_inputs])
+    assert {tuple(row) for row in both.tolist()} == {(2, 0, 0, 0), (2, 1, 0, 0)}
+    model: Any = task.make_model("lstm", 3, 1)
+    assert (model.embedding.weight[0] != 0).all()
+    with pytest.raises(UsageError, match="padding: expected front or end"):
+        tokenized(
+            "t", ["x", "y"], [0, 1], seed=1, length=4, vocabulary=3,
+            embedding_size=2, padding="behind",
+        )  # fmt: skip
+
+
 def test_words_of_the_test_texts_are_unknown() -> None:
     task = tokenized(
         "t", ["a", "b", "c", "d"], [0, 1, 0, 1], seed=0, length=1, vocabulary=9,

@@ -89,3 +89,27 @@ def test_the_embedding_is_part_of_the_digest(model: Classifier) -> None:
     with torch.no_grad():
         model.embedding.weight[0, 0] += 1
     assert lstm_edge.as_weights(model).digest != before.digest
+
+
+def test_a_constant_token_is_its_embedding_as_a_constant_input(
+    model: Classifier,
+) -> None:
+    model = model.double()
+    weights = lstm_edge.as_weights(model)
+    constant = model.embedding.weight[3].detach().numpy()
+    run: dict[str, Any] = {"steps": 50, "k": 3, "starts": 2}
+    one = lstm_edge.lyapunov(weights.under_token(3), **run).exponents
+    other = lstm_edge.lyapunov(model, constant, **run).exponents
+    np.testing.assert_allclose(one, other, rtol=1e-9)
+    # after a drive of tokens: as if the sequence went on with this token
+    longer = np.concatenate([TOKENS, np.full((6, 4), 3)], axis=1)
+    found = lstm_edge.orbit(weights.under_token(3), TOKENS, steps=13, starts=6)
+    expected = lstm_edge.orbit(model, longer, steps=13, starts=6)
+    np.testing.assert_allclose(found.hidden, expected.hidden, atol=1e-12)
+
+
+def test_a_constant_token_must_be_one(model: Classifier) -> None:
+    with pytest.raises(lstm_edge.UsageError, match="one of its 17 tokens, found 17"):
+        lstm_edge.as_weights(model).under_token(17)
+    with pytest.raises(lstm_edge.UsageError, match="it has no embedding"):
+        lstm_edge.as_weights(make_arrays((5,), 4)).under_token(0)

@@ -24,7 +24,7 @@ from lstm_edge.lab.tasks.digits import make_digits
 from lstm_edge.lab.tasks.table import make_task
 from lstm_edge.lab.tasks.task import Task
 from lstm_edge.lab.training import trainer
-from lstm_edge.lab.training.runs import write_state
+from lstm_edge.lab.training.runs import read_description, write_state
 from lstm_edge.lab.training.training import TrainingProgress, train
 from lstm_edge.net.reading import read_checkpoint
 
@@ -427,6 +427,9 @@ def test_other_settings_on_a_run_are_named(
         ({"preset": "wei2025"}, "preset: expected one of digits"),
         ({"device": "abacus"}, "device: 'abacus' is not available"),
         ({"data": "images.csv"}, "data"),
+        ({"clip": 0.0}, "clip: expected a number > 0"),
+        ({"epsilon": -1e-8}, "epsilon"),
+        ({"precision": "float16"}, "precision: expected float32 or float64"),
     ],
 )
 def test_settings_that_cannot_work(
@@ -468,3 +471,38 @@ def test_divergence_is_told(tmp_path: Path, task: Task) -> None:
     with pytest.raises(LstmEdgeError, match="diverged before update 3"):
         train(task, tmp_path / "run", learning_rate=1e38, **SMALL)
     assert [c.update for c in find_checkpoints(tmp_path / "run")] == [0]
+
+
+def test_what_adam_is_told_changes_the_run_and_only_then_is_in_its_description(
+    tmp_path: Path, task: Task
+) -> None:
+    usual = train(task, tmp_path / "usual", **SMALL)
+    for name, value in (
+        ("epsilon", 1e-3),
+        ("weight_decay", 0.1),
+        ("clip", 1e-3),
+        ("precision", "float64"),
+    ):
+        changed: dict[str, Any] = {**SMALL, name: value}
+        other = train(task, tmp_path / name, **changed)
+        assert read_description(other)["settings"][name] == value
+        assert name not in read_description(usual)["settings"]
+        ends = [find_checkpoints(run)[-1].path for run in (usual, other)]
+        one, two = (safetensors.numpy.load_file(path) for path in ends)
+        assert any((one[key] != two[key]).any() for key in one)
+    assert {array.dtype for array in two.values()} == {np.dtype(np.float64)}
+
+
+def test_a_clipped_gradient_is_no_longer_than_allowed(
+    tmp_path: Path, task: Task
+) -> None:
+    run = train(task, tmp_path / "run", **SMALL, clip=1e-3)
+    norms = [row["gradient_norm"] for row in metrics(run)]
+    assert max(norms[1:]) <= 1e-3 * (1 + 1e-5)
+
+
+def test_the_second_moment_is_that_of_adam(tmp_path: Path, task: Task) -> None:
+    """After one update its bias-corrected square root is the gradient itself."""
+    run = train(task, tmp_path / "run", **(SMALL | {"every": "1update"}))
+    first = metrics(run)[1]
+    assert first["moment_norm"] == pytest.approx(first["gradient_norm"], rel=1e-5)

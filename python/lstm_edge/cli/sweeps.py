@@ -58,6 +58,11 @@ _OPTIONS = (
     click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'."),
     readout_option,
     embedding_option,
+    click.option(
+        "--constant-token",
+        type=int,
+        help="Token, as that of padding at the end, in the place of zero input.",
+    ),
 )
 
 

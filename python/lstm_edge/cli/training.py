@@ -78,6 +78,11 @@ _OF_THE_TASK = {
     "embedding_size": click.option(
         "--embedding-size", type=int, help="Numbers a token: imdb, text."
     ),
+    "padding": click.option(
+        "--padding",
+        type=click.Choice(["front", "end"]),
+        help="Where short reviews are filled up: imdb.",
+    ),
     "reviews": click.option("--reviews", type=int, help="How many to take: imdb."),
     "sequences": click.option(
         "--sequences", type=int, help="How many to make: lorenz."
@@ -96,6 +101,10 @@ _TRAINING = (
         "--decay", type=float, help="Factor of the learning rate until the end."
     ),
     click.option("--betas", type=(float, float), help="Of Adam."),
+    click.option("--epsilon", type=float, help="Of Adam."),
+    click.option("--weight-decay", type=float, help="Of Adam: L2, in the gradient."),
+    click.option("--clip", type=float, help="Largest norm of the gradient."),
+    click.option("--precision", help="float32 (default) or float64."),
     click.option("--batch-size", type=int, help="Sequences an update."),
     click.option("--epochs", type=int),
     click.option(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lstm_edge.errors import UsageError
 
 Array = NDArray[np.floating[Any]]
 
@@ -128,6 +130,32 @@ class Weights:
             if layer.weight_hr is not None:
                 sizes.append(layer.output_size)
         return f"{self.cell} {' -> '.join(map(str, sizes))}"
+
+    def under_token(self, token: int) -> Weights:
+        """Give the net under the embedding of a token in the place of zero input.
+
+        The constant input goes into the biases of the lowest layer, b + W e, and is
+        taken from the inputs of all tokens: what is driven by tokens is driven as
+        before, and runs on under that token where they end.
+
+        Parameters
+        ----------
+        token : int
+            Such as that of padding.
+        """
+        if self.embedding is None or not 0 <= token < len(self.embedding):
+            size = 0 if self.embedding is None else len(self.embedding)
+            raise UsageError(
+                f"{self.source}: constant token: expected one of its {size} tokens, "
+                f"found {token}" + ("" if size else "; it has no embedding")
+            )
+        constant, lowest = self.embedding[token], self.layers[0]
+        bias = (lowest.bias_ih + lowest.weight_ih @ constant).astype(self.dtype)
+        return replace(
+            self,
+            layers=(replace(lowest, bias_ih=bias), *self.layers[1:]),
+            embedding=self.embedding - constant,
+        )
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -66,6 +66,7 @@ def analyze(
     module: str | None = None,
     readout: str | None = None,
     embedding: str | None = None,
+    constant_token: int | None = None,
     workers: int | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
@@ -112,6 +113,9 @@ def analyze(
         `lstm_edge.track.refinement`).
     module, readout, embedding : str, optional
         Names of what is taken, where a file holds several, as in `as_weights`.
+    constant_token : int, optional
+        The input after the tokens of the probe, and where there are none: the embedding
+        of this token, as of padding at the end, rather than zero.
     workers : int, optional
         Checkpoints at a time. Default: one a core; with an executor twice what it says
         it has, else 64.
@@ -141,7 +145,14 @@ def analyze(
     found = look(checkpoints, metrics, log)
     files = _selected(found.files, select)
     names = {"module": module, "readout": readout, "embedding": embedding}
-    plan = make_plan(found, inputs, settings, names, spectrum=spectrum)
+    plan = make_plan(
+        found,
+        inputs,
+        settings,
+        names,
+        spectrum=spectrum,
+        constant_token=constant_token,
+    )
     workers, threads = _shared_out(workers, threads, len(files), executor)
     with open_store(out, found, plan) as store:
         job = Job(plan, found.names, store.done(), threads, executor)

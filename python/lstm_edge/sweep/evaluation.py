@@ -186,6 +186,8 @@ class Job:
         outcome = Outcome(self.names[file.path])
         try:
             weights = read_checkpoint(file.path, **self.plan.names)
+            if self.plan.constant_token is not None:
+                weights = weights.under_token(self.plan.constant_token)
         except LstmEdgeError as error:
             return outcome.refused(str(file.path), error)
         self._wait_for_equal(weights, outcome)

@@ -34,15 +34,24 @@ class Plan:
         Of each measure.
     names : dict of str to str
         Of the module, the readout and the embedding, where they were given.
+    constant_token : int or None
+        Whose embedding is the input in the place of zero.
     """
 
     inputs: NDArray[Any] | None
     settings: Mapping[str, Mapping[str, Any]]
     names: Mapping[str, str] = field(default_factory=dict)
+    constant_token: int | None = None
 
     @property
     def regime(self) -> str:
         """The input regime in words."""
+        if self.constant_token is None:
+            return self._drive
+        return f"{self._drive}; token {self.constant_token} in the place of zero"
+
+    @property
+    def _drive(self) -> str:
         if any(chosen.get("closed_loop") for chosen in self.settings.values()):
             return "closed loop"
         if self.inputs is None:
@@ -53,6 +62,17 @@ class Plan:
             return f"constant {self.inputs.shape}"
         kind = "one sequence" if self.inputs.ndim == 2 else "batch of sequences"
         return f"{kind} {self.inputs.shape}, then zero"
+
+    def check_constant(self) -> None:
+        """Refuse a constant token beside inputs that are no tokens."""
+        if self.constant_token is None:
+            return
+        count("constant_token", self.constant_token, 0)
+        numbers = self.inputs is not None and self.inputs.dtype.kind not in "iu"
+        if numbers or self.regime.startswith("closed loop"):
+            raise UsageError(
+                f"constant_token: expected tokens or no inputs, found {self.regime}"
+            )
 
     def check_that_inputs_end(self) -> None:
         """Refuse inputs that last beyond the transient, or beyond the T of D~.
@@ -88,7 +108,9 @@ class Plan:
     @cached_property
     def measures(self) -> dict[str, tuple[int, dict[str, Any]]]:
         """Measure to all that determines its result, beside the weights."""
-        alike = {**self.names, "inputs": self.inputs_digest}
+        alike: dict[str, Any] = {**self.names, "inputs": self.inputs_digest}
+        if self.constant_token is not None:
+            alike["constant_token"] = self.constant_token
         return {
             name: (MEASURES[name].revision, {**chosen, **alike})
             for name, chosen in self.settings.items()
@@ -102,13 +124,14 @@ def make_plan(
     names: Mapping[str, str | None],
     *,
     spectrum: bool = False,
+    constant_token: int | None = None,
 ) -> Plan:
     """Settle what is measured of the checkpoints found.
 
     Parameters
     ----------
     found : Found
-    inputs, settings, spectrum
+    inputs, settings, spectrum, constant_token
         As in `analyze`.
     names : dict of str to str or None
         Of the module, the readout and the embedding.
@@ -120,7 +143,9 @@ def make_plan(
         inputs=choose_inputs(inputs, found.run),
         settings=merge_settings(settings, spectrum=spectrum, closed_loop=closed_loop),
         names={what: name for what, name in names.items() if name is not None},
+        constant_token=constant_token,
     )
+    plan.check_constant()
     plan.check_that_inputs_end()
     return plan
 

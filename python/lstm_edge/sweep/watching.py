@@ -74,6 +74,7 @@ def watch(
     module: str | None = None,
     readout: str | None = None,
     embedding: str | None = None,
+    constant_token: int | None = None,
     workers: int = 1,
     poll: float = 2.0,
     idle: float | None = None,
@@ -87,7 +88,8 @@ def watch(
 
     Parameters
     ----------
-    checkpoints, out, metrics, log, inputs, settings, module, readout, embedding
+    checkpoints, out, metrics, log, inputs, settings, module, readout, embedding,
+    constant_token
         As in `analyze`; there need be no checkpoint yet.
     workers : int
         Checkpoints at a time, each on one core. Training on the same machine keeps the
@@ -115,7 +117,7 @@ def watch(
         positive("idle", idle)
     found = _wait_for_the_first(checkpoints, metrics, log, poll, idle)
     names = {"module": module, "readout": readout, "embedding": embedding}
-    plan = make_plan(found, inputs, settings, names)
+    plan = make_plan(found, inputs, settings, names, constant_token=constant_token)
     workers = count("workers", workers)
     with open_store(out, found, plan) as store:
         arrivals = _Arrivals(checkpoints, metrics, log, store, found, poll, idle)

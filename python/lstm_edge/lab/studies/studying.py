@@ -37,6 +37,9 @@ _SETTINGS = (
     "layers",
     "learning_rate",
     "decay",
+    "epsilon",
+    "weight_decay",
+    "clip",
     "batch_size",
     "epochs",
 )

@@ -22,6 +22,7 @@ def make_imdb(
     length: int = 500,
     vocabulary: int = 10_000,
     embedding_size: int = 32,
+    padding: str = "front",
 ) -> Task:
     """IMDb's 50,000 film reviews (Maas et al. 2011), half of them good, half bad.
 
@@ -39,7 +40,7 @@ def make_imdb(
         Of the shuffle before the split.
     reviews : int, optional
         How many of the shuffled reviews to take. Default: all.
-    length, vocabulary, embedding_size : int
+    length, vocabulary, embedding_size, padding
         As `tokenized` takes them.
 
     Raises
@@ -69,6 +70,7 @@ def make_imdb(
         length=length,
         vocabulary=vocabulary,
         embedding_size=embedding_size,
+        padding=padding,
     )
 
 

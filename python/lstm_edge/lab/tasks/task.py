@@ -53,8 +53,9 @@ class Classifier(nn.Module):
     classes : int
         Number of logits: one of each class, or a single one for two classes.
     vocabulary_size : int, optional
-        Number of tokens; inputs are then tokens (N, T) and are embedded first. Token 0
-        fills short sequences up, its embedding is and stays zero.
+        Number of tokens; inputs are then tokens (N, T) and are embedded first.
+    padding_index : int or None
+        Token whose embedding is and stays zero.
     """
 
     def __init__(
@@ -65,12 +66,13 @@ class Classifier(nn.Module):
         layers: int,
         classes: int,
         vocabulary_size: int | None = None,
+        padding_index: int | None = 0,
     ) -> None:
         super().__init__()
         self.embedding = (
             None
             if vocabulary_size is None
-            else nn.Embedding(vocabulary_size, input_size, padding_idx=0)
+            else nn.Embedding(vocabulary_size, input_size, padding_idx=padding_index)
         )
         self.cell = cell
         self.add_module(cell, _recurrent(cell, input_size, hidden_size, layers))

@@ -80,6 +80,7 @@ def tokenized(
     length: int,
     vocabulary: int,
     embedding_size: int,
+    padding: str = "front",
 ) -> Task:
     """Make a task of texts and their classes.
 
@@ -91,8 +92,11 @@ def tokenized(
     seed : int
         Of the shuffle before the split; 70 % are for training.
     length : int
-        Tokens of a sequence: the first words of a text. Shorter texts are filled up in
-        front, so that the last step always reads a word.
+        Tokens of a sequence: the first words of a text.
+    padding : {"front", "end"}
+        Where shorter texts are filled up. In front, the last step always reads a word,
+        and the embedding of padding is zero; at the end the net runs on under it, and
+        it is learned.
     vocabulary : int
         Tokens at most: padding, unknown, and the most frequent words of the training
         sequences.
@@ -106,10 +110,12 @@ def tokenized(
     ):
         if value < least:
             raise UsageError(f"{option}: expected an integer >= {least}, found {value}")
+    if padding not in ("front", "end"):
+        raise UsageError(f"padding: expected front or end, found {padding!r}")
     train, test = split(len(texts), seed)
     words = [words_of(text, length) for text in texts]
     tokens = number_words((words[i] for i in train), vocabulary)
-    inputs = torch.from_numpy(_sequences(words, tokens, length))
+    inputs = torch.from_numpy(_sequences(words, tokens, length, padding))
     classes = sorted(set(labels), key=lambda label: (str(type(label)), label))
     if len(classes) < 2:
         raise UsageError(f"labels: expected at least two classes, found {classes}")
@@ -122,7 +128,13 @@ def tokenized(
         test_inputs=inputs[test],
         test_targets=targets[test],
         make_model=lambda cell, units, layers: Classifier(
-            cell, embedding_size, units, layers, outputs, len(tokens) + 2
+            cell,
+            embedding_size,
+            units,
+            layers,
+            outputs,
+            len(tokens) + 2,
+            padding_index=PADDING if padding == "front" else None,
         ),
         probe=inputs[test][:PROBE_SIZE].numpy(),
         objective=BINARY if outputs == 1 else CLASSES,
@@ -150,13 +162,16 @@ def number_words(texts: Any, vocabulary: int) -> dict[str, int]:
 
 
 def _sequences(
-    texts: Sequence[Sequence[str]], tokens: dict[str, int], length: int
+    texts: Sequence[Sequence[str]], tokens: dict[str, int], length: int, padding: str
 ) -> NDArray[np.int32]:
     """Tokens (N, length)."""
     found = np.full((len(texts), length), PADDING, np.int32)
     for row, words in zip(found, texts, strict=True):
         if words:
-            row[-len(words) :] = [tokens.get(word, UNKNOWN) for word in words]
+            first = length - len(words) if padding == "front" else 0
+            row[first : first + len(words)] = [
+                tokens.get(word, UNKNOWN) for word in words
+            ]
     return found
 
 

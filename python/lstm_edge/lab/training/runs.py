@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -162,14 +161,17 @@ def begin_metrics(folder: Path) -> None:
     replace_file(folder / "metrics.csv", (",".join(COLUMNS) + "\n").encode())
 
 
-def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
-    """Give the arrays that a checkpoint holds, float32."""
-    return {name: tensor.float().cpu().numpy() for name, tensor in state_dict.items()}
+def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Give the arrays that a checkpoint holds, float32 or float64."""
+    return {
+        name: (x if x.dtype == torch.float64 else x.float()).cpu().numpy()
+        for name, x in state_dict.items()
+    }
 
 
 def record(
     folder: Path,
-    arrays: Mapping[str, NDArray[np.float32]],
+    arrays: Mapping[str, NDArray[Any]],
     row: Mapping[str, Any],
     metadata: Mapping[str, str],
 ) -> None:

@@ -82,15 +82,17 @@ class Trainer:
         device = settings["device"]
         self.task, self.seed = task, seed
         self.batch_size: int = settings["batch_size"]
-        self.inputs = task.train_inputs.to(device)
-        self.targets = task.train_targets.to(device)
+        self.dtype: torch.dtype = getattr(torch, settings.get("precision", "float32"))
+        self.inputs = _as(task.train_inputs, self.dtype).to(device)
+        self.targets = _as(task.train_targets, self.dtype).to(device)
+        self.clip: float = settings.get("clip", math.inf)
         self._shuffled: tuple[int, Tensor, Tensor] | None = None
         self.updates_per_epoch = math.ceil(len(self.targets) / self.batch_size)
         self.last = settings["epochs"] * self.updates_per_epoch
         self.model = task.make_model(
             settings["cell"], settings["hidden_size"], settings["layers"]
         )
-        self.model.to(device)
+        self.model.to(device, self.dtype)
         self.parameters = list(self.model.parameters())
         self.learning_rate: float = settings["learning_rate"]
         self.decay: float = settings["decay"]
@@ -98,6 +100,8 @@ class Trainer:
             self.parameters,
             self.learning_rate,
             tuple(settings["betas"]),
+            eps=settings.get("epsilon", 1e-8),
+            weight_decay=settings.get("weight_decay", 0.0),
             fused=True,
         )
         self.update = 0
@@ -160,6 +164,8 @@ class Trainer:
             parameter.grad = None
         loss = self.task.objective.loss(self.model(inputs), targets)
         torch.autograd.backward(loss)
+        if self.clip < math.inf:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
         self.update += 1
 
@@ -231,7 +237,8 @@ class Evaluator:
     def loss(self, inputs: Tensor, targets: Tensor) -> tuple[float, float]:
         """Mean loss, and share of right answers; nan where that is no question."""
         objective = self.task.objective
-        device = next(self.model.parameters()).device
+        first = next(self.model.parameters())
+        device, dtype = first.device, first.dtype
         batch = max(1, EVALUATION_STEPS // inputs.shape[1])
         part = max(FORWARD_SEQUENCES, FORWARD_STEPS // inputs.shape[1])
         if device.type != "cpu":
@@ -241,14 +248,19 @@ class Evaluator:
             if self.stop.is_set():
                 raise InterruptedError
             rows = slice(start, start + batch)
-            wanted = targets[rows].to(device)
-            parts = torch.split(inputs[rows], part)
+            wanted = _as(targets[rows], dtype).to(device)
+            parts = torch.split(_as(inputs[rows], dtype), part)
             outputs = torch.cat([self.model(some.to(device)) for some in parts])
             loss += float(objective.loss(outputs, wanted)) * len(wanted)
             if objective.right is not None:
                 right += int(objective.right(outputs, wanted).sum())
         accuracy = math.nan if objective.right is None else right / len(targets)
         return loss / len(targets), accuracy
+
+
+def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Give numbers their precision; tokens and classes stay as they are."""
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def _norm(tensors: Any) -> float:

@@ -60,6 +60,14 @@ DEFAULTS: dict[str, Any] = {
 }
 """Settings where neither the call nor a preset names others."""
 
+USUAL: dict[str, Any] = {
+    "epsilon": 1e-8,
+    "weight_decay": 0.0,
+    "clip": math.inf,
+    "precision": "float32",
+}
+"""Settings that a run names only where they are others."""
+
 
 @dataclass(frozen=True)
 class TrainingProgress:
@@ -88,6 +96,10 @@ def train(
     learning_rate: float | None = None,
     decay: float | None = None,
     betas: tuple[float, float] | None = None,
+    epsilon: float | None = None,
+    weight_decay: float | None = None,
+    clip: float | None = None,
+    precision: str | None = None,
     batch_size: int | None = None,
     epochs: int | None = None,
     every: str = "1epoch",
@@ -129,6 +141,14 @@ def train(
         Factor by which the learning rate falls until the end, exponentially.
     betas : (float, float)
         Decay rates of Adam's two moments.
+    epsilon : float
+        Of Adam, which keeps it from dividing by zero; 1e-8 where it is not given.
+    weight_decay : float
+        Of Adam: so much of the weights is added to the gradient; 0 by default.
+    clip : float
+        Largest L2 norm of the gradient; longer ones are shortened. Default: none are.
+    precision : {"float32", "float64"}
+        In which the net is trained, and checkpoints are kept.
     batch_size : int
         Sequences an update; the last batch of an epoch takes what is left.
     epochs : int
@@ -178,6 +198,10 @@ def train(
         "learning_rate": learning_rate,
         "decay": decay,
         "betas": betas,
+        "epsilon": epsilon,
+        "weight_decay": weight_decay,
+        "clip": clip,
+        "precision": precision,
         "batch_size": batch_size,
         "epochs": epochs,
     }
@@ -258,6 +282,9 @@ def prepare(
     found = Preset(name) if own else find_preset(preset, name)
     settings = DEFAULTS | found.settings | _given(given) | {"device": device}
     settings["betas"] = list(settings["betas"])
+    for setting, usual in USUAL.items():  # runs of before have none of these
+        if settings.get(setting, usual) == usual:
+            settings.pop(setting, None)
     chosen_options = found.options | _given(options or {})
     _check_settings(settings, seed)
     chosen = own or make_task(name, data, seed=seed, **chosen_options)
@@ -379,6 +406,7 @@ def _check_settings(settings: dict[str, Any], seed: int) -> None:
     for name in ("learning_rate", "decay"):
         if not (settings[name] > 0 and math.isfinite(settings[name])):
             raise UsageError(f"{name}: expected a number > 0, found {settings[name]}")
+    _check_adam(settings)
     betas = settings["betas"]
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         raise UsageError(f"betas: expected two numbers in [0, 1), found {betas}")
@@ -388,6 +416,16 @@ def _check_settings(settings: dict[str, Any], seed: int) -> None:
         raise UsageError(
             f"device: {settings['device']!r} is not available ({error})"
         ) from error
+
+
+def _check_adam(settings: dict[str, Any]) -> None:
+    for name in USUAL.keys() & settings.keys() - {"precision"}:
+        if not (settings[name] > 0 and math.isfinite(settings[name])):
+            raise UsageError(f"{name}: expected a number > 0, found {settings[name]}")
+    if settings.get("precision", "float64") != "float64":
+        raise UsageError(
+            f"precision: expected float32 or float64, found {settings['precision']!r}"
+        )
 
 
 def versions() -> dict[str, str]:
