@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -103,3 +105,21 @@ def test_it_prints_and_turns_into_plain_values() -> None:
     assert repr(found).startswith("FixedPoints(2: ")
     assert "period 2" in repr(found)
     assert found.to_dict()["period"] == found.period.tolist()
+
+
+def test_points_that_were_hit_once_tell_of_those_unseen() -> None:
+    found = fixed_points(chaotic(), starts=4)
+    assert found.settings["starts"] == 4
+    for hits, unseen in (([9, 5], 0), ([4, 1, 1], 1), ([2, 1, 1, 1], 4.5), ([1], 0)):
+        told = replace(found, hits=np.array(hits))
+        assert told.unseen == unseen
+        assert ("unseen" in repr(told)) == (unseen >= 1)
+
+
+def test_rest_is_tried_first() -> None:
+    net = chaotic()
+    for kind in ("bias_ih_l0", "bias_hh_l0"):
+        net[kind] = np.zeros_like(net[kind])
+    found = fixed_points(net, starts=1)
+    assert len(found) == 1
+    np.testing.assert_allclose(found.states, 0, atol=1e-12)

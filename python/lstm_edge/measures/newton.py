@@ -60,6 +60,16 @@ class FixedPoints(Result):
     hits: NDArray[np.int64]
     settings: dict[str, Any]
 
+    @property
+    def unseen(self) -> float:
+        """Estimate from the hits how many more there are (Chao 1984), a lower bound.
+
+        f1^2 / (2 f2), with f1 points that were hit once and f2 that were hit twice;
+        f1 (f1 - 1) / 2 where none was hit twice.
+        """
+        once, twice = (int(np.count_nonzero(self.hits == n)) for n in (1, 2))
+        return once**2 / (2 * twice) if twice else once * (once - 1) / 2
+
     def __len__(self) -> int:
         """Return how many were found."""
         return len(self.states)
@@ -74,7 +84,8 @@ class FixedPoints(Result):
             )
         )
         more = "; ..." if len(self) > 4 else ""
-        return f"FixedPoints({len(self)}: {shown}{more})"
+        unseen = f"; some {self.unseen:.0f} more unseen" if self.unseen >= 1 else ""
+        return f"FixedPoints({len(self)}: {shown}{more}{unseen})"
 
 
 def fixed_points(
@@ -91,8 +102,9 @@ def fixed_points(
     """Find the states with F^p(s) = s by Newton's method, stable and unstable ones.
 
     From each start s <- s - (DF^p(s) - 1)^-1 (F^p(s) - s), halving a step that does not
-    bring the residual down. Every second search begins at its start, the others along
-    the orbits of theirs, up to step 200. What is not found may still exist.
+    bring the residual down. The first search begins at rest, where all is zero; every
+    second one at its start, the others along the orbits of theirs, up to step 200. What
+    is not found may still exist: `FixedPoints.unseen` estimates how many.
 
     Parameters
     ----------
@@ -127,6 +139,7 @@ def fixed_points(
     References
     ----------
     .. [1] D. Sussillo, O. Barak, Neural Computation 25 (2013) 626.
+    .. [2] A. Chao, Scandinavian Journal of Statistics 11 (1984) 265.
 
     Examples
     --------
@@ -151,6 +164,7 @@ def fixed_points(
     if given is None:
         random = np.random.default_rng(count("seed", seed, 0))
         given = random.uniform(-1.0, 1.0, (tried, found.state_size))
+        given[0] = 0.0
     walks = core_call(
         found,
         _core.orbit,
