@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,8 @@ class Fake:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake()
-    monkeypatch.delitem(MEASURES, "attractors")
+    for name in ("attractors", "stability"):
+        monkeypatch.delitem(MEASURES, name)
     lyapunov = {"k": 2, "scale": 1.0}
     for name, defaults, compute in (
         ("lyapunov", lyapunov, made.lyapunov),
@@ -86,6 +87,38 @@ def run(make_run: MakeRun) -> Path:
 
 
 # what a sweep finds
+
+
+def test_stable_checkpoints_beside_unstable_ones_are_followed_from_more_starts(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The torus that 3 and 4 have is found by 8 starts in 4 alone."""
+    run, looks = make_run(8), []
+
+    def found(weights: Any, inputs: Any, settings: Any, **_: Any) -> Any:
+        update, starts = int(weights.metadata["update"]), settings["starts"]
+        torus = update >= 40 or (update == 30 and starts > 8)
+        looks.append((update, starts))
+        kind = "torus" if torus else "cycle"
+        phase = "edge" if torus else "order"
+        return {"phase": phase, "chaotic_share": 0.0, "shares": {kind: 1.0}}, {}
+
+    for name in ("attractors", "stability"):
+        one = replace(MEASURES[name], compute=found)
+        monkeypatch.setitem(MEASURES, name, one)
+    settings = {"lyapunov": {"steps": 40, "transient": 20, "starts": 2}}
+    sweep = analyze(run, settings=settings | {"distance": {"samples": 2}})
+    assert [look for look in looks if look[1] > 8] == [(30, 32), (20, 32)]
+    assert sweep.table["stable"].tolist() == [1.0] * 3 + [0.0] * 5
+    lost, _ = sweep.track.stability_transitions  # sustained, and raw
+    assert (lost.event, lost.target, lost.bracket) == (
+        "loss of stability",
+        "torus",
+        (20, 30),
+    )
+    high = sweep.table["unstable_share_high"]
+    assert high[0] == pytest.approx(1 - 0.05 ** (1 / 8))
+    assert high[2] == pytest.approx(1 - 0.05 ** (1 / 32))
 
 
 def test_a_run_becomes_a_table(run: Path, fake: Fake) -> None:

@@ -242,7 +242,7 @@ def falls(store: Path, replay: bool, as_json: bool) -> None:
         show_falls(Console(), found)
 
 
-@main.command(epilog=examples("lstm-edge average runs/digits"))
+@main.command(epilog=examples("lstm-edge average runs/digits --from 400 --to 440"))
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--from", "first", type=float, help="Update to begin with.")
 @click.option("--to", "last", type=float, help="Update to end with.")

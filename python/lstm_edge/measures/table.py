@@ -19,6 +19,10 @@ from lstm_edge.measures.system import make_regime
 from lstm_edge.net.weights import Weights
 from lstm_edge.terms import Column
 
+CLOSER, MORE = "stability", 4
+"""The attractors once more, from so many times as many starts: taken only of stable
+checkpoints beside unstable ones, where few starts may have missed something."""
+
 LONGEST_PERIOD = 64
 """Steps of a cycle whose multipliers a sweep still takes."""
 
@@ -187,6 +191,19 @@ MEASURES: dict[str, Measure] = {
             "transient": 1000,
             "limit": 16_000,
             "starts": 8,
+            "seed": 0,
+        },
+        compute=_attractors,
+        columns=_PHASE,
+    ),
+    CLOSER: Measure(
+        name=CLOSER,
+        revision=2,
+        defaults={
+            "steps": 2000,
+            "transient": 1000,
+            "limit": 16_000,
+            "starts": 8 * MORE,
             "seed": 0,
         },
         compute=_attractors,

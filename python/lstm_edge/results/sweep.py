@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lstm_edge.display import counted, plain_values
 from lstm_edge.files.metrics import METRICS
 from lstm_edge.files.places import Where
-from lstm_edge.measures.table import COLUMNS, numbers_of
+from lstm_edge.measures.table import CLOSER, COLUMNS, numbers_of
 from lstm_edge.results.dataset import make_dataset, stack_padded
 from lstm_edge.store.rows import Row, canonical
 from lstm_edge.store.store import Store, load_each
@@ -121,8 +121,10 @@ class Sweep:
         return {key: np.asarray(column) for key, column in columns.items()}
 
     def _starts(self, name: str) -> int:
-        row = self.rows.get((name, "attractors"))
-        return 0 if row is None else int(row.settings.get("starts", 0))
+        for measure in (CLOSER, "attractors"):
+            if measure in self._scalars[name]:
+                return int(self.rows[name, measure].settings.get("starts", 0))
+        return 0
 
     def _scalar(self, name: str, measure: str, key: str, default: Any) -> Any:
         return self._scalars[name].get(measure, {}).get(key, default)
@@ -163,7 +165,7 @@ class Sweep:
     @cached_property
     def attractor_shares(self) -> dict[str, NDArray[np.float64]]:
         """Kind of attractor to the share of starts, (checkpoints,); NaN unknown."""
-        found = [self._scalar(name, "attractors", "shares", {}) for name in self.names]
+        found = [numbers_of(self._scalars[n]).get("shares", {}) for n in self.names]
         kinds = next((list(shares) for shares in found if shares), [])
         return {
             kind: np.asarray([shares.get(kind, np.nan) for shares in found], float)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -17,13 +18,16 @@ from lstm_edge.files.discovery import CheckpointFile
 from lstm_edge.files.metrics import LogOptions
 from lstm_edge.files.places import Where
 from lstm_edge.measures.system import count
+from lstm_edge.measures.table import CLOSER, numbers_of
 from lstm_edge.results.sweep import Sweep, open_sweep
+from lstm_edge.store.store import Store
 from lstm_edge.sweep.destination import open_store
 from lstm_edge.sweep.evaluation import Job, Outcome
 from lstm_edge.sweep.found import look
 from lstm_edge.sweep.plan import make_plan
 from lstm_edge.sweep.pool import fill
 from lstm_edge.sweep.visiting import coarse_to_fine, until_certain
+from lstm_edge.track.stability import stability
 
 ELSEWHERE = 64
 """Checkpoints in flight to an executor that does not say how many workers it has."""
@@ -155,7 +159,9 @@ def analyze(
     )
     workers, threads = _shared_out(workers, threads, len(files), executor)
     with open_store(out, found, plan) as store:
-        job = Job(plan, found.names, store.done(), threads, executor)
+        known = store.done()
+        job = Job(plan, found.names, known, threads, executor)
+        steady: dict[int, float] = {}
         place = {found.names[file.path]: i for i, file in enumerate(files)}
         phase: dict[int, str] = {}
         order = (until_certain if refine else coarse_to_fine)(len(files), phase)
@@ -168,6 +174,7 @@ def analyze(
         with closing(fill(store, job, visits, workers, ahead)) as outcomes:
             for done, outcome in enumerate(outcomes, 1):
                 phase[place[outcome.name]] = outcome.phase
+                steady[place[outcome.name]] = _stability(outcome)
                 if outcome.error is not None:
                     errors.append(outcome.error)
                 if strict:
@@ -177,10 +184,46 @@ def analyze(
                     seconds = time.monotonic() - begin
                     failed, name = len(errors), outcome.name
                     progress(Progress(done, total, failed, name, seconds))
+        if CLOSER in plan.settings:
+            job = Job(plan, found.names, known, threads, executor, closer=True)
+            _look_closer(store, job, files, steady, workers)
     wrong = [error for error in errors if isinstance(error, UsageError)]
     if wrong and len(wrong) == done:  # what none can take is no checkpoint's fault
         raise wrong[0]
     return open_sweep(store.path)
+
+
+def _stability(outcome: Outcome) -> float:
+    return stability(numbers_of(outcome.scalars)).value
+
+
+def _look_closer(
+    store: Store,
+    job: Job,
+    files: list[CheckpointFile],
+    steady: dict[int, float],
+    workers: int,
+) -> None:
+    """Follow more starts of stable checkpoints beside unstable ones, till none is left.
+
+    One that turns out to be unstable brings its neighbour into doubt.
+    """
+    seen: set[int] = set()
+    while wanted := _beside_unstable(steady) - seen:
+        seen |= wanted
+        chosen = [files[i] for i in sorted(wanted)]
+        place = {job.names[files[i].path]: i for i in wanted}
+        with closing(fill(store, job, chosen, workers, 0)) as outcomes:
+            for outcome in outcomes:
+                if outcome.error is None:
+                    steady[place[outcome.name]] = _stability(outcome)
+
+
+def _beside_unstable(steady: dict[int, float]) -> set[int]:
+    """Name the stable checkpoints next to an unstable one, of those that are known."""
+    told = [i for i in sorted(steady) if steady[i] in (0.0, 1.0)]
+    pairs = [(a, b) for a, b in pairwise(told) if steady[a] != steady[b]]
+    return {a if steady[a] else b for a, b in pairs}
 
 
 def _refuse(outcome: Outcome, nets: set[str]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lstm_edge import _core
 from lstm_edge.errors import LstmEdgeError, one_line
 from lstm_edge.files.discovery import CheckpointFile
-from lstm_edge.measures.table import MEASURES
+from lstm_edge.measures.table import CLOSER, MEASURES
 from lstm_edge.net.reading import read_checkpoint
 from lstm_edge.net.weights import Weights
 from lstm_edge.store.rows import Row, result_key
@@ -164,6 +164,8 @@ class Job:
         Cores for each checkpoint.
     executor : Executor or None
         Where to take the measures; None is here.
+    closer : bool
+        Take the closer look, rather than all other measures.
     """
 
     plan: Plan
@@ -171,6 +173,7 @@ class Job:
     done: dict[str, set[str]]
     threads: int | None = None
     executor: Executor | None = None
+    closer: bool = False
     _begun: dict[str, threading.Event] = field(default_factory=dict)
     _cancel: _core.Cancel = field(default_factory=_core.Cancel)
     _cancelled: threading.Event = field(default_factory=threading.Event)
@@ -210,6 +213,8 @@ class Job:
         """Tell what is to be computed, and what is there."""
         wanted = []
         for measure, about in self.plan.measures.items():
+            if (measure == CLOSER) is not self.closer:
+                continue
             key = result_key(weights.digest, measure, *about, self.plan.inputs_digest)
             if key in self.done:
                 outcome.there[measure] = key

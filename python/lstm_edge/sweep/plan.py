@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_edge.errors import UsageError
 from lstm_edge.files.inputs import read_probe
 from lstm_edge.measures.system import count, positive
-from lstm_edge.measures.table import MEASURES
+from lstm_edge.measures.table import CLOSER, MEASURES, MORE
 from lstm_edge.sweep.found import Found
 
-DYNAMIC = {"lyapunov", "attractors", "distance"}
+DYNAMIC = {"lyapunov", "attractors", "distance", CLOSER}
 """The measures that follow the net in time."""
 
 
@@ -210,6 +210,10 @@ def merge_settings(
         name: {**measure.defaults, **changes.get(name, {})}
         for name, measure in MEASURES.items()
     }
+    if CLOSER in merged and "attractors" in merged:
+        starts = MORE * merged["attractors"]["starts"]
+        alike = {**merged["attractors"], "starts": starts}
+        merged[CLOSER] = {**alike, **changes.get(CLOSER, {})}
     if spectrum:
         merged["lyapunov"]["k"] = None
     if closed_loop:

@@ -20,6 +20,8 @@ from lstm_edge.terms import PHASES, SIGNED
 
 Floats = NDArray[np.float64]
 
+NAN = float("nan")  # one object, so that transitions without a number are equal
+
 SUSTAIN = 5
 """Checkpoints of the first six in which a phase must hold to count."""
 
@@ -81,12 +83,12 @@ class Transition:
     span: tuple[float, float]
     width: float
     sustained: bool
-    epoch: float = float("nan")
-    width_epochs: float = float("nan")
-    path_length: float = float("nan")
+    epoch: float = NAN
+    width_epochs: float = NAN
+    path_length: float = NAN
     kind: str = ""
     target: str = ""
-    error: float = float("nan")
+    error: float = NAN
 
     @property
     def event(self) -> str:
@@ -243,7 +245,7 @@ class _Series:
             path_length=float(self.path[onset] - self.path[old]),
             kind=str(self.kind[ordered]),
             target=str(self.target[onset]),
-            error=self._onset_error(onset) if at is None else float("nan"),
+            error=self._onset_error(onset) if at is None else NAN,
         )
 
     def _crossing(self, before: int, after: int) -> float:
