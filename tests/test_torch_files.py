@@ -107,3 +107,44 @@ def test_big_endian_values() -> None:
 def test_what_is_no_plain_tensor_is_named(tmp_path: Path, obj: Any, words: str) -> None:
     torch.save(obj, tmp_path / "odd.pt")
     assert words in refusal(tmp_path / "odd.pt")
+
+
+@pytest.mark.parametrize("key", ["optimizer", "optimizer_state_dict", "lightning"])
+def test_adams_second_moment_is_told(key: str) -> None:
+    torch.manual_seed(0)
+    net = nn.LSTM(3, 4)
+    adam = torch.optim.Adam(net.parameters(), betas=(0.9, 0.99))
+    for _ in range(3):
+        adam.zero_grad()
+        net(torch.randn(5, 3))[0].square().sum().backward()
+        adam.step()
+    content: dict[str, Any] = {"model": net.state_dict(), key: adam.state_dict()}
+    if key == "lightning":
+        content = {
+            "state_dict": net.state_dict(),
+            "optimizer_states": [adam.state_dict()],
+            "pytorch-lightning_version": "2.5",
+            "global_step": 3,
+        }
+    _, said = decode(saved(content), "a.ckpt")
+    moments = [state["exp_avg_sq"].sum() for state in adam.state.values()]
+    expected = float(torch.stack(moments).sum() / (1 - 0.99**3)) ** 0.5
+    assert float(said["moment_norm"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_other_optimisers_tell_nothing_and_views_beyond_the_file_are_not_read() -> None:
+    net = nn.LSTM(3, 4)
+    sgd = torch.optim.SGD(net.parameters(), momentum=0.9)
+    huge = torch.zeros(1).expand(2**50)
+    made_up: dict[str, Any] = {"state": {0: {"exp_avg_sq": huge, "step": 1}}}
+    made_up["param_groups"] = [{"params": [0], "betas": (0.9, 0.99)}]
+    others: list[Any] = [sgd.state_dict(), made_up, {"state": {}}, [1], "adam"]
+    for state in others:
+        content = {
+            "state_dict": net.state_dict(),
+            "optimizer_states": [state],
+            "pytorch-lightning_version": "2.5",
+        }
+        tensors, said = decode(saved(content), "a.ckpt")
+        assert "moment_norm" not in said
+        assert tensors

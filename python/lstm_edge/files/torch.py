@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import PurePath
+from typing import Any
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files import lightning, torch_pickles
 from lstm_edge.files.guard import Tensors, check_expansion, flatten, open_zip
+from lstm_edge.files.optimiser import moment_norm
 
 
 def read_torch(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
@@ -38,7 +41,31 @@ def _tensors(
     weights, said = lightning.unwrap(found.saved)
     tensors = flatten(weights, source)
     check_expansion(source, data, sum(t.nbytes for t in tensors.values()))
-    return {name: found.array(tensor) for name, tensor in tensors.items()}, said
+    return {name: found.array(tensor) for name, tensor in tensors.items()}, {
+        **said,
+        **_of_optimiser(found, len(data)),
+    }
+
+
+def _of_optimiser(found: torch_pickles.Contents, most: int) -> dict[str, str]:
+    """Say what the state of an optimiser in the file tells; {} where there is none.
+
+    No more than `most` bytes are looked at: views can claim to be of any size.
+    """
+    left = most
+
+    def array(tensor: torch_pickles.Tensor) -> Any:
+        nonlocal left
+        left -= tensor.nbytes
+        if left < 0:
+            raise ValueError("larger than the file")
+        return found.array(tensor)
+
+    with suppress(ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        norm = moment_norm(found.saved, array)
+        if norm is not None:
+            return {"moment_norm": repr(norm)}
+    return {}
 
 
 def _refused(source: str, name: str) -> CheckpointError:

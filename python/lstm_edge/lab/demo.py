@@ -15,8 +15,8 @@ from lstm_edge.report.page import write_report
 from lstm_edge.results.sweep import Sweep
 from lstm_edge.sweep.analysis import Progress, analyze
 
-SEED = 9
-"""The seed whose run the README shows."""
+SEED = 0
+"""The first one: no seed is chosen for what comes of it."""
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,8 @@ def _sketch(
 ) -> Found:
     parameters = sum(array.size for array in weights.arrays())
     scalars = {"parameters": parameters, "architecture": weights.architecture}
+    if "moment_norm" in weights.metadata:  # of the optimiser in the same file
+        scalars["moment_norm"] = float(weights.metadata["moment_norm"])
     return scalars, {"sketch": sketch(weights, **settings)}
 
 

@@ -261,6 +261,7 @@ def training_series(metrics: Mapping[str, Any]) -> dict[str, Floats]:
         "training loss": metrics["train_loss"],
         "gradient": gradient,
         "update": metrics["update_norm"],
+        "Adam's second moment": moment,
         "gradient over Adam's second moment": gradient / moment,
     }
     return {name: x for name, x in found.items() if np.isfinite(x).any()}

@@ -256,6 +256,7 @@ def make_track(
     found = [numbers.get(name, {}) for name in names]
     said = [checkpoints[name][1] for name in names]
 
+    told = [{**one, **metrics} for one, metrics in zip(found, said, strict=True)]
     steady = [stability(one) for one in found]
 
     def series(of: list[Any], name: str) -> Floats:
@@ -270,7 +271,7 @@ def make_track(
         epoch=series(said, "epoch"),
         test_loss=series(said, "test_loss"),
         train_loss=series(said, "train_loss"),
-        training=training_series({name: series(said, name) for name in _TRAINING}),
+        training=training_series({name: series(told, name) for name in _TRAINING}),
         path=np.array([(path or {}).get(name, np.nan) for name in names]),
         kind=[_kind(one) for one in found],
         stable=np.array([told.value for told in steady], float),
