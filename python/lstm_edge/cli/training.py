@@ -33,7 +33,7 @@ from lstm_edge.errors import UsageError
 )
 @click.option("--quick", is_flag=True, help="A smaller net, some 15 seconds.")
 @click.option("--full", is_flag=True, help="Every epoch, the paper's 500 samples.")
-@click.option("--seed", type=int, help="Another run than the README's.")
+@click.option("--seed", type=int, help="Another run; default: 0.")
 @quiet_option
 def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> None:
     """Train on real digits, analyse, report.
