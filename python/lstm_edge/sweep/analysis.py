@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,8 +26,10 @@ from lstm_edge.sweep.evaluation import Job, Outcome
 from lstm_edge.sweep.found import look
 from lstm_edge.sweep.plan import make_plan
 from lstm_edge.sweep.pool import fill
-from lstm_edge.sweep.visiting import coarse_to_fine, until_certain
+from lstm_edge.sweep.visiting import around_falls, coarse_to_fine, until_certain
 from lstm_edge.track.stability import stability
+
+NAN = float("nan")
 
 ELSEWHERE = 64
 """Checkpoints in flight to an executor that does not say how many workers it has."""
@@ -112,7 +114,8 @@ def analyze(
     select : list of int or callable, optional
         Which checkpoints to analyse: their updates, or what is true of them.
     refine : bool
-        Only those of them that the sustained transitions hang on, some fifth or less:
+        Only those of them that the sustained transitions hang on, and those around the
+        falls of the test loss, some fifth or less:
         the rest lies inside one phase, as far as can be told (see
         `lstm_edge.track.refinement`).
     module, readout, embedding : str, optional
@@ -164,7 +167,12 @@ def analyze(
         steady: dict[int, float] = {}
         place = {found.names[file.path]: i for i, file in enumerate(files)}
         phase: dict[int, str] = {}
-        order = (until_certain if refine else coarse_to_fine)(len(files), phase)
+        order: Iterator[int | None] = coarse_to_fine(len(files), phase)
+        if refine:
+            updates = [file.update for file in files]
+            losses = [found.metrics.get(u, {}).get("test_loss", NAN) for u in updates]
+            more = around_falls(updates, losses)
+            order = until_certain(len(files), phase, more)
         visits = (None if i is None else files[i] for i in order)
         ahead = 0 if executor else workers
         begin = time.monotonic()

@@ -6,11 +6,14 @@ result: the table is the same in any.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from lstm_edge.track.refinement import next_visits
+
+AROUND = 3
+"""Checkpoints before the steepest drop of a fall and after it that are looked at."""
 
 CHANGE = 16
 """How much longer than it is a gap counts between two phases."""
@@ -83,8 +86,10 @@ class _Gaps:
             self.open += 1
 
 
-def until_certain(count: int, phase: Mapping[int, str]) -> Iterator[int | None]:
-    """Give only those that the sustained transitions hang on, then end.
+def until_certain(
+    count: int, phase: Mapping[int, str], more: Iterable[int] = ()
+) -> Iterator[int | None]:
+    """Give only those that the sustained transitions hang on, and `more`, then end.
 
     What is given depends on the phases alone, not on when they become known: on any
     number of workers the same checkpoints are visited.
@@ -95,6 +100,8 @@ def until_certain(count: int, phase: Mapping[int, str]) -> Iterator[int | None]:
         Of the checkpoints.
     phase : mapping of index to str
         Of each one that was visited; "" where it is unknown.
+    more : iterable of int
+        Visited as well, after these.
 
     Yields
     ------
@@ -105,3 +112,23 @@ def until_certain(count: int, phase: Mapping[int, str]) -> Iterator[int | None]:
         yield from (wanted[i] for i in coarse_to_fine(len(wanted), {}))
         while any(i not in phase for i in wanted):
             yield None
+    yield from (i for i in sorted(set(more)) if i not in phase)
+
+
+def around_falls(update: Sequence[int], test_loss: Sequence[float]) -> set[int]:
+    """Name the checkpoints around the steepest drop of each fall of the test loss.
+
+    Parameters
+    ----------
+    update, test_loss : sequence
+        Of all checkpoints, by ascending update; NaN where a loss is not known.
+    """
+    from lstm_edge.track.falls import find_falls
+
+    found: set[int] = set()
+    for fall in find_falls(update, test_loss):
+        begin, end = np.searchsorted(update, (fall.begin, fall.end)).tolist()
+        found |= set(
+            range(max(begin - AROUND, 0), min(end + AROUND, len(update) - 1) + 1)
+        )
+    return found
