@@ -167,6 +167,8 @@ def workplace(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     folder = tmp_path / "workplace"
     shutil.copytree(shelf, folder)
     monkeypatch.chdir(folder)
+    for name in ("nice", "SCHED_IDLE"):  # watch must not slow the tests that follow
+        monkeypatch.delattr(os, name, raising=False)
     return folder
 
 
@@ -187,8 +189,6 @@ def test_commands_of_lstm_edge(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    for name in ("nice", "SCHED_IDLE"):  # watch must not slow the tests that follow
-        monkeypatch.delattr(os, name, raising=False)
     small = demo.Size(12, 6, samples=4, starts=2, steps=50, transient=50)
     monkeypatch.setattr(demo, "STANDARD", small)
     for name, size in (("SAMPLES", 6), ("DRIVEN", 8), ("STEPS", 40)):
