@@ -153,8 +153,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for out in ("first.sqlite", "second.sqlite", "runs/digits/analysis.sqlite"):
         analyze(folder / "runs" / "digits", out=folder / out, settings=settings)
     shutil.copy(folder / "first.sqlite", folder / "ckpts" / "analysis.sqlite")
-    for copy in ("runs/h60-s0", "lstm-edge-demo"):
+    for copy in ("runs/h60-s0", "runs/h60-s2", "lstm-edge-demo"):
         shutil.copytree(folder / "runs" / "digits", folder / copy)
+    shutil.copytree(folder / "runs" / "imdb", folder / "runs" / "imdb60")
+    shutil.copy(folder / "first.sqlite", folder / "runs" / "imdb60" / "analysis.sqlite")
     first = next((folder / "runs/lorenz/checkpoints").glob("*.safetensors"))
     shutil.copy(first, first.with_name("update-00003100.safetensors"))
     shutil.copytree(folder / "runs" / "digits", folder / "studies" / "digits")
@@ -197,7 +199,8 @@ def test_commands_of_lstm_edge(
     monkeypatch.setattr(suite, "PRODUCT_STEPS", 3)
     monkeypatch.setattr(suite, "LEAST_SECONDS", 0.0)
     _, name, *rest = shlex.split(command)
-    words = [name, *(MEANT.get(word, word) for word in rest)]
+    meant = MEANT | ({"RUN": "runs/imdb"} if "--constant-token" in rest else {})
+    words = [name, *(meant.get(word, word) for word in rest)]
     for i, word in enumerate(words):
         if word.startswith("tcp:"):
             words[i] = request.getfixturevalue("scheduler")
