@@ -53,7 +53,7 @@ def test_module_state_dict_and_nested_checkpoint_agree(tmp_path: Path) -> None:
     }
     torch.save(content, tmp_path / "full.pt")
     assert read_checkpoint(tmp_path / "full.pt").digest == as_weights(model).digest
-    assert read_checkpoint(tmp_path / "full.pt").metadata == {"epoch": "3"}
+    assert read_checkpoint(tmp_path / "full.pt").metadata["epoch"] == "3"
 
 
 def test_weights_are_a_copy() -> None:
