@@ -213,3 +213,11 @@ def test_ctrl_c_ends_calls_and_the_same_command_goes_on(
     assert process.returncode == 130
     assert "run the same command again" in error
     assert run("analyze", folder, *FAST).exit_code == 0
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lstm_edge", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: lstm-edge [OPTIONS] COMMAND")

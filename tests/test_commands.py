@@ -67,7 +67,7 @@ MEANT = {
 
 ELSEWHERE = {
     **dict.fromkeys(("pip", "uv"), "needs the network"),
-    "python3": "README's first command is a step of the slow test of installing",
+    "python3": "makes the environment that ./check makes too",
     "./check": "runs the tests",
     **dict.fromkeys(("cargo", "ruff", "mypy", "pytest"), "a step of ./check"),
     "dask": "a part of a script for a cluster",

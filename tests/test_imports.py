@@ -50,6 +50,7 @@ IMPORTS = {
         "cli": "__version__ click display errors files lab.analogy lab.analogy_plot "
         "lab.bench lab.demo lab.falls lab.studies lab.training lab.zoom measures net "
         "report results rich sweep terms track",
+        "__main__": "cli",
         "__init__": "_core errors files lab.analogy measures monitor net results sweep "
         "track",
     }.items()

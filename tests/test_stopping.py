@@ -189,3 +189,8 @@ def test_a_net_that_becomes_chaotic_is_stopped() -> None:
 def test_a_rule_that_cannot_work_is_refused(rule: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         EdgeStopping(EdgeMonitor(), **rule)
+
+
+def test_what_has_no_history_is_refused() -> None:
+    with pytest.raises(UsageError, match="monitor: expected an EdgeMonitor, found str"):
+        EdgeStopping("x")  # type: ignore[arg-type]

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_edge.sweep.visiting import coarse_to_fine
+from lstm_edge.sweep.visiting import (
+    AROUND,
+    around_falls,
+    coarse_to_fine,
+    until_certain,
+)
 
 
 @given(st.lists(st.sampled_from(["order", "edge", "chaos", ""]), max_size=200))
@@ -44,3 +49,24 @@ def test_a_tenth_of_the_visits_brackets_every_change_that_lasts(seed: int) -> No
     seen = sorted(known)
     found = [b for a, b in pairwise(seen) if b == a + 1 and phases[a] != phases[b]]
     assert found == changes.tolist()
+
+
+@pytest.mark.parametrize("drop", [500, 700, 998])
+def test_a_refining_sweep_looks_at_what_lies_around_a_fall(drop: int) -> None:
+    """The loss falls, stands, rises slowly, and falls at once behind `drop`."""
+    update = np.arange(0, 10_000, 10)
+    level = np.concatenate([np.linspace(1, 0, 100), np.linspace(0, 2, drop - 98)[1:]])
+    loss = np.exp(np.append(level, np.full(len(update) - len(level), 0.5)))
+    wanted = set(range(drop - AROUND, min(drop + 1 + AROUND, 999) + 1))
+    assert around_falls(update, loss) == wanted
+    known: dict[int, str] = {}
+    for i in until_certain(len(update), known, wanted):
+        assert i is not None
+        known[i] = "order"
+    assert wanted <= known.keys()
+
+
+def test_a_run_without_a_known_fall_has_nothing_to_look_at() -> None:
+    update = np.arange(300)
+    assert around_falls(update, np.full(300, np.nan)) == set()
+    assert around_falls(update, np.exp(-update / 100)) == set()

@@ -98,7 +98,7 @@ def asymptotic_distance(
     seed : int
         Of the perturbations.
     threads : int, optional
-        Default: one a core. Never changes a bit of the result.
+        Default: one a core; at most 256. Never changes a bit of the result.
     module : str, optional
         Which recurrent module, where there are several.
     cancel : lstm_edge._core.Cancel, optional

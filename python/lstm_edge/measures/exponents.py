@@ -233,7 +233,7 @@ def lyapunov(
     seed : int
         Of the starts and the first tangent frames.
     threads : int, optional
-        Default: one a core. Never changes a bit of the result.
+        Default: one a core; at most 256. Never changes a bit of the result.
     module : str, optional
         Which recurrent module, where there are several.
     cancel : lstm_edge._core.Cancel, optional

@@ -55,6 +55,10 @@ class EdgeStopping:
     def __init__(
         self, monitor: Measured, *, patience: int = SUSTAIN, margins: float = 1.0
     ) -> None:
+        if not hasattr(monitor, "history"):
+            raise UsageError(
+                f"monitor: expected an EdgeMonitor, found {type(monitor).__name__}"
+            )
         self.monitor = monitor
         self.patience = count("patience", patience)
         self.margins = positive("margins", margins)

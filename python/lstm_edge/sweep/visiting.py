@@ -6,9 +6,10 @@ result: the table is the same in any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lstm_edge.track.refinement import next_visits
 
@@ -115,20 +116,19 @@ def until_certain(
     yield from (i for i in sorted(set(more)) if i not in phase)
 
 
-def around_falls(update: Sequence[int], test_loss: Sequence[float]) -> set[int]:
+def around_falls(update: ArrayLike, test_loss: ArrayLike) -> set[int]:
     """Name the checkpoints around the steepest drop of each fall of the test loss.
 
     Parameters
     ----------
-    update, test_loss : sequence
+    update, test_loss : array_like of shape (n,)
         Of all checkpoints, by ascending update; NaN where a loss is not known.
     """
     from lstm_edge.track.falls import find_falls
 
+    update = np.asarray(update)
     found: set[int] = set()
     for fall in find_falls(update, test_loss):
         begin, end = np.searchsorted(update, (fall.begin, fall.end)).tolist()
-        found |= set(
-            range(max(begin - AROUND, 0), min(end + AROUND, len(update) - 1) + 1)
-        )
+        found |= set(range(max(begin - AROUND, 0), min(end + AROUND + 1, len(update))))
     return found

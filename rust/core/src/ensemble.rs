@@ -17,10 +17,14 @@ use lstm_edge_kernels::Error;
 use lstm_edge_kernels::lanes::{Isa, Real, default_float_mode};
 use lstm_edge_kernels::system::System;
 
+/// No call starts more threads than this, whatever was asked for: beyond it starting them takes
+/// longer than they save.
+pub const MOST_THREADS: usize = 256;
+
 /// How a measure runs; no part of it changes a bit of the result.
 #[derive(Clone, Copy)]
 pub struct Execution<'a> {
-    /// Threads of the call's own; `None` for one a core, shared by all such calls. One thread is
+    /// Threads of the call's own, at most [`MOST_THREADS`]; `None` for one a core, shared by all such calls. One thread is
     /// the caller's, with the priority that it has.
     pub threads: Option<usize>,
     /// The vector unit.
@@ -44,8 +48,8 @@ impl Execution<'_> {
     /// How many threads there are to spread over.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(cores).min(MOST_THREADS)
     }
 
     /// The widest vector unit that leaves no thread without starts, and how many lanes it has.
