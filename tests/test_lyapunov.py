@@ -364,10 +364,44 @@ def test_dimension_and_entropy_follow_from_the_exponents(
     spectrum = replace(
         lstm_edge.lyapunov(nets.cycle(), steps=10),
         exponents=np.array(exponents),
+        stderr=np.zeros(len(exponents)),
         dimension=dimension,
     )
     np.testing.assert_allclose(spectrum.kaplan_yorke_dimension, kaplan_yorke, atol=1e-6)
     np.testing.assert_allclose(spectrum.ks_entropy, entropy)
+
+
+@pytest.mark.parametrize("angle", np.linspace(0.3, 1.3, 7))
+def test_a_torus_has_dimension_one_whatever_the_sign_of_its_exponent(
+    angle: float,
+) -> None:
+    """tanh(1.1 R(angle) x): an invariant circle, on which the orbit turns."""
+    cosine, sine = 1.1 * np.cos(angle), 1.1 * np.sin(angle)
+    net = {
+        "weight_ih_l0": np.zeros((2, 1)),
+        "weight_hh_l0": np.array([[cosine, -sine], [sine, cosine]]),
+    }
+    found = lstm_edge.lyapunov(net, asymptotic=False)
+    error = found.kaplan_yorke_dimension_stderr
+    assert error < 0.01
+    assert abs(found.kaplan_yorke_dimension - 1) < 4 * error
+    order = lstm_edge.lyapunov(nets.cycle())
+    assert (order.kaplan_yorke_dimension, order.phase) == (0.0, "order")
+
+
+def test_a_tolerance_reads_its_net_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def reading(weights: Any, **options: Any) -> Any:
+        calls.append(weights)
+        return as_weights(weights, **options)
+
+    monkeypatch.setattr("lstm_edge.measures.exponents.as_weights", reading)
+    found = lstm_edge.lyapunov(
+        nets.chaotic(), k=1, starts=2, steps=50, tolerance=1e-9, limit=200
+    )
+    assert found.settings["steps"] == 200
+    assert len(calls) == 1
 
 
 # adaptive length, and errors that are true

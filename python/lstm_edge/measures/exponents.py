@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,15 +86,17 @@ class LyapunovSpectrum(Result):
     def kaplan_yorke_dimension(self) -> float:
         """Dimension j + (λ_1 + ... + λ_j) / |λ_{j+1}| (Kaplan & Yorke 1979).
 
-        With j the largest number of exponents whose sum is not negative. NaN when k < n
-        and the sum has not fallen below zero within the k exponents: ask for more.
+        With j the largest number of exponents whose sum is not negative, where one that
+        cannot be told from zero counts as zero: a torus has dimension 1, whatever sign
+        its first exponent came out with. NaN when k < n and the sum has not fallen
+        below zero within the k exponents: ask for more.
         """
-        return _kaplan_yorke(self.exponents, self.dimension)
+        return self._kaplan_yorke(self.exponents)
 
     @property
     def kaplan_yorke_dimension_stderr(self) -> float:
         """Its standard error, by the jackknife over the windows of `finite_time`."""
-        return self._jackknife(_kaplan_yorke)
+        return self._jackknife(self._kaplan_yorke)
 
     @property
     def ks_entropy(self) -> float:
@@ -101,26 +104,42 @@ class LyapunovSpectrum(Result):
 
         NaN when k < n and the last exponent is still positive: ask for more.
         """
-        return _entropy(self.exponents, self.dimension)
+        return self._entropy(self.exponents)
 
     @property
     def ks_entropy_stderr(self) -> float:
         """Its standard error, by the jackknife over the windows of `finite_time`."""
-        return self._jackknife(_entropy)
+        return self._jackknife(self._entropy)
 
-    def _jackknife(
-        self, function: Callable[[NDArray[np.float64], int], float]
-    ) -> float:
+    def _kaplan_yorke(self, exponents: NDArray[np.float64]) -> float:
+        if np.isnan(exponents).any():
+            return float("nan")
+        names = ("steps", "transient", "dt")
+        margin = zero_margin(self.stderr, *(self.settings[name] for name in names))
+        margin = np.where(self.stderr > 0, margin, EXACT_ZERO / self.settings["dt"])
+        told = np.where(np.abs(self.exponents) <= margin, 0.0, exponents)
+        order = np.argsort(-told, kind="stable")
+        negative = np.cumsum(told[order]) < 0
+        if not negative.any():
+            j = len(exponents)
+            return float(j) if j == self.dimension else float("nan")
+        j = int(np.argmax(negative))
+        ordered = exponents[order]
+        return float(j + ordered[:j].sum() / abs(ordered[j]))
+
+    def _entropy(self, exponents: NDArray[np.float64]) -> float:
+        if len(exponents) < self.dimension and exponents.min() > 0:
+            return float("nan")
+        return float(exponents[~(exponents < 0)].sum())
+
+    def _jackknife(self, function: Callable[[NDArray[np.float64]], float]) -> float:
         """Estimate the error from leaving out windows (Efron & Stein 1981)."""
         windows = self.finite_time.mean(axis=0)
         count = len(windows)
         if count < 2:
             return float("nan")
         left = np.array(
-            [
-                function(np.delete(windows, i, axis=0).mean(axis=0), self.dimension)
-                for i in range(count)
-            ]
+            [function(np.delete(windows, i, axis=0).mean(axis=0)) for i in range(count)]
         )
         return float(np.sqrt((count - 1) * left.var()))
 
@@ -144,23 +163,6 @@ class LyapunovSpectrum(Result):
             f"k={len(self.exponents)} of {self.dimension}, "
             f"{len(self.per_start)} starts, phase={self.phase!r})"
         )
-
-
-def _kaplan_yorke(exponents: NDArray[np.float64], dimension: int) -> float:
-    ordered = np.sort(exponents)[::-1]
-    sums = np.cumsum(ordered)
-    if np.isnan(sums).any():
-        return float("nan")
-    j = int(np.argmax(sums < 0)) if (sums < 0).any() else len(sums)
-    if j == len(sums):
-        return float(j) if j == dimension else float("nan")
-    return float(j + (sums[j - 1] if j else 0.0) / abs(ordered[j]))
-
-
-def _entropy(exponents: NDArray[np.float64], dimension: int) -> float:
-    if len(exponents) < dimension and exponents.min() > 0:
-        return float("nan")
-    return float(exponents[~(exponents < 0)].sum())
 
 
 def lyapunov(
@@ -270,25 +272,40 @@ def lyapunov(
     steps = count("steps", steps)
     most = count("limit", 64 * steps if limit is None else limit, steps)
     enough = None if tolerance is None else positive("tolerance", tolerance)
+    found = as_weights(weights, module=module)
+    regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)
+    states, starts = initial_states(
+        found, initial_state, count("starts", starts), regime.dtype
+    )
+    settings: dict[str, Any] = {
+        "source": found.source,
+        "k": found.state_size if k is None else count("k", k),
+        "steps": steps,
+        "transient": count("transient", transient, 0),
+        "starts": starts,
+        "interval": interval,
+        "asymptotic": asymptotic,
+        "closed_loop": closed_loop,
+        "dt": positive("dt", dt),
+        "dtype": dtype,
+        "seed": count("seed", seed, 0),
+    }
+    measure = partial(
+        core_call,
+        found,
+        _core.lyapunov,
+        regime.map,
+        regime.sequences,
+        initial_state=states,
+        at_rest=regime.at_rest,
+        interval=None if interval == "auto" else count("interval", interval),
+        threads=None if threads is None else count("threads", threads),
+        cancel=cancel,
+        **{name: settings[name] for name in ("k", "transient", "starts", "seed")},
+    )
     while True:
-        spectrum = _lyapunov(
-            weights,
-            inputs,
-            k=k,
-            steps=steps,
-            transient=transient,
-            starts=starts,
-            initial_state=initial_state,
-            interval=interval,
-            asymptotic=asymptotic,
-            closed_loop=closed_loop,
-            dt=dt,
-            dtype=dtype,
-            seed=seed,
-            threads=threads,
-            module=module,
-            cancel=cancel,
-        )
+        settings["steps"] = steps
+        spectrum = _spectrum(measure(steps=steps), found.state_size, dict(settings))
         if enough is None:
             return spectrum
         converged = bool(spectrum.stderr[0] <= enough)
@@ -297,53 +314,16 @@ def lyapunov(
         steps = min(2 * steps, most)
 
 
-def _lyapunov(
-    weights: Any,
-    inputs: ArrayLike | None,
-    *,
-    k: int | None,
-    steps: int,
-    transient: int,
-    starts: int,
-    initial_state: ArrayLike | None,
-    interval: int | str,
-    asymptotic: bool,
-    closed_loop: bool,
-    dt: float,
-    dtype: str,
-    seed: int,
-    threads: int | None,
-    module: str | None,
-    cancel: _core.Cancel | None,
+def _spectrum(
+    measured: Any, dimension: int, settings: dict[str, Any]
 ) -> LyapunovSpectrum:
-    """Measure over a given number of steps."""
-    found = as_weights(weights, module=module)
-    regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)
-    states, starts = initial_states(
-        found, initial_state, count("starts", starts), regime.dtype
-    )
-    dt = positive("dt", dt)
-    every = None if interval == "auto" else count("interval", interval)
-    per_start, batches, used, of_cycle = core_call(
-        found,
-        _core.lyapunov,
-        regime.map,
-        regime.sequences,
-        k=found.state_size if k is None else count("k", k),
-        steps=steps,
-        transient=count("transient", transient, 0),
-        starts=starts,
-        initial_state=states,
-        at_rest=regime.at_rest,
-        interval=every,
-        seed=count("seed", seed, 0),
-        threads=None if threads is None else count("threads", threads),
-        cancel=cancel,
-    )
+    """Make the result of what the core has measured with the settings."""
+    steps, transient, dt = (settings[name] for name in ("steps", "transient", "dt"))
+    per_start, batches, used, of_cycle = measured
     per_start, batches, of_cycle = per_start / dt, batches / dt, of_cycle / dt
     order = np.argsort(-per_start.mean(axis=0), kind="stable")
     per_start, batches = per_start[:, order], batches[..., order]
-    exact = np.isfinite(of_cycle) & asymptotic
+    exact = np.isfinite(of_cycle) & settings["asymptotic"]
     per_start = np.where(exact, of_cycle, per_start)
     errors = np.where(exact, 0.0, time_average_error(batches))
     margin = zero_margin(errors[:, 0], steps, transient, dt)
@@ -351,7 +331,7 @@ def _lyapunov(
     phase, chaotic_share = classify(per_start[:, 0], margin, exact[:, 0])
     return LyapunovSpectrum(
         exponents=per_start.mean(axis=0),
-        stderr=np.sqrt((errors**2).sum(axis=0)) / starts,
+        stderr=np.sqrt((errors**2).sum(axis=0)) / len(per_start),
         per_start=per_start,
         per_start_stderr=errors,
         finite_time=batches,
@@ -359,18 +339,6 @@ def _lyapunov(
         phase=phase,
         chaotic_share=chaotic_share,
         interval=used,
-        dimension=found.state_size,
-        settings={
-            "source": found.source,
-            "k": len(order),
-            "steps": steps,
-            "transient": transient,
-            "starts": starts,
-            "interval": interval,
-            "asymptotic": asymptotic,
-            "closed_loop": closed_loop,
-            "dt": dt,
-            "dtype": dtype,
-            "seed": seed,
-        },
+        dimension=dimension,
+        settings=settings,
     )
