@@ -16,6 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from lstm_edge import lyapunov
 from lstm_edge.cli import main
 from lstm_edge.results.sweep import open_sweep
 
@@ -152,6 +153,29 @@ def test_the_readout_of_a_closed_loop_can_be_named(
     refused = run("analyze", *options, "--readout", "nothing")
     told = " ".join(refused.output.split())  # lines are broken
     assert "readout: expected one tensor named 'nothing'" in told
+
+
+def test_a_single_file_gets_its_exponent_and_no_verdict_on_a_run(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    torch.save(torch.nn.LSTM(2, 3).state_dict(), tmp_path / "net.pt")
+    told = run("analyze", tmp_path / "net.pt", "--steps", 300).output
+    found = lyapunov(tmp_path / "net.pt", steps=300, k=2)
+    assert f"{found.exponents[0]:+.4g} ± 0" in told
+    assert "fixed point 100%" in told
+    assert "claim" not in told
+    assert "transition" not in told
+
+
+def test_claims_that_cannot_be_told_take_a_line_a_reason(tmp_path: Path) -> None:
+    for epoch in range(3):
+        torch.save(torch.nn.LSTM(2, 3).state_dict(), tmp_path / f"epoch_{epoch}.pt")
+    told = run("analyze", tmp_path, "-q", *FAST).output
+    assert "claims of Wei et al. 2025 that cannot be told:" in told
+    assert "  3 by chaos, 3 by stability: no test losses are known" in told
+    assert "│" not in told  # no table of claims
+    assert len(re.findall(r"^ *epoch_\d.pt .*±", told, re.MULTILINE)) == 3
 
 
 def test_a_single_checkpoint_is_one(make_run: Callable[..., Path]) -> None:

@@ -33,18 +33,24 @@ from lstm_edge.display import by_reason, counted, plain_values
 from lstm_edge.report.tables import fall_table, number, transition_table
 from lstm_edge.terms import PHASES, UNDECIDED, UNKNOWN
 from lstm_edge.track.anatomy import Anatomy, tell
+from lstm_edge.track.claims import OPEN
 
 if TYPE_CHECKING:
     from lstm_edge.lab.analogy import Analogy
     from lstm_edge.lab.studies.results import Study
     from lstm_edge.results.sweep import Sweep
     from lstm_edge.sweep.watching import Watched
+    from lstm_edge.track.claims import Claim
+    from lstm_edge.track.track import Track
 
 LOG_SECONDS = 60.0
 """Between two lines of progress where there is no terminal."""
 
 NEWEST = 15
 """Rows of the live table."""
+
+FEW = 25
+"""Checkpoints of a sweep that are printed a row each."""
 
 MOST_REASONS = 10
 """Of failures that are printed."""
@@ -158,18 +164,47 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
     console.print(f"[bold]{some}{known}[/]  {counts}", highlight=False)
     if losses := sweep.run.get("losses"):
         console.print(escape(str(losses)), highlight=False)
+    if len(phases) <= FEW:
+        _show_checkpoints(console, sweep.track)
     if phases:
         _show_verdict(console, sweep)
     _show_failures(console, sweep)
+
+
+def _show_checkpoints(console: Console, track: Track) -> None:
+    """Print a row for each checkpoint, without columns of which nothing is known."""
+    header = ["file", "update", "epoch", "phase", "exponent", "D~", "test loss"]
+    rows = [
+        [
+            track.name[i],
+            str(track.update[i]),
+            number(track.epoch[i], "g"),
+            track.phase[i] or UNKNOWN,
+            _with_error(track.exponent[i], track.stderr[i], ".4g", ".2g"),
+            number(track.distance[i], ".2f"),
+            number(track.test_loss[i], ".4g"),
+        ]
+        for i in range(len(track.name))
+        if track.phase[i] is not None
+    ]
+    kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    if kept:
+        cells = [[row[i] for i in kept] for row in rows]
+        title = "exponent: the largest, nats per step"
+        _print_table(console, title, ([header[i] for i in kept], cells))
 
 
 def _show_verdict(console: Console, sweep: Sweep) -> None:
     shares = sweep.summary()["attractors"]
     if shares:
         means = "  ".join(
-            f"{kind.replace('_', ' ')} {share:.0%}" for kind, share in shares.items()
+            f"{kind.replace('_', ' ')} {share:.0%}"
+            for kind, share in shares.items()
+            if share
         )
         console.print(f"starts end on: {means}", highlight=False)
+    if len(sweep.checkpoints) == 1:  # no run, of which more could be said
+        return
     _show_transitions(console, sweep)
     show_falls(console, sweep.track.anatomies)
     _show_claims(console, sweep)
@@ -254,16 +289,20 @@ def _watch_table(rows: Collection[Watched], failed: int) -> Group:
 
 def _cells(row: Watched) -> list[str]:
     """Update, epoch, phase, exponent with its error, D~, loss, and what is wrong."""
-    exponent = number(row.exponent, "+.4f")
     return [
         str(row.update),
         number(row.epoch, "g"),
         row.phase or "unknown",
-        exponent and f"{exponent} ± {number(row.stderr, '.4f')}",
+        _with_error(row.exponent, row.stderr, ".4f", ".4f"),
         number(row.distance, ".2f"),
         number(row.test_loss, ".4f"),
         row.message,
     ]
+
+
+def _with_error(value: float, error: float, form: str, form_of_error: str) -> str:
+    text = number(value, f"+{form}")
+    return text and f"{text} ± {number(error, form_of_error)}"
 
 
 def show_analogy(console: Console, found: Analogy) -> None:
@@ -314,11 +353,26 @@ def _print_table(
 
 
 def _show_claims(console: Console, sweep: Sweep) -> None:
+    """Print the claims that can be answered, and why the others cannot be."""
+    unanswered: dict[str, list[str]] = {}
+    for claim in sweep.claims:
+        if claim.answer == OPEN:
+            unanswered.setdefault(claim.evidence, []).append(claim.label)
+    if told := [claim for claim in sweep.claims if claim.answer != OPEN]:
+        _print_claims(console, told)
+    if unanswered:
+        console.print("claims of Wei et al. 2025 that cannot be told:", highlight=False)
+    for reason, labels in unanswered.items():
+        text = f"  {', '.join(labels)}: {reason}"
+        console.print(text, markup=False, highlight=False)
+
+
+def _print_claims(console: Console, claims: list[Claim]) -> None:
     table = Table(title="the claims of Wei et al. 2025, on this run", show_lines=True)
     for column in ("claim", "answer", "evidence"):
         table.add_column(column)
     style = {"holds": "green", "does not hold": "red"}
-    for claim in sweep.claims:
+    for claim in claims:
         table.add_row(
             f"{claim.label}: {claim.text}",
             f"[{style.get(claim.answer, 'yellow')}]{claim.answer}[/]",
