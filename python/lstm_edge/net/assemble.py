@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.shapes import Shape, check_shape, wrong_shape
+from lstm_edge.net.effective import numbers
 from lstm_edge.net.modules import Module, Tensors, pick_module
 from lstm_edge.net.weights import CELLS, KINDS, Array, Layer, Weights
 
@@ -261,7 +260,7 @@ def _array(tensors: Tensors, name: str, shape: Shape, source: str) -> Array:
             "; quantised weights must be restored to floats first"
         )
     try:
-        array = _to_numpy(tensor)
+        array = numbers(tensor)
     except (TypeError, RuntimeError) as error:
         raise CheckpointError(
             f"{source}: tensor '{name}' holds no dense values ({error})"
@@ -273,11 +272,3 @@ def _array(tensors: Tensors, name: str, shape: Shape, source: str) -> Array:
             "finite weights; training had diverged, take an earlier checkpoint"
         )
     return np.array(array, np.promote_types(array.dtype, np.float32), order="C")
-
-
-def _to_numpy(tensor: Any) -> Array:
-    if hasattr(tensor, "detach"):  # a torch tensor; numpy has no bfloat16
-        tensor = tensor.detach().cpu()
-        tensor = tensor.float() if tensor.dtype.itemsize == 2 else tensor
-        return np.asarray(tensor.numpy())
-    return np.asarray(tensor)

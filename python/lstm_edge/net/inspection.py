@@ -42,6 +42,8 @@ class FoundNet:
         closed loop.
     assumed : bool
         Whether the cell is a guess: the file does not say what function an RNN has.
+    unused : tuple of str
+        Tensors of its own that are not among what is read: a cell with other formulas?
     problem : str
         Why it cannot be used.
     """
@@ -56,6 +58,7 @@ class FoundNet:
     embedding: str = ""
     analyses: tuple[str, ...] = ()
     assumed: bool = False
+    unused: tuple[str, ...] = ()
     problem: str = ""
 
     def __str__(self) -> str:
@@ -79,6 +82,7 @@ class FoundNet:
                 f"  readout    {self.readout or 'none found'}",
                 f"  embedding  {self.embedding or 'none found'}",
                 f"  analyses   {', '.join(self.analyses)}",
+                *(f"  not used   {name}" for name in self.unused),
             ]
         )
 
@@ -182,6 +186,8 @@ def _inspect(
     try:
         net = assemble(tensors, metadata, source, name, readout, embedding)
         top, low = net.layers[-1].output_size, net.input_size
+        linear = readout_name(tensors, top, source, readout) or ""
+        table = embedding_name(tensors, low, source, embedding) or ""
         return FoundNet(
             name=name,
             cell=net.cell,
@@ -189,13 +195,24 @@ def _inspect(
             hidden_sizes=net.hidden_sizes,
             state_size=net.state_size,
             dtype=str(net.dtype),
-            readout=readout_name(tensors, top, source, readout) or "",
-            embedding=embedding_name(tensors, low, source, embedding) or "",
+            readout=linear,
+            embedding=table,
             analyses=_analyses(net),
             assumed=net.cell == "rnn_tanh" and module.assumes_tanh(metadata),
+            unused=_unused(tensors, module, {linear, table}),
         )
     except CheckpointError as error:
         return FoundNet(name, problem=str(error).removeprefix(f"{source}: "))
+
+
+def _unused(tensors: Tensors, module: Module, known: set[str]) -> tuple[str, ...]:
+    """Name the tensors of the module itself, not of its parts, that are not read."""
+    known = known | {n.removesuffix("weight") + "bias" for n in known if n}
+    for other in list_modules(tensors):
+        known |= set(other.names.values())
+    begin = f"{module.prefix}." if module.prefix else ""
+    own = [n for n in tensors if n.startswith(begin) and "." not in n[len(begin) :]]
+    return tuple(name for name in own if name not in known)
 
 
 def _analyses(net: Weights) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from lstm_edge.files.huggingface import read_any
 from lstm_edge.files.keras import from_keras, is_keras
 from lstm_edge.files.places import absolute, as_place, is_place
 from lstm_edge.net.assemble import assemble
+from lstm_edge.net.effective import effective
 from lstm_edge.net.weights import Weights
 
 
@@ -57,7 +58,8 @@ def as_weights(
     if is_place(obj):
         return read_checkpoint(obj, module=module, readout=readout, embedding=embedding)
     if isinstance(obj, Mapping):
-        return assemble(*to_torch(flatten(obj), "weights"), "weights", *chosen)
+        tensors, said = to_torch(flatten(obj), "weights")
+        return assemble(effective(dict(tensors), "weights"), said, "weights", *chosen)
     if is_keras(obj):
         return assemble(*from_keras(obj), type(obj).__name__, *chosen)
     state_dict = getattr(obj, "state_dict", None)
@@ -73,7 +75,8 @@ def as_weights(
         for name, part in parts.items()
         if isinstance(getattr(part, "nonlinearity", None), str)
     }
-    return assemble(flatten(state_dict()), said, type(obj).__name__, *chosen)
+    source = type(obj).__name__
+    return assemble(effective(flatten(state_dict()), source), said, source, *chosen)
 
 
 def read_checkpoint(
@@ -117,7 +120,7 @@ def read_named(path: Path) -> tuple[Tensors, dict[str, str]]:
     tensors, metadata = read_any(path)
     if "embedding_update" in metadata:
         tensors |= _embeddings(path, metadata["embedding_update"])
-    return tensors, metadata
+    return effective(tensors, str(path)), metadata
 
 
 def _embeddings(path: Path, update: str) -> Tensors:
