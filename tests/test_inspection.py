@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from torch import nn
 
+import lstm_edge
 from lstm_edge import inspect_checkpoint
 from lstm_edge.cli import main
 from lstm_edge.errors import CheckpointError
@@ -184,3 +186,74 @@ def test_a_name_that_there_is_not_lists_those_there_are(path: Path) -> None:
         as_weights(path, module="encoder", embedding="x")
     with pytest.raises(CheckpointError, match=r"\(6, 6\), expected \(tokens, 4\)"):
         as_weights(path, module="encoder", embedding="attention")
+
+
+LAYERS: dict[str, tuple[dict[str, nn.Module], str, str]] = {
+    "the last of one": ({"lstm": nn.LSTM(5, 8), "fc": nn.Linear(8, 5)}, "fc", ""),
+    "an ensemble is no embedding": (
+        {"ensemble": nn.ModuleDict({"lstm": nn.LSTM(5, 8), "fc": nn.Linear(8, 5)})},
+        "ensemble.fc",
+        "",
+    ),
+    "nor is a member": (
+        {"member": nn.ModuleDict({"lstm": nn.LSTM(5, 8), "fc": nn.Linear(5, 9)})},
+        "",
+        "",
+    ),
+    "nor a linear layer": (
+        {"enc_embedding": nn.Linear(7, 5), "l": nn.LSTM(5, 8)},
+        "",
+        "",
+    ),
+    "nor positions": (
+        {"pos_embedding": nn.Embedding(9, 5), "l": nn.LSTM(5, 8)},
+        "",
+        "",
+    ),
+    "tokens": ({"wordEmb": nn.Embedding(9, 5), "l": nn.LSTM(5, 8)}, "", "wordEmb"),
+    "the first of two": (
+        {
+            "lstm": nn.LSTM(5, 8),
+            "head": nn.Sequential(nn.Linear(8, 5), nn.Linear(5, 5)),
+        },
+        "",
+        "",
+    ),
+    "two of a size": (
+        {
+            "lstm": nn.LSTM(5, 5),
+            "head": nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 1)),
+        },
+        "",
+        "",
+    ),
+    "before the net": ({"input": nn.Linear(8, 8), "lstm": nn.LSTM(8, 8)}, "", ""),
+}
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_only_what_leaves_the_net_is_its_readout(case: str, tmp_path: Path) -> None:
+    parts, readout, embedding = LAYERS[case]
+    torch.save(nn.ModuleDict(parts).state_dict(), tmp_path / "net.pt")
+    (found,) = inspect_checkpoint(tmp_path / "net.pt").nets
+    names = [name and f"{name}.weight" for name in (readout, embedding)]
+    assert [found.readout, found.embedding] == names
+
+
+def test_layers_with_names_of_their_own_are_joined(tmp_path: Path) -> None:
+    """As PyTorch's own stack of the same weights, with its closed loop."""
+    torch.manual_seed(0)
+    parts = {"b": nn.LSTM(5, 8), "a": nn.LSTM(8, 6), "linear": nn.Linear(6, 5)}
+    file = tmp_path / "net.pt"
+    torch.save(nn.ModuleDict(parts).state_dict(), file)
+    with pytest.raises(lstm_edge.UsageError, match="readout"):  # that of the upper one
+        lstm_edge.orbit(file, steps=5, closed_loop=True, module="b")
+    found = as_weights(file, module="b, a")
+    x = torch.randn(20, 1, 5)
+    expected = parts["a"](parts["b"](x)[0])[0][-1, 0].detach().numpy()
+    rest = np.zeros(found.state_size)
+    orbit = lstm_edge.orbit(found, x[:, 0].numpy(), steps=20, initial_state=rest)
+    np.testing.assert_allclose(orbit.hidden[0, -1, -6:], expected, atol=1e-6)
+    assert lstm_edge.orbit(found, steps=5, closed_loop=True).hidden.size
+    with pytest.raises(lstm_edge.CheckpointError, match="shape"):
+        as_weights(file, module="a, b")

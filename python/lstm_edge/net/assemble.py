@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.shapes import Shape, check_shape, wrong_shape
 from lstm_edge.net.effective import numbers
-from lstm_edge.net.modules import Module, Tensors, pick_module
+from lstm_edge.net.modules import Module, Tensors, list_modules, pick_module
 from lstm_edge.net.weights import CELLS, KINDS, Array, Layer, Weights
 
+_EMBEDDING = re.compile(r"[Ee]mbed|(?<![A-Za-z])emb|Emb|EMB")
+_POSITION = re.compile(r"(?<![a-z])pos(?![a-z])|position")
+_INPUT = re.compile(r"(^|[._])(in|inp|input|enc|encoder)([_\d][^.]*)?\.weight$")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -43,7 +48,7 @@ def assemble(
     chosen = pick_module(tensors, source, module)
     cell = _cell(tensors, chosen, metadata, source)
     layers = _layers(tensors, chosen, cell, source)
-    linear = _readout(tensors, layers[-1].output_size, source, readout)
+    linear = _readout(tensors, chosen, layers[-1].output_size, source, readout)
     table = _embedding(tensors, layers[0].input_size, source, embedding)
     arrays = [layer.arrays() for layer in layers]
     given = [array for layer in arrays for array in layer.values()]
@@ -152,9 +157,9 @@ def _sizes(
 
 
 def _readout(
-    tensors: Tensors, hidden: int, source: str, wanted: str | None
+    tensors: Tensors, module: Module, hidden: int, source: str, wanted: str | None
 ) -> tuple[Array, Array] | None:
-    name = readout_name(tensors, hidden, source, wanted)
+    name = readout_name(tensors, module, hidden, source, wanted)
     if name is None:
         return None
     weight = _array(tensors, name, ("outputs", hidden), source)
@@ -165,13 +170,21 @@ def _readout(
 
 
 def readout_name(
-    tensors: Tensors, hidden: int, source: str, wanted: str | None = None
+    tensors: Tensors,
+    module: Module,
+    hidden: int,
+    source: str,
+    wanted: str | None = None,
 ) -> str | None:
     """Find the linear readout of the top layer; None where there is none or several.
+
+    It must be what leaves the net: no layer that another linear layer or a further
+    recurrent module fits behind, and none that is named as what inputs pass.
 
     Parameters
     ----------
     tensors : mapping of str to ndarray or torch.Tensor
+    module : Module
     hidden : int
         Numbers of h of the top layer.
     source : str
@@ -187,17 +200,35 @@ def readout_name(
         return _named(tensors, "readout", wanted, source)
     if "readout_weight" in tensors:
         return "readout_weight"
-    linear = [
-        name
+    if any(
+        other.prefix not in module.prefix.split(",")
+        and tensors[name].shape[-1:] == (hidden,)
+        for other in list_modules(tensors)
+        if (name := other.names.get(("weight_ih", 0)))
+    ):
+        return None  # it may read the states of that one
+    linear = {
+        name: tuple(tensor.shape)
         for name, tensor in tensors.items()
         if name.endswith(".weight")
-        and "emb" not in name.lower()
         and len(tensor.shape) == 2
-        and tensor.shape[1] == hidden
+        and not _EMBEDDING.search(name)
+    }
+    fits = [
+        name
+        for name, shape in linear.items()
+        if shape[1] == hidden and not _INPUT.search(name.lower())
     ]
-    named = [name for name in linear if f".{name}".endswith(".readout.weight")]
-    candidates = named or linear
-    return candidates[0] if len(candidates) == 1 else None
+    if named := [name for name in fits if f".{name}".endswith(".readout.weight")]:
+        return named[0] if len(named) == 1 else None
+    if len(fits) != 1:
+        return None
+    names = list(linear)
+    behind = names[names.index(fits[0]) + 1 :]
+    outputs = linear[fits[0]][0]
+    if any(linear[n][1] == outputs and not _INPUT.search(n.lower()) for n in behind):
+        return None  # the first layer of several
+    return fits[0]
 
 
 def _embedding(
@@ -212,6 +243,8 @@ def embedding_name(
 ) -> str | None:
     """Find the embedding of tokens, as `readout_name` finds the readout.
 
+    A layer with a bias is none, whatever its name, nor one of positions.
+
     Parameters
     ----------
     inputs : int
@@ -223,7 +256,9 @@ def embedding_name(
         name
         for name, tensor in tensors.items()
         if name.endswith("weight")
-        and "emb" in name.lower()
+        and _EMBEDDING.search(name)
+        and not _POSITION.search(name.lower())
+        and name.removesuffix("weight") + "bias" not in tensors
         and len(tensor.shape) == 2
         and tensor.shape[1] == inputs
     ]

@@ -186,7 +186,7 @@ def _inspect(
     try:
         net = assemble(tensors, metadata, source, name, readout, embedding)
         top, low = net.layers[-1].output_size, net.input_size
-        linear = readout_name(tensors, top, source, readout) or ""
+        linear = readout_name(tensors, module, top, source, readout) or ""
         table = embedding_name(tensors, low, source, embedding) or ""
         return FoundNet(
             name=name,

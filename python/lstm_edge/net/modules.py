@@ -2,7 +2,8 @@
 
 A module is named by the prefix of its tensors. What a prefix leaves open stands in
 brackets behind it: ``"lstm (forward)"``, ``"lstm (backward, layer 1)"``,
-``"rnn (relu)"``, ``"gru (reset before)"``.
+``"rnn (relu)"``, ``"gru (reset before)"``. ``"lstm1, lstm2"`` are layers of one net,
+the first the lowest.
 """
 
 from __future__ import annotations
@@ -97,6 +98,10 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
             f"found {shown}"
         )
     prefix, _, inside = (wanted or "").partition("(")
+    if "," in prefix:
+        stack = [pick_module(tensors, source, part) for part in prefix.split(",")]
+        variant = next((v for name, v in _VARIANTS.items() if name in inside), None)
+        return _stacked(stack, variant)
     prefix = prefix.strip()
     choices = {choice.strip() for choice in inside.rstrip(") ").split(",")} - {""}
     variants = sorted(choices & set(_VARIANTS))
@@ -128,6 +133,15 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
         )
     _refuse_foreign(tensors, found[0], source)
     return replace(found[0], variant=_VARIANTS[variants[0]] if variants else None)
+
+
+def _stacked(modules: list[Module], variant: str | None) -> Module:
+    """Make modules the layers of one, from the lowest upwards."""
+    names: dict[tuple[str, int], str] = {}
+    for module in modules:
+        below = 1 + max((layer for _, layer in names), default=-1)
+        names |= {(kind, below + k): name for (kind, k), name in module.names.items()}
+    return Module(",".join(m.prefix for m in modules), names=names, variant=variant)
 
 
 def list_modules(tensors: Tensors) -> list[Module]:
