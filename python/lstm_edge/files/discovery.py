@@ -30,19 +30,10 @@ from lstm_edge.files.places import (
     matching,
 )
 from lstm_edge.files.safetensors import read_metadata
+from lstm_edge.files.times import time_in_name
 
 _READERS = 16
 """Headers read at a time."""
-
-_TIMES = ("update", "step", "iter", "epoch")
-"""Words in a name before its time, the finest first."""
-
-# whole numbers only: the 0.25 of "epoch3-loss0.25" is no update
-_NUMBER = re.compile(
-    r"(?:(?<![a-z])(update|step|iter|epoch)(?:ation)?[-_= ]?)?"
-    r"(?<!\d)(?<!\d\.)(\d+)(?!\d|\.\d)",
-    re.IGNORECASE,
-)
 
 _MOST = 2**63  # what a store can hold; a longer number is no update
 
@@ -69,8 +60,8 @@ def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
     """List the checkpoints in run folders, folders, files and globs, here or elsewhere.
 
     The update comes from the file's metadata (only the header is read), else it is the
-    whole number behind ``update``, ``step``, ``iter`` or ``epoch`` in the file's name,
-    else the last one there. Where no name has a number, it is the position in natural
+    time in the file's name (`time_in_name`), or in that of its folder where all files
+    are named alike. Where no name has a number, it is the position in natural
     order; where some have one, a ``model_best.pt`` beside them has no place in time and
     is passed over, as are ``probe.safetensors``, hidden and temporary files.
 
@@ -90,7 +81,10 @@ def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
     with ThreadPoolExecutor(_READERS) as readers:  # far places answer slowly
         saying = [readers.submit(_said_by, path) for path in paths]
         said = [future.result() for future in saying]
-    updates = [_update(*pair) for pair in zip(paths, said, strict=True)]
+    names = [path.stem for path in paths]
+    if len(paths) > 1 and len(set(names)) == 1:  # each in a folder of its own
+        names = [path.parent.name for path in paths]
+    updates = [_update(*pair) for pair in zip(names, said, strict=True)]
     if all(update is None for update in updates):
         updates = list(range(len(paths)))
     found = [
@@ -175,16 +169,10 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
     return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
 
-def _update(path: Path, said: Mapping[str, str]) -> int | None:
+def _update(name: str, said: Mapping[str, str]) -> int | None:
     """Tell the update from what the file says, else from its name; None: from none."""
     with suppress(KeyError, ValueError):  # else the name decides
         update = int(said["update"])
         if abs(update) < _MOST:
             return update
-    found = [match for match in _NUMBER.finditer(path.stem) if int(match[2]) < _MOST]
-    # of "epoch3_h128" the 3, of "epoch3_step90" the 90, of "net-7" the 7
-    for word in _TIMES:
-        behind = [int(match[2]) for match in found if (match[1] or "").lower() == word]
-        if behind:
-            return behind[-1]
-    return int(found[-1][2]) if found else None
+    return time_in_name(name)
