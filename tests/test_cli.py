@@ -168,6 +168,21 @@ def test_a_single_file_gets_its_exponent_and_no_verdict_on_a_run(
     assert "transition" not in told
 
 
+def test_what_is_assumed_is_told_by_analyze(tmp_path: Path) -> None:
+    state = {f"net.{k}": v for k, v in torch.nn.RNN(2, 3).state_dict().items()}
+    state["net.gain"] = torch.ones(3)
+    for name in ("a-epoch2.pt", "b-epoch2.pt"):
+        torch.save(state, tmp_path / name)
+    told = " ".join(run("analyze", tmp_path, "-q", *FAST).output.split())
+    assert "assumed: 2 files have the time 2, such as a-epoch2.pt and b-ep" in told
+    assert "tanh is taken; if it is relu: --module 'net (relu)'" in told
+    assert "assumed: tensors of the net are not used: net.gain" in told
+    del state["net.gain"]
+    torch.save(state, tmp_path / "a-epoch2.pt")
+    options = ["-q", *FAST, "--module", "net (relu)"]
+    assert "assumed:" not in run("analyze", tmp_path / "a-epoch2.pt", *options).output
+
+
 def test_claims_that_cannot_be_told_take_a_line_a_reason(tmp_path: Path) -> None:
     for epoch in range(3):
         torch.save(torch.nn.LSTM(2, 3).state_dict(), tmp_path / f"epoch_{epoch}.pt")

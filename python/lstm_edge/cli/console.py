@@ -164,6 +164,8 @@ def show_sweep(console: Console, sweep: Sweep) -> None:
     console.print(f"[bold]{some}{known}[/]  {counts}", highlight=False)
     if losses := sweep.run.get("losses"):
         console.print(escape(str(losses)), highlight=False)
+    for text in sweep.run.get("assumed", ()):
+        console.print(f"[yellow]assumed:[/] {escape(str(text))}", highlight=False)
     if len(phases) <= FEW:
         _show_checkpoints(console, sweep.track)
     if phases:

@@ -68,7 +68,7 @@ class FoundNet:
         sizes = " -> ".join(map(str, (self.input_size, *self.hidden_sizes)))
         layers = len(self.hidden_sizes)
         doubt = (
-            f" (the file does not say; if it is relu, choose {self._relu!r})"
+            f" (the file does not say; if it is relu, choose {self.relu!r})"
             if self.assumed
             else ""
         )
@@ -87,7 +87,8 @@ class FoundNet:
         )
 
     @property
-    def _relu(self) -> str:
+    def relu(self) -> str:
+        """What chooses it with relu, where the file does not say."""
         if self.name.endswith(")"):
             return f"{self.name[:-1]}, relu)"
         return f"{self.name} (relu)".strip()
