@@ -96,11 +96,19 @@ def _set_axes(figure: go.Figure, panel: Panel, place: dict[str, int]) -> None:
             title_text="train loss",
             type=kind,
             showgrid=False,
-            nticks=5,
+            dtick=_decades_a_tick(panel) if panel.log else None,
             exponentformat="power",
             secondary_y=True,
             **place,
         )
+
+
+def _decades_a_tick(panel: Panel) -> int:
+    """Give a logarithmic axis to the right some five whole powers of ten."""
+    values = np.concatenate([np.asarray(line.y) for line in panel.lines if line.right])
+    values = values[np.isfinite(values) & (values > 0)]
+    decades = np.log10(values.max() / values.min()) if len(values) else 0.0
+    return max(1, round(decades / 5))
 
 
 def _trace(line: Line, updates: Any) -> go.Scatter:
