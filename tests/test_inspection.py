@@ -257,3 +257,28 @@ def test_layers_with_names_of_their_own_are_joined(tmp_path: Path) -> None:
     assert lstm_edge.orbit(found, steps=5, closed_loop=True).hidden.size
     with pytest.raises(lstm_edge.CheckpointError, match="shape"):
         as_weights(file, module="a, b")
+
+
+@pytest.mark.parametrize("name", ["ensemble", "words", "Embed_0"])
+def test_a_layer_of_embeddings_is_one_whatever_its_name(name: str) -> None:
+    """As Flax names the parameters, which says what they are."""
+    random = np.random.default_rng(0)
+    gates = {f"i{gate}": {"kernel": random.normal(size=(2, 3))} for gate in "rzn"}
+    gates |= {
+        f"h{gate}": {"kernel": random.normal(size=(3, 3)), "bias": np.zeros(3)}
+        for gate in "rzn"
+    }
+    table = random.normal(size=(9, 2))
+    found = as_weights({"GRUCell_0": gates, name: {"embedding": table}})
+    assert found.embedding is not None
+    np.testing.assert_array_equal(found.embedding, table)
+
+
+def test_what_brackets_say_holds_for_each_joined_layer(tmp_path: Path) -> None:
+    parts = nn.ModuleDict({"a": nn.RNN(5, 8), "b": nn.RNN(8, 6)})
+    torch.save(parts.state_dict(), tmp_path / "net.pt")
+    assert as_weights(tmp_path / "net.pt", module="a,b (relu)").cell == "rnn_relu"
+    with pytest.raises(CheckpointError, match=r"named 'a \(backward\)'"):
+        as_weights(tmp_path / "net.pt", module="a,b (backward)")
+    with pytest.raises(CheckpointError, match="named 'c'"):
+        as_weights(tmp_path / "net.pt", module="a,c")

@@ -24,7 +24,7 @@ def span_in_words(span: tuple[float, float]) -> str:
 
 
 def by_reason(failed: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Group (name, message) of checkpoints that failed: names of each message."""
+    """Group (name, message), as of checkpoints that failed: names of each message."""
     names: dict[str, list[str]] = {}
     for name, message in failed:
         names.setdefault(message, []).append(name)

@@ -356,10 +356,9 @@ def _print_table(
 
 def _show_claims(console: Console, sweep: Sweep) -> None:
     """Print the claims that can be answered, and why the others cannot be."""
-    unanswered: dict[str, list[str]] = {}
-    for claim in sweep.claims:
-        if claim.answer == OPEN:
-            unanswered.setdefault(claim.evidence, []).append(claim.label)
+    unanswered = by_reason(
+        (claim.label, claim.evidence) for claim in sweep.claims if claim.answer == OPEN
+    )
     if told := [claim for claim in sweep.claims if claim.answer != OPEN]:
         _print_claims(console, told)
     if unanswered:

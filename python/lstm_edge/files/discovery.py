@@ -30,12 +30,10 @@ from lstm_edge.files.places import (
     matching,
 )
 from lstm_edge.files.safetensors import read_metadata
-from lstm_edge.files.times import time_in_name
+from lstm_edge.files.times import MOST, time_in_name
 
 _READERS = 16
 """Headers read at a time."""
-
-_MOST = 2**63  # what a store can hold; a longer number is no update
 
 
 @dataclass(frozen=True)
@@ -173,6 +171,6 @@ def _update(name: str, said: Mapping[str, str]) -> int | None:
     """Tell the update from what the file says, else from its name; None: from none."""
     with suppress(KeyError, ValueError):  # else the name decides
         update = int(said["update"])
-        if abs(update) < _MOST:
+        if abs(update) < MOST:
             return update
     return time_in_name(name)

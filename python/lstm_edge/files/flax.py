@@ -28,6 +28,7 @@ from lstm_edge.errors import CheckpointError
 from lstm_edge.files.layers import (
     Array,
     RecurrentLayer,
+    embedding_tensor,
     guess_below,
     library,
     name_layers,
@@ -202,6 +203,5 @@ def _around(name: str, array: Any) -> dict[str, Any]:
     if kind == "kernel" and len(array.shape) == 2:
         return {f"{stem}.weight": np.asarray(array).T}
     if kind == "embedding":
-        inner = "" if "emb" in stem.lower() else ".embedding"
-        return {f"{stem}{inner}.weight": array}
+        return {embedding_tensor(stem): array}
     return {name: array}

@@ -32,6 +32,7 @@ from lstm_edge.files.keras_config import Config, parse_config
 from lstm_edge.files.layers import (
     Array,
     RecurrentLayer,
+    embedding_tensor,
     guess_below,
     name_layers,
     reorder,
@@ -260,8 +261,7 @@ def _convert(parts: list[_Part], config: Config, source: str) -> Named:
 def _around(part: _Part, settings: Mapping[str, Any]) -> dict[str, Array]:
     """Name what may be an embedding or a readout."""
     if "embeddings" in part.variables:
-        inner = "" if "emb" in part.name.lower() else ".embedding"
-        return {f"{part.name}{inner}.weight": part.variables["embeddings"]}
+        return {embedding_tensor(part.name): part.variables["embeddings"]}
     kernel = part.variables.get("kernel")
     if kernel is None or kernel.ndim != 2 or part.is_recurrent:
         return {}

@@ -15,6 +15,8 @@ from lstm_edge.extras import MissingExtra, load
 
 Array = NDArray[Any]
 
+_EMBEDDING = re.compile(r"[Ee]mbed|(?<![A-Za-z])emb|Emb|EMB")
+
 
 @dataclass(frozen=True)
 class RecurrentLayer:
@@ -98,6 +100,17 @@ def name_layers(
         for name, text in stack[0].said.items()
     }
     return tensors, said
+
+
+def names_embedding(name: str) -> bool:
+    """Whether a name is one of an embedding; "ensemble" and "member" are none."""
+    return _EMBEDDING.search(name) is not None
+
+
+def embedding_tensor(stem: str) -> str:
+    """Name the table of a layer that is known to be an embedding."""
+    inner = "" if names_embedding(stem) else ".embedding"
+    return f"{stem}{inner}.weight"
 
 
 def guess_below(names: Iterable[str]) -> dict[str, str]:

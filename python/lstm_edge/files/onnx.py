@@ -23,7 +23,14 @@ from pathlib import PurePath
 from typing import Any
 
 from lstm_edge.errors import CheckpointError
-from lstm_edge.files.layers import Array, RecurrentLayer, library, name_layers, reorder
+from lstm_edge.files.layers import (
+    Array,
+    RecurrentLayer,
+    embedding_tensor,
+    library,
+    name_layers,
+    reorder,
+)
 from lstm_edge.files.shapes import Shape, check_shape
 
 _ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -229,9 +236,7 @@ def _around(node: Any, graph: _Graph) -> dict[str, Array]:
     if matrix is None or matrix.ndim != 2 or matrix.dtype.kind in "iub":
         return {}
     if node.op_type == "Gather":
-        stem = name.removesuffix(".weight")
-        inner = "" if "emb" in stem.lower() else ".embedding"
-        return {f"{stem}{inner}.weight": matrix}
+        return {embedding_tensor(name.removesuffix(".weight")): matrix}
     transposed = node.op_type == "Gemm" and _settings(node).get("transB")
     bias = _bias(node, graph)
     stem = bias.removesuffix(".bias") if bias.endswith(".bias") else ""

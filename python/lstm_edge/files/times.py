@@ -21,7 +21,8 @@ _HASH = re.compile(
     r"(?![a-z0-9])",
     re.IGNORECASE,
 )
-# whole numbers, or with k or M; the 0.25 of "epoch3-loss0.25" is no time
+# whole numbers, or thousands (k) and millions (M), which may have a point: the 0.25 of
+# "epoch3-loss0.25" is no time
 _NUMBER = re.compile(
     r"(?:(?<![a-z0-9])(?P<word>[a-z]+)[-_= ]?)?"
     r"(?<!\d)(?<!\d\.)(?:(?P<whole>\d+)(?!\d|\.\d|[kM](?![a-z]))"
@@ -29,7 +30,9 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _UNITS = {"k": 10**3, "m": 10**6}
-_MOST = 2**63  # what a store can hold; a longer number is no update
+
+MOST = 2**63
+"""What a store can hold; a longer number is no update."""
 
 
 def time_in_name(name: str) -> int | None:
@@ -50,7 +53,7 @@ def time_in_name(name: str) -> int | None:
     found = [
         ((match["word"] or "").lower(), time)
         for match in _NUMBER.finditer(name)
-        if (time := _time(match)) < _MOST
+        if (time := _time(match)) < MOST
     ]
     for words in _WORDS:
         behind = [time for word, time in found if word in words]

@@ -304,8 +304,8 @@ def lyapunov(
         **{name: settings[name] for name in ("k", "transient", "starts", "seed")},
     )
     while True:
-        settings["steps"] = steps
-        spectrum = _spectrum(measure(steps=steps), found.state_size, dict(settings))
+        told = settings | {"steps": steps}
+        spectrum = _spectrum(measure(steps=steps), found.state_size, told)
         if enough is None:
             return spectrum
         converged = bool(spectrum.stderr[0] <= enough)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
 from lstm_edge.errors import CheckpointError
+from lstm_edge.files.layers import names_embedding
 from lstm_edge.files.shapes import Shape, check_shape, wrong_shape
 from lstm_edge.net.effective import numbers
-from lstm_edge.net.modules import Module, Tensors, list_modules, pick_module
+from lstm_edge.net.modules import (
+    Module,
+    Tensors,
+    is_recurrent,
+    list_modules,
+    pick_module,
+    with_relu,
+)
 from lstm_edge.net.weights import CELLS, KINDS, Array, Layer, Weights
 
-_EMBEDDING = re.compile(r"[Ee]mbed|(?<![A-Za-z])emb|Emb|EMB")
 _POSITION = re.compile(r"(?<![a-z])pos(?![a-z])|position")
 _INPUT = re.compile(r"(^|[._])(in|inp|input|enc|encoder)([_\d][^.]*)?\.weight$")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -48,8 +56,11 @@ def assemble(
     chosen = pick_module(tensors, source, module)
     cell = _cell(tensors, chosen, metadata, source)
     layers = _layers(tensors, chosen, cell, source)
-    linear = _readout(tensors, chosen, layers[-1].output_size, source, readout)
-    table = _embedding(tensors, layers[0].input_size, source, embedding)
+    hidden, inputs = layers[-1].output_size, layers[0].input_size
+    top = readout_name(tensors, chosen, hidden, source, readout)
+    low = embedding_name(tensors, inputs, source, embedding)
+    linear = None if top is None else _readout(tensors, top, hidden, source)
+    table = None if low is None else _array(tensors, low, ("tokens", inputs), source)
     arrays = [layer.arrays() for layer in layers]
     given = [array for layer in arrays for array in layer.values()]
     dtype = np.result_type(*given, *(linear or ()))
@@ -63,6 +74,33 @@ def assemble(
         embedding=table,
         metadata=metadata,
         source=source,
+        assumed=_assumed(chosen, cell, metadata),
+        unused=_unused(tensors, chosen, (top, low)),
+    )
+
+
+def _assumed(module: Module, cell: str, metadata: dict[str, str]) -> str:
+    if cell != "rnn_tanh" or not module.assumes_tanh(metadata):
+        return ""
+    return (
+        "the files do not say the function of the RNN, tanh is taken; if it is relu: "
+        f"--module '{with_relu(str(module))}'"
+    )
+
+
+def _unused(
+    tensors: Tensors, module: Module, read: Iterable[str | None]
+) -> tuple[str, ...]:
+    """Name the tensors of the module itself, not of its parts, that are not read."""
+    known = {end for name in read if name for end in (name, _bias_of(name))}
+    begin = f"{module.prefix}." if module.prefix else ""
+    return tuple(
+        name
+        for name in tensors
+        if name.startswith(begin)
+        and "." not in name[len(begin) :]
+        and not is_recurrent(name)
+        and name not in known
     )
 
 
@@ -157,16 +195,17 @@ def _sizes(
 
 
 def _readout(
-    tensors: Tensors, module: Module, hidden: int, source: str, wanted: str | None
-) -> tuple[Array, Array] | None:
-    name = readout_name(tensors, module, hidden, source, wanted)
-    if name is None:
-        return None
+    tensors: Tensors, name: str, hidden: int, source: str
+) -> tuple[Array, Array]:
     weight = _array(tensors, name, ("outputs", hidden), source)
-    bias = name.removesuffix("weight") + "bias"
-    if bias == name or bias not in tensors:
+    bias = _bias_of(name)
+    if bias not in tensors:
         return weight, np.zeros(len(weight), weight.dtype)
     return weight, _array(tensors, bias, (len(weight),), source)
+
+
+def _bias_of(weight: str) -> str:
+    return weight.removesuffix("weight") + "bias"
 
 
 def readout_name(
@@ -212,7 +251,7 @@ def readout_name(
         for name, tensor in tensors.items()
         if name.endswith(".weight")
         and len(tensor.shape) == 2
-        and not _EMBEDDING.search(name)
+        and not names_embedding(name)
     }
     fits = [
         name
@@ -229,13 +268,6 @@ def readout_name(
     if any(linear[n][1] == outputs and not _INPUT.search(n.lower()) for n in behind):
         return None  # the first layer of several
     return fits[0]
-
-
-def _embedding(
-    tensors: Tensors, inputs: int, source: str, wanted: str | None
-) -> Array | None:
-    name = embedding_name(tensors, inputs, source, wanted)
-    return None if name is None else _array(tensors, name, ("tokens", inputs), source)
 
 
 def embedding_name(
@@ -256,9 +288,9 @@ def embedding_name(
         name
         for name, tensor in tensors.items()
         if name.endswith("weight")
-        and _EMBEDDING.search(name)
+        and names_embedding(name)
         and not _POSITION.search(name.lower())
-        and name.removesuffix("weight") + "bias" not in tensors
+        and _bias_of(name) not in tensors
         and len(tensor.shape) == 2
         and tensor.shape[1] == inputs
     ]

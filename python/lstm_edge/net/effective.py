@@ -56,6 +56,7 @@ def effective(tensors: Tensors, source: str) -> Tensors:
             role = _ROLE.get(match["part"], match["part"])
             parts.setdefault((match["prefix"], match["weight"]), {})[role] = name
     found = dict(tensors)
+    places = {name.rpartition(".")[0] for name in tensors}
     for (prefix, weight), names in parts.items():
         if set(names) not in _KNOWN:
             raise CheckpointError(
@@ -72,9 +73,9 @@ def effective(tensors: Tensors, source: str) -> Tensors:
         values = {role: numbers(tensors[name]) for role, name in names.items()}
         for name in names.values():
             del found[name]
-        inner = f"{prefix}module."  # of a wrapper that drops weights
-        prefix = inner if any(name.startswith(inner) for name in found) else prefix
-        found[prefix + weight] = _made(values)
+        wrapped = f"{prefix}module"  # of a wrapper that drops weights
+        target = f"{wrapped}." if wrapped in places else prefix
+        found[target + weight] = _made(values)
     return _with_biases(found)
 
 

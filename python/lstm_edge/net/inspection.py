@@ -10,7 +10,7 @@ from lstm_edge.display import counted
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.places import as_place
 from lstm_edge.net.assemble import assemble, embedding_name, readout_name
-from lstm_edge.net.modules import Module, Tensors, list_modules
+from lstm_edge.net.modules import Module, Tensors, list_modules, with_relu
 from lstm_edge.net.reading import read_named
 from lstm_edge.net.weights import Weights
 
@@ -68,7 +68,7 @@ class FoundNet:
         sizes = " -> ".join(map(str, (self.input_size, *self.hidden_sizes)))
         layers = len(self.hidden_sizes)
         doubt = (
-            f" (the file does not say; if it is relu, choose {self.relu!r})"
+            f" (the file does not say; if it is relu, choose {with_relu(self.name)!r})"
             if self.assumed
             else ""
         )
@@ -85,13 +85,6 @@ class FoundNet:
                 *(f"  not used   {name}" for name in self.unused),
             ]
         )
-
-    @property
-    def relu(self) -> str:
-        """What chooses it with relu, where the file does not say."""
-        if self.name.endswith(")"):
-            return f"{self.name[:-1]}, relu)"
-        return f"{self.name} (relu)".strip()
 
 
 @dataclass(frozen=True)
@@ -187,8 +180,6 @@ def _inspect(
     try:
         net = assemble(tensors, metadata, source, name, readout, embedding)
         top, low = net.layers[-1].output_size, net.input_size
-        linear = readout_name(tensors, module, top, source, readout) or ""
-        table = embedding_name(tensors, low, source, embedding) or ""
         return FoundNet(
             name=name,
             cell=net.cell,
@@ -196,24 +187,14 @@ def _inspect(
             hidden_sizes=net.hidden_sizes,
             state_size=net.state_size,
             dtype=str(net.dtype),
-            readout=linear,
-            embedding=table,
+            readout=readout_name(tensors, module, top, source, readout) or "",
+            embedding=embedding_name(tensors, low, source, embedding) or "",
             analyses=_analyses(net),
-            assumed=net.cell == "rnn_tanh" and module.assumes_tanh(metadata),
-            unused=_unused(tensors, module, {linear, table}),
+            assumed=bool(net.assumed),
+            unused=net.unused,
         )
     except CheckpointError as error:
         return FoundNet(name, problem=str(error).removeprefix(f"{source}: "))
-
-
-def _unused(tensors: Tensors, module: Module, known: set[str]) -> tuple[str, ...]:
-    """Name the tensors of the module itself, not of its parts, that are not read."""
-    known = known | {n.removesuffix("weight") + "bias" for n in known if n}
-    for other in list_modules(tensors):
-        known |= set(other.names.values())
-    begin = f"{module.prefix}." if module.prefix else ""
-    own = [n for n in tensors if n.startswith(begin) and "." not in n[len(begin) :]]
-    return tuple(name for name in own if name not in known)
 
 
 def _analyses(net: Weights) -> tuple[str, ...]:

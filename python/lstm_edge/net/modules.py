@@ -99,9 +99,9 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
         )
     prefix, _, inside = (wanted or "").partition("(")
     if "," in prefix:
-        stack = [pick_module(tensors, source, part) for part in prefix.split(",")]
-        variant = next((v for name, v in _VARIANTS.items() if name in inside), None)
-        return _stacked(stack, variant)
+        brackets = f" ({inside}" if inside else ""
+        parts = [part.strip() + brackets for part in prefix.split(",")]
+        return _stacked([pick_module(tensors, source, part) for part in parts])
     prefix = prefix.strip()
     choices = {choice.strip() for choice in inside.rstrip(") ").split(",")} - {""}
     variants = sorted(choices & set(_VARIANTS))
@@ -135,13 +135,14 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
     return replace(found[0], variant=_VARIANTS[variants[0]] if variants else None)
 
 
-def _stacked(modules: list[Module], variant: str | None) -> Module:
+def _stacked(modules: list[Module]) -> Module:
     """Make modules the layers of one, from the lowest upwards."""
     names: dict[tuple[str, int], str] = {}
     for module in modules:
         below = 1 + max((layer for _, layer in names), default=-1)
         names |= {(kind, below + k): name for (kind, k), name in module.names.items()}
-    return Module(",".join(m.prefix for m in modules), names=names, variant=variant)
+    prefix = ",".join(module.prefix for module in modules)
+    return Module(prefix, names=names, variant=modules[0].variant)
 
 
 def list_modules(tensors: Tensors) -> list[Module]:
@@ -161,6 +162,16 @@ def list_modules(tensors: Tensors) -> list[Module]:
             both = {(kind, layer): name for (kind, layer, _), name in names.items()}
             modules.append(Module(prefix, names=both))
     return modules
+
+
+def is_recurrent(name: str) -> bool:
+    """Whether a tensor's name is one of a recurrent module's weights."""
+    return _RECURRENT.fullmatch(name) is not None
+
+
+def with_relu(name: str) -> str:
+    """Give the name that chooses a module with relu."""
+    return f"{name[:-1]}, relu)" if name.endswith(")") else f"{name} (relu)".strip()
 
 
 def _directions(prefix: str, names: dict[tuple[str, int, bool], str]) -> list[Module]:

@@ -85,6 +85,10 @@ class Weights:
         What the file says about itself (update, epoch, losses, ...).
     source : str
         File or object the weights came from, for messages.
+    assumed : str
+        What of the cell is a guess, in a sentence; "" where nothing is.
+    unused : tuple of str
+        Tensors of the net itself that are not read: a cell with other formulas?
     """
 
     cell: str
@@ -93,6 +97,8 @@ class Weights:
     embedding: Array | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     source: str = "weights"
+    assumed: str = ""
+    unused: tuple[str, ...] = ()
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:

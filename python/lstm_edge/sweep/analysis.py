@@ -178,10 +178,12 @@ def analyze(
         begin = time.monotonic()
         errors: list[LstmEdgeError] = []
         nets: set[str] = set()
+        doubts: set[str] = set()
         done = 0
         with closing(fill(store, job, visits, workers, ahead)) as outcomes:
             for done, outcome in enumerate(outcomes, 1):
                 phase[place[outcome.name]] = outcome.phase
+                doubts.update(outcome.doubts)
                 steady[place[outcome.name]] = _stability(outcome)
                 if outcome.error is not None:
                     errors.append(outcome.error)
@@ -192,6 +194,7 @@ def analyze(
                     seconds = time.monotonic() - begin
                     failed, name = len(errors), outcome.name
                     progress(Progress(done, total, failed, name, seconds))
+        store.set_run(assumed=[*found.doubts, *sorted(doubts)])
         if CLOSER in plan.settings:
             job = Job(plan, found.names, known, threads, executor, closer=True)
             _look_closer(store, job, files, steady, workers)

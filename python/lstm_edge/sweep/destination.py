@@ -12,7 +12,6 @@ from lstm_edge import _core
 from lstm_edge.errors import UsageError
 from lstm_edge.files.places import Where, as_place, is_remote
 from lstm_edge.store.store import Store
-from lstm_edge.sweep.assumed import assumptions
 from lstm_edge.sweep.found import Found
 from lstm_edge.sweep.plan import Plan
 
@@ -46,7 +45,7 @@ def open_store(out: Where | None, found: Found, plan: Plan) -> Iterator[Store]:
             settings={name: dict(s) for name, s in plan.settings.items()},
             inputs=plan.regime,
             losses=found.losses,
-            assumed=assumptions(found, plan.names),
+            assumed=found.doubts,
             measures=plan.measures,
             version=_core.__version__,
             numpy=np.__version__,

@@ -40,6 +40,8 @@ class Outcome:
     readable : bool
     error : LstmEdgeError or None
         The first.
+    doubts : list of str
+        What was assumed of the net, in sentences.
     scalars : dict of str to dict
         Numbers by measure, computed or there before; known once it is written.
     written : Event
@@ -51,6 +53,7 @@ class Outcome:
     there: dict[str, str] = field(default_factory=dict)
     readable: bool = True
     error: LstmEdgeError | None = None
+    doubts: list[str] = field(default_factory=list)
     scalars: dict[str, dict[str, Any]] = field(default_factory=dict)
     written: threading.Event = field(default_factory=threading.Event)
 
@@ -193,6 +196,10 @@ class Job:
                 weights = weights.under_token(self.plan.constant_token)
         except LstmEdgeError as error:
             return outcome.refused(str(file.path), error)
+        outcome.doubts = [weights.assumed] if weights.assumed else []
+        if weights.unused:
+            unused = ", ".join(weights.unused)
+            outcome.doubts.append(f"tensors of the net are not used: {unused}")
         self._wait_for_equal(weights, outcome)
         wanted = self._wanted(weights, outcome)
         if self.executor is None or not wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import takewhile
@@ -37,6 +38,18 @@ class Found:
     names: dict[Path, str]
     metrics: Metrics
     losses: str
+
+    @property
+    def doubts(self) -> list[str]:
+        """What of the times may be wrong, in sentences."""
+        update, many = Counter(file.update for file in self.files).most_common(1)[0]
+        if many == 1:
+            return []
+        alike = [self.names[f.path] for f in self.files if f.update == update]
+        return [
+            f"{many} files have the time {update}, such as {alike[0]} and {alike[1]}; "
+            "if they are of several runs, name the files of one by a glob in quotes"
+        ]
 
     @property
     def forecasts(self) -> bool:

@@ -24,8 +24,8 @@ pub const MOST_THREADS: usize = 256;
 /// How a measure runs; no part of it changes a bit of the result.
 #[derive(Clone, Copy)]
 pub struct Execution<'a> {
-    /// Threads of the call's own, at most [`MOST_THREADS`]; `None` for one a core, shared by all such calls. One thread is
-    /// the caller's, with the priority that it has.
+    /// Threads of the call's own, at most [`MOST_THREADS`]; `None` for one a core, shared by all
+    /// such calls. One thread is the caller's, with the priority that it has.
     pub threads: Option<usize>,
     /// The vector unit.
     pub isa: Isa,
