@@ -23,7 +23,7 @@ from lstm_edge.results.sweep import Sweep, open_sweep
 from lstm_edge.store.store import Store
 from lstm_edge.sweep.destination import open_store
 from lstm_edge.sweep.evaluation import Job, Outcome
-from lstm_edge.sweep.found import look
+from lstm_edge.sweep.found import Found, look
 from lstm_edge.sweep.plan import make_plan
 from lstm_edge.sweep.pool import fill
 from lstm_edge.sweep.visiting import around_falls, coarse_to_fine, until_certain
@@ -194,7 +194,7 @@ def analyze(
                     seconds = time.monotonic() - begin
                     failed, name = len(errors), outcome.name
                     progress(Progress(done, total, failed, name, seconds))
-        store.set_run(assumed=[*found.doubts, *sorted(doubts)])
+        _keep(store, found, doubts)
         if CLOSER in plan.settings:
             job = Job(plan, found.names, known, threads, executor, closer=True)
             _look_closer(store, job, files, steady, workers)
@@ -202,6 +202,12 @@ def analyze(
     if wrong and len(wrong) == done:  # what none can take is no checkpoint's fault
         raise wrong[0]
     return open_sweep(store.path)
+
+
+def _keep(store: Store, found: Found, doubts: set[str]) -> None:
+    """Write down what was assumed of the nets, beside what is known of the times."""
+    if doubts:  # else all is there: a disk that is nearly full has room for no more
+        store.set_run(assumed=[*found.doubts, *sorted(doubts)])
 
 
 def _stability(outcome: Outcome) -> float:
