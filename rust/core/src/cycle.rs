@@ -42,9 +42,14 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    /// The cycle of period p near a state; `None` where Newton's method finds none, or the
-    /// period is a shorter one.
-    pub fn near<T: Real>(map: &dyn System<T>, state: &[T], period: usize) -> Option<Self> {
+    /// The cycle of period p near a state, by its place among `known`, to which a new one is added;
+    /// `None` where Newton's method finds none, or the period is a shorter one.
+    fn near<T: Real>(
+        map: &dyn System<T>,
+        state: &[T],
+        period: usize,
+        known: &mut Vec<Self>,
+    ) -> Option<usize> {
         let engine = map.on(Isa::best());
         let mut s = DVector::from_iterator(state.len(), state.iter().map(|&x| x.into()));
         let one = DMatrix::<f64>::identity(s.len(), s.len());
@@ -55,19 +60,28 @@ impl Cycle {
             // a step that does not bring the orbit nearer to its end is halved
             let tried = (0..HALVINGS).find_map(|halving| {
                 let s = &s + &step * 0.5_f64.powi(halving);
-                let (end, slope) = derivative(map, &*engine, &s, period);
+                let end = orbit(&*engine, &s).nth(period - 1)?;
                 let nearer = (&end - &s).norm() < miss.norm();
-                nearer.then_some((s, end, slope))
+                nearer.then_some(s)
             });
             let Some(found) = tried else { break };
-            (s, end, slope) = found;
+            s = found;
+            (end, slope) = derivative(map, &*engine, &s, period);
             miss = &end - &s;
         }
         let rounding = 64.0 * T::EPSILON * (s.len() as f64).sqrt() * (1.0 + s.norm());
-        if miss.norm() <= rounding {
-            return Self::at(&*engine, &s, period, slope);
+        if miss.norm() > rounding {
+            return None;
         }
-        None
+        let is_at = |cycle: &Self| {
+            cycle.period() == period
+                && (cycle.points.iter()).any(|point| (point - &s).norm() <= ON * (1.0 + s.norm()))
+        };
+        if let Some(found) = known.iter().position(is_at) {
+            return Some(found);
+        }
+        known.push(Self::at(&*engine, &s, period, slope)?);
+        Some(known.len() - 1)
     }
 
     fn at<T: Real>(
@@ -82,15 +96,8 @@ impl Cycle {
         let moduli = schur.complex_eigenvalues().map(|mu| mu.norm().ln() / p);
         let mut exponents: Vec<f64> = moduli.iter().copied().collect();
         exponents.sort_by(|a, b| b.total_cmp(a));
-        let mut x = Tile::splat(s.iter().map(|&x| T::of(x)), engine.lanes());
-        let mut y = x.clone();
-        let points = (0..period).map(|_| {
-            let point = DVector::from_iterator(s.len(), x.lane(0).map(Into::into));
-            engine.step(None, &x, &mut y);
-            std::mem::swap(&mut x, &mut y);
-            point
-        });
-        let points: Vec<_> = points.collect();
+        let later = orbit(engine, s).take(period - 1);
+        let points: Vec<_> = std::iter::once(s.clone()).chain(later).collect();
         let returns = |d: usize| (&points[d] - &points[0]).norm() <= ON * (1.0 + s.norm());
         let shorter = (1..period).any(|d| period.is_multiple_of(d) && returns(d));
         (!shorter).then_some(Self {
@@ -130,17 +137,14 @@ impl Cycle {
         if let Some(found) = known.iter().position(is_it) {
             return Some(found);
         }
-        let periods = returned.map_or_else(|| vec![1, period_of(map, &end)], |p| vec![p]);
-        for (i, &period) in periods.iter().enumerate() {
-            if i > 0 && period == periods[0] {
-                continue;
-            }
-            if let Some(cycle) = Self::near(map, &end, period).filter(is_it) {
-                known.push(cycle);
-                return Some(known.len() - 1);
-            }
+        let first = returned.unwrap_or(1);
+        let mut found = Self::near(map, &end, first, known).filter(|&i| is_it(&known[i]));
+        if found.is_none() && returned.is_none() {
+            found = approached(map, states)
+                .and_then(|period| Self::near(map, &end, period, known))
+                .filter(|&i| is_it(&known[i]));
         }
-        None
+        found
     }
 
     /// Steps after which it returns.
@@ -258,19 +262,51 @@ fn derivative<T: Real>(
     (end, matrix)
 }
 
-/// The period of the cycle that an orbit may be near: after so many steps it comes back nearest,
-/// much nearer than it goes away; 1 where it hardly moves.
-fn period_of<T: Real>(map: &dyn System<T>, state: &[T]) -> usize {
-    let engine = map.on(Isa::best());
-    let mut x = Tile::splat(state.iter().copied(), engine.lanes());
+/// F(s), F²(s), ...
+fn orbit<T: Real>(engine: &dyn Engine<T>, s: &DVector<f64>) -> impl Iterator<Item = DVector<f64>> {
+    let n = s.len();
+    let mut x = Tile::splat(s.iter().map(|&x| T::of(x)), engine.lanes());
     let mut y = x.clone();
-    let mut returned = || -> f64 {
+    std::iter::repeat_with(move || {
         engine.step(None, &x, &mut y);
         std::mem::swap(&mut x, &mut y);
-        let pairs = x.lane(0).zip(state);
-        pairs.map(|(a, &b)| Into::<f64>::into(a - b).powi(2)).sum()
+        DVector::from_iterator(n, x.lane(0).map(Into::into))
+    })
+}
+
+/// The period above 1 of a cycle that an orbit may be on, or be drawn to: what a period changes
+/// in its states falls over the later half of them, or is next to nothing in the last.
+fn approached<T: Real>(map: &dyn System<T>, states: &[ArrayView1<'_, T>]) -> Option<usize> {
+    let engine = map.on(Isa::best());
+    let vector = |state: &ArrayView1<'_, T>| {
+        DVector::from_iterator(state.len(), state.iter().map(|&x| x.into()))
     };
-    let returns: Vec<f64> = (0..LONGEST).map(|_| returned()).collect();
+    let (last, earlier) = states.split_last()?;
+    let last = vector(last);
+    let period = period_of(&last, orbit(&*engine, &last));
+    if period == 1 {
+        return None;
+    }
+    let change = |s: &DVector<f64>| {
+        let end = orbit(&*engine, s).nth(period - 1);
+        end.map_or(f64::NAN, |end| (end - s).norm())
+    };
+    let (now, size) = (change(&last), 1.0 + last.norm());
+    let mut before = earlier[states.len() / 2..]
+        .iter()
+        .map(|s| change(&vector(s)));
+    let falls = before
+        .next()
+        .is_some_and(|first| now < first && before.all(|between| now < between && between < first));
+    (now <= RETURNED * size || falls).then_some(period)
+}
+
+/// The period of the cycle that a state may be near: after so many steps it comes back nearest,
+/// much nearer than it goes away; 1 where it hardly moves.
+fn period_of(s: &DVector<f64>, orbit: impl Iterator<Item = DVector<f64>>) -> usize {
+    let returns: Vec<f64> = (orbit.take(LONGEST))
+        .map(|later| (later - s).norm_squared())
+        .collect();
     let farthest = returns.iter().copied().fold(0.0, f64::max);
     // 0.1 of the way, squared
     let near = returns.iter().position(|&d| d <= 0.01 * farthest);
