@@ -177,6 +177,9 @@ def test_what_is_assumed_is_told_by_analyze(tmp_path: Path) -> None:
     assert "assumed: 2 files have the time 2, such as a-epoch2.pt and b-ep" in told
     assert "tanh is taken; if it is relu: --module 'net (relu)'" in told
     assert "assumed: tensors of the net are not used: net.gain" in told
+    run("report", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<p>Assumed: tensors of the net are not used: net.gain.</p>" in page
     del state["net.gain"]
     torch.save(state, tmp_path / "a-epoch2.pt")
     options = ["-q", *FAST, "--module", "net (relu)"]

@@ -38,8 +38,8 @@ from lstm_edge.errors import UsageError
 def demo(out: Path, quick: bool, full: bool, seed: int | None, quiet: bool) -> None:
     """Train on real digits, analyse, report.
 
-    No network needed; about six minutes on two cores. The same command again goes on
-    where it ended.
+    No network needed; about two and a half minutes on two cores. The same command
+    again goes on where it ended.
     """
     from rich.console import Console
 

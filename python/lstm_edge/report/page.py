@@ -50,6 +50,7 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         resource("lstm_edge.report", "page.html"),
         headline=_headline(sweep),
         verdict=_verdict(sweep),
+        assumed=_assumed(sweep),
         main=plots.main_figure(series).to_json(),
         widths=plots.single(panels.widths(series)).to_json(),
         around=plots.single(panels.around(series)).to_json(),
@@ -77,6 +78,11 @@ def _verdict(sweep: Sweep) -> str:
     if sweep.failed and not sweep.names:
         return html.escape("; ".join(by_reason(sweep.failed)) + ".")
     return html.escape(sweep.advice.verdict)
+
+
+def _assumed(sweep: Sweep) -> str:
+    told = sweep.run.get("assumed", ())
+    return "".join(f"<p>Assumed: {html.escape(str(text))}.</p>" for text in told)
 
 
 def _caption(series: Series) -> str:
