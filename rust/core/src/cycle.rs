@@ -46,12 +46,12 @@ impl Cycle {
     /// `None` where Newton's method finds none, or the period is a shorter one.
     fn near<T: Real>(
         map: &dyn System<T>,
-        state: &[T],
+        state: &ArrayView1<'_, T>,
         period: usize,
         known: &mut Vec<Self>,
     ) -> Option<usize> {
         let engine = map.on(Isa::best());
-        let mut s = DVector::from_iterator(state.len(), state.iter().map(|&x| x.into()));
+        let mut s = vector(state);
         let one = DMatrix::<f64>::identity(s.len(), s.len());
         let (mut end, mut slope) = derivative(map, &*engine, &s, period);
         let mut miss = &end - &s;
@@ -90,17 +90,20 @@ impl Cycle {
         period: usize,
         derivative: DMatrix<f64>,
     ) -> Option<Self> {
+        let later = orbit(engine, s).take(period - 1);
+        let points: Vec<_> = std::iter::once(s.clone()).chain(later).collect();
+        let returns = |d: usize| (&points[d] - &points[0]).norm() <= ON * (1.0 + s.norm());
+        let shorter = (1..period).any(|d| period.is_multiple_of(d) && returns(d));
+        if shorter {
+            return None;
+        }
         let (n, p) = (s.len() as f64, period as f64);
         let deepest = (n * f64::EPSILON * derivative.norm()).ln() / p;
         let schur = Schur::try_new(derivative.clone(), f64::EPSILON, 100 * s.len())?;
         let moduli = schur.complex_eigenvalues().map(|mu| mu.norm().ln() / p);
         let mut exponents: Vec<f64> = moduli.iter().copied().collect();
         exponents.sort_by(|a, b| b.total_cmp(a));
-        let later = orbit(engine, s).take(period - 1);
-        let points: Vec<_> = std::iter::once(s.clone()).chain(later).collect();
-        let returns = |d: usize| (&points[d] - &points[0]).norm() <= ON * (1.0 + s.norm());
-        let shorter = (1..period).any(|d| period.is_multiple_of(d) && returns(d));
-        (!shorter).then_some(Self {
+        Some(Self {
             points,
             derivative,
             exponents,
@@ -119,7 +122,7 @@ impl Cycle {
         returned: Option<usize>,
         known: &mut Vec<Self>,
     ) -> Option<usize> {
-        let end = states.last()?.to_vec();
+        let end = states.last()?;
         if end.len() > LARGEST || returned.is_some_and(|period| period > LONGEST) {
             return None;
         }
@@ -137,14 +140,11 @@ impl Cycle {
         if let Some(found) = known.iter().position(is_it) {
             return Some(found);
         }
-        let first = returned.unwrap_or(1);
-        let mut found = Self::near(map, &end, first, known).filter(|&i| is_it(&known[i]));
-        if found.is_none() && returned.is_none() {
-            found = approached(map, states)
-                .and_then(|period| Self::near(map, &end, period, known))
-                .filter(|&i| is_it(&known[i]));
+        let mut seek = |period| Self::near(map, end, period, known).filter(|&i| is_it(&known[i]));
+        match returned {
+            Some(period) => seek(period),
+            None => seek(1).or_else(|| seek(approached(map, states)?)),
         }
-        found
     }
 
     /// Steps after which it returns.
@@ -209,10 +209,7 @@ impl Cycle {
         if self.period() > 1 || states.len() <= PREDICTED {
             return false;
         }
-        let off = |state: &ArrayView1<'_, T>| {
-            let numbers = state.iter().map(|&x| -> f64 { x.into() });
-            DVector::from_iterator(state.len(), numbers) - &self.points[0]
-        };
+        let off = |state: &ArrayView1<'_, T>| vector(state) - &self.points[0];
         let last = states.len() - PREDICTED;
         (last..states.len()).all(|j| {
             let mut expected = off(&states[j - 1]);
@@ -228,6 +225,11 @@ impl Cycle {
             (&found - &expected).norm() <= 0.5 * lost * found.norm()
         })
     }
+}
+
+/// A state in f64.
+fn vector<T: Real>(state: &ArrayView1<'_, T>) -> DVector<f64> {
+    DVector::from_iterator(state.len(), state.iter().map(|&x| x.into()))
 }
 
 /// |s − point|₂
@@ -278,9 +280,6 @@ fn orbit<T: Real>(engine: &dyn Engine<T>, s: &DVector<f64>) -> impl Iterator<Ite
 /// in its states falls over the later half of them, or is next to nothing in the last.
 fn approached<T: Real>(map: &dyn System<T>, states: &[ArrayView1<'_, T>]) -> Option<usize> {
     let engine = map.on(Isa::best());
-    let vector = |state: &ArrayView1<'_, T>| {
-        DVector::from_iterator(state.len(), state.iter().map(|&x| x.into()))
-    };
     let (last, earlier) = states.split_last()?;
     let last = vector(last);
     let period = period_of(&last, orbit(&*engine, &last));
