@@ -6,7 +6,7 @@ state is s = (h_1, c_1, ..., h_L, c_L), of dimension n; a cell that is no LSTM h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Function = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 
 
 def sigmoid(z: Array) -> Array:
     """Logistic function; half a tanh, so that no exponential overflows."""
     return 0.5 * (1.0 + np.tanh(0.5 * z))
+
+
+def hard(steepness: float) -> Function:
+    return (
+        lambda z: np.clip(steepness * z + 0.5, 0, 1),
+        lambda z: np.where(abs(steepness * z) < 0.5, steepness, 0),
+    )
+
+
+FUNCTIONS: dict[str, Function] = {
+    "tanh": (np.tanh, lambda z: sech2(z)),
+    "sigmoid": (sigmoid, lambda z: sigmoid(z) * sigmoid(-z)),  # exact in the tails
+    "hard_sigmoid": hard(1 / 5),
+    "hard_sigmoid_6": hard(1 / 6),
+    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
+    "linear": (lambda z: z, np.ones_like),
+}
+"""Each with its derivative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +63,7 @@ class Net:
     layers: tuple[Layer, ...]
     inputs: Array | None = None
     readout: tuple[Array, Array] | None = None
+    functions: tuple[str, str] = ("tanh", "sigmoid")
 
     @property
     def output_sizes(self) -> tuple[int, ...]:
@@ -68,6 +88,7 @@ def make_net(
     inputs: ArrayLike | None = None,
     *,
     cell: str = "lstm",
+    functions: tuple[str, str] = ("tanh", "sigmoid"),
     closed_loop: bool = False,
 ) -> Net:
     """Take a net from arrays in PyTorch's names, without a prefix."""
@@ -85,7 +106,7 @@ def make_net(
     )
     drive = None if inputs is None else np.asarray(inputs, np.float64)
     readout = (double["readout_weight"], double["readout_bias"])
-    return Net(cell, layers, drive, readout if closed_loop else None)
+    return Net(cell, layers, drive, readout if closed_loop else None, functions)
 
 
 def parts(net: Net, state: Array) -> list[Array]:
@@ -117,14 +138,16 @@ def step_and_jacobian(net: Net, t: int, state: Array) -> tuple[Array, Array]:
     if net.readout is not None:
         dx = net.readout[0] @ columns[-2]
     new, rows = [], []
+    both = (FUNCTIONS[net.functions[0]], FUNCTIONS[net.functions[1]])
     for i, layer in enumerate(net.layers):
         h, c, dh, dc = old[2 * i], old[2 * i + 1], columns[2 * i], columns[2 * i + 1]
         if net.cell == "lstm":
-            h, dh, c, dc = lstm(layer, (x, dx), (h, dh), (c, dc))
+            h, dh, c, dc = lstm(layer, (x, dx), (h, dh), (c, dc), *both)
         elif net.cell.startswith("gru"):
-            h, dh = gru(layer, (x, dx), (h, dh), after=net.cell == "gru")
+            h, dh = gru(layer, (x, dx), (h, dh), *both, after=net.cell == "gru")
         else:
-            h, dh = elman(layer, (x, dx), (h, dh), relu=net.cell == "rnn_relu")
+            one = FUNCTIONS[net.cell.removeprefix("rnn_")]
+            h, dh = elman(layer, (x, dx), (h, dh), one)
         new += [h, c]
         rows += [dh, dc]
         x, dx = h, dh  # the layer above reads h of the same step
@@ -135,25 +158,29 @@ Both = tuple[Array, Array]
 """A vector (m,), and its derivative (m, n) with respect to the old state."""
 
 
-def lstm(layer: Layer, x: Both, h: Both, c: Both) -> tuple[Array, Array, Array, Array]:
+def lstm(
+    layer: Layer, x: Both, h: Both, c: Both, function: Function, gate: Function
+) -> tuple[Array, Array, Array, Array]:
     z, dz = affine(layer.weight_ih, layer.bias_ih, x)
     u, du = affine(layer.weight_hh, layer.bias_hh, h)
     z_i, z_f, z_g, z_o = np.split(z + u, 4)
     dz_i, dz_f, dz_g, dz_o = np.split(dz + du, 4)
-    i, di = sigmoid(z_i), slope(z_i) * dz_i
-    f, df = sigmoid(z_f), slope(z_f) * dz_f
-    g, dg = np.tanh(z_g), sech2(z_g)[:, None] * dz_g
-    o, do = sigmoid(z_o), slope(z_o) * dz_o
+    i, di = apply(gate, z_i, dz_i)
+    f, df = apply(gate, z_f, dz_f)
+    g, dg = apply(function, z_g, dz_g)
+    o, do = apply(gate, z_o, dz_o)
     new = f * c[0] + i * g
     dnew = f[:, None] * c[1] + c[0][:, None] * df + i[:, None] * dg + g[:, None] * di
-    m = o * np.tanh(new)
-    dm = (o * sech2(new))[:, None] * dnew + np.tanh(new)[:, None] * do
+    y, dy = apply(function, new, dnew)
+    m, dm = o * y, o[:, None] * dy + y[:, None] * do
     if layer.weight_hr is not None:
         m, dm = layer.weight_hr @ m, layer.weight_hr @ dm
     return m, dm, new, dnew
 
 
-def gru(layer: Layer, x: Both, h: Both, *, after: bool) -> Both:
+def gru(
+    layer: Layer, x: Both, h: Both, function: Function, gate: Function, *, after: bool
+) -> Both:
     (r_x, z_x, n_x), (dr_x, dz_x, dn_x) = (
         np.split(part, 3) for part in affine(layer.weight_ih, layer.bias_ih, x)
     )
@@ -161,35 +188,32 @@ def gru(layer: Layer, x: Both, h: Both, *, after: bool) -> Both:
     b_r, b_z, b_n = np.split(layer.bias_hh, 3)
     r_h, dr_h = affine(w_r, b_r, h)
     z_h, dz_h = affine(w_z, b_z, h)
-    r, dr = sigmoid(r_x + r_h), slope(r_x + r_h) * (dr_x + dr_h)
-    z, dz = sigmoid(z_x + z_h), slope(z_x + z_h) * (dz_x + dz_h)
+    r, dr = apply(gate, r_x + r_h, dr_x + dr_h)
+    z, dz = apply(gate, z_x + z_h, dz_x + dz_h)
     if after:
         q, dq = affine(w_n, b_n, h)
         p, dp = n_x + r * q, dn_x + dr * q[:, None] + r[:, None] * dq
     else:
         q, dq = affine(w_n, b_n, (r * h[0], dr * h[0][:, None] + r[:, None] * h[1]))
         p, dp = n_x + q, dn_x + dq
-    n, dn = np.tanh(p), sech2(p)[:, None] * dp
+    n, dn = apply(function, p, dp)
     dh = (1 - z)[:, None] * dn - n[:, None] * dz + z[:, None] * h[1]
     return (1 - z) * n + z * h[0], dh + h[0][:, None] * dz
 
 
-def elman(layer: Layer, x: Both, h: Both, *, relu: bool) -> Both:
+def elman(layer: Layer, x: Both, h: Both, function: Function) -> Both:
     a, da = affine(layer.weight_ih, layer.bias_ih, x)
     b, db = affine(layer.weight_hh, layer.bias_hh, h)
-    z, dz = a + b, da + db
-    if relu:
-        return np.maximum(z, 0.0), (z > 0)[:, None] * dz
-    return np.tanh(z), sech2(z)[:, None] * dz
+    return apply(function, a + b, da + db)
+
+
+def apply(function: Function, z: Array, dz: Array) -> Both:
+    value, derivative = function
+    return value(z), derivative(z)[:, None] * dz
 
 
 def affine(weight: Array, bias: Array, x: Both) -> Both:
     return weight @ x[0] + bias, weight @ x[1]
-
-
-def slope(z: Array) -> Array:
-    """Derivative of the sigmoid, as a column; sigmoid(-z) is exact in the tails."""
-    return (sigmoid(z) * sigmoid(-z))[:, None]
 
 
 def sech2(z: Array) -> Array:

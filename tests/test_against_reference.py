@@ -398,3 +398,37 @@ def test_exponents_are_the_twins_for_any_net(
         rtol=EXPONENT,
         atol=EXPONENT,
     )
+
+
+@pytest.mark.parametrize("gate", ["hard_sigmoid", "hard_sigmoid_6", "relu", "tanh"])
+@pytest.mark.parametrize("function", ["relu", "linear", "sigmoid", "hard_sigmoid"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru_reset_before"])
+def test_unusual_functions(cell: str, function: str, gate: str) -> None:
+    arrays = make_arrays((7, 5), INPUTS, outputs=INPUTS, gain=0.7, seed=3, cell=cell)
+    before = ", reset before" if cell == "gru_reset_before" else ""
+    module = f"({function}, gates {gate}{before})"
+    net = reference.make_net(arrays, cell=cell, functions=(function, gate))
+    state = random_state(net.dimension)
+    walk = lstm_edge.orbit(
+        arrays, steps=30, initial_state=state, starts=1, module=module, dtype="float64"
+    )
+    parts = [reference.parts(net, s) for s in reference.orbit(net, state, 30)]
+    hidden = [np.concatenate(part[0::2]) for part in parts]
+    np.testing.assert_allclose(walk.hidden[0], hidden, rtol=1e-10, atol=1e-10)
+    found = lstm_edge.lyapunov(
+        arrays,
+        k=2,
+        steps=30,
+        transient=0,
+        starts=1,
+        initial_state=state,
+        interval=1,
+        seed=4,
+        module=module,
+        asymptotic=False,
+    )
+    frame = _core.tangent_frame(net.dimension, 2, 4, 0)
+    expected = reference.exponents(net, state, frame, steps=30)
+    np.testing.assert_allclose(
+        found.exponents, np.sort(expected)[::-1], rtol=0, atol=1e-8
+    )

@@ -115,9 +115,10 @@ def test_an_activation_that_is_a_guess_is_said_to_be(
     net = inspect_checkpoint(tmp_path / "a.pt").nets[0]
     assert net.cell == "rnn_tanh"
     name = "rnn (forward, relu)" if both else "rnn (relu)"
-    assert f"rnn_tanh (the file does not say; if it is relu, choose {name!r})" in str(
-        net
-    )
+    assert (
+        "assumed    the files do not say the function of the RNN, tanh is taken; if it "
+        f"is relu: --module '{name}'"
+    ) in str(net)
     assert as_weights(tmp_path / "a.pt", module=name).cell == "rnn_relu"
 
 

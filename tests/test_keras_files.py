@@ -20,8 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lstm_edge
 from conftest import refusal
-from lstm_edge.errors import CheckpointError
+from lstm_edge.errors import CheckpointError, UsageError
 from lstm_edge.files.discovery import find_checkpoints
 from lstm_edge.files.formats import read_tensors
 from lstm_edge.files.hdf5 import read_hdf5
@@ -144,7 +145,7 @@ def classifier() -> Any:
             layers.Embedding(7, 3, name="words"),
             layers.LSTM(4, return_sequences=True, name="lower"),
             layers.LSTM(5, name="upper"),
-            layers.Dense(2, activation="softmax", name="answer"),
+            layers.Dense(2, name="answer"),
         ]
     )
 
@@ -239,32 +240,159 @@ def test_bfloat16_is_widened_exactly(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("layer", "says"),
     [
-        (
-            layers.LSTM(4, activation="relu", name="odd"),
-            "activation relu, expected tanh",
-        ),
-        (
-            layers.GRU(4, recurrent_activation="hard_sigmoid", name="odd"),
-            "recurrent_activation hard_sigmoid, expected sigmoid",
-        ),
-        (
-            layers.SimpleRNN(4, activation="linear", name="odd"),
-            "activation linear, expected tanh or relu",
-        ),
-        (
-            layers.Bidirectional(layers.LSTM(4, activation="elu", name="odd")),
-            "activation elu, expected tanh",
-        ),
+        (layers.LSTM(4, activation="elu", name="odd"), "activation elu"),
+        (layers.GRU(4, recurrent_activation="selu"), "recurrent_activation selu"),
+        (layers.SimpleRNN(4, activation="softplus"), "activation softplus"),
+        (layers.Bidirectional(layers.LSTM(4, activation="elu")), "activation elu"),
     ],
 )
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "live"])
-def test_other_formulas_are_refused(
+def test_other_functions_are_refused(
     tmp_path: Path, layer: Any, says: str, name: str
 ) -> None:
     model = net(layer.__class__.from_config(layer.get_config()))
     message = refusal(model if name == "live" else write(model, tmp_path / name))
-    assert f"' has {says}" in message
-    assert f"layer '{model.layers[-1].name}" in message or "ward_odd'" in message
+    assert f"' has {says}, expected one of tanh, sigmoid, hard_sigmoid" in message
+
+
+UNUSUAL = {
+    "lstm": lambda: layers.LSTM(
+        4, activation="relu", recurrent_activation="hard_sigmoid", return_sequences=True
+    ),
+    "gru": lambda: layers.GRU(4, activation="sigmoid", return_sequences=True),
+    "gru_reset_before": lambda: layers.GRU(
+        4,
+        activation=None,
+        recurrent_activation="tanh",
+        reset_after=False,
+        return_sequences=True,
+    ),
+    "rnn_linear": lambda: layers.SimpleRNN(4, activation=None, return_sequences=True),
+    "rnn_hard_sigmoid_6": lambda: layers.SimpleRNN(
+        4, activation="hard_sigmoid", return_sequences=True
+    ),
+    "lstm cell": lambda: layers.RNN(
+        layers.LSTMCell(4, activation="relu"), return_sequences=True
+    ),
+    "gru cells": lambda: layers.RNN(
+        [layers.GRUCell(3), layers.GRUCell(4, recurrent_activation="relu")],
+        return_sequences=True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.h5", "live"])
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_unusual_functions_give_the_states_of_keras(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    model = randomise(net(UNUSUAL[kind]()))
+    source = model if name == "live" else write(model, tmp_path / name)
+    module = None
+    if kind == "gru cells":  # of unlike functions, so two nets
+        assert "found 2" in refusal(source)
+        return
+    weights = as_weights(source, module=module)
+    assert weights.cell == kind.partition(" ")[0]
+    expected = model.predict(SEQUENCE[None], verbose=0)[0]
+    walk = lstm_edge.orbit(
+        weights, SEQUENCE[None], steps=len(SEQUENCE), starts=1, dtype="float64"
+    )
+    np.testing.assert_allclose(walk.hidden[0], expected, rtol=0, atol=IN_KERAS)
+
+
+def test_the_hard_sigmoid_of_older_releases_is_steeper(tmp_path: Path) -> None:
+    layer = layers.LSTM(4, recurrent_activation="hard_sigmoid")
+    path = write(net(layer), tmp_path / "net.h5")
+    assert as_weights(path).functions == ("tanh", "hard_sigmoid_6")
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "2.4.3"
+    assert as_weights(path).functions == ("tanh", "hard_sigmoid")
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "softmax"])
+@pytest.mark.parametrize("name", ["net.keras", "net.h5", "live"])
+def test_a_head_that_is_not_linear_is_no_readout(
+    tmp_path: Path, name: str, activation: str
+) -> None:
+    for head in (
+        [layers.Dense(3, activation=activation)],
+        [layers.Dense(4, activation=activation), layers.Dense(3)],
+        [layers.Dense(4), layers.Dense(3)],
+    ):
+        model = net(layers.LSTM(4), *head)
+        source = model if name == "live" else write(model, tmp_path / name)
+        assert as_weights(source).readout is None
+        with pytest.raises(UsageError, match="closed_loop needs a linear readout"):
+            lstm_edge.lyapunov(source, closed_loop=True)
+
+
+def test_weights_without_a_configuration_tell_what_is_assumed(tmp_path: Path) -> None:
+    model = net(
+        layers.LSTM(4, activation="relu", name="deep"), layers.Dense(3, name="out")
+    )
+    path = write(model, tmp_path / "net.weights.h5")
+    assert as_weights(path).assumed.startswith(
+        "deep: the file holds no configuration, so that tanh, and sigmoid of the "
+        "gates, and a linear out are assumed"
+    )
+    chosen = as_weights(path, module="deep (relu, gates hard_sigmoid)")
+    assert chosen.functions == ("relu", "hard_sigmoid")
+    (tmp_path / "net.json").write_text(model.to_json())
+    found = as_weights(path)
+    assert (found.functions, found.assumed) == (("relu", "sigmoid"), "")
+
+
+def test_layers_above_one_another_by_their_names_are_a_guess(tmp_path: Path) -> None:
+    model = net(layers.GRU(4, return_sequences=True), layers.GRU(4))
+    path = write(model, tmp_path / "net.weights.h5")
+    stack = as_weights(path)
+    assert stack.hidden_sizes == (4, 4)
+    assert "taken as layers upon one another, by their names" in stack.assumed
+    lowest = stack.assumed.rpartition("--module '")[2].rstrip("'")
+    assert as_weights(path, module=lowest).hidden_sizes == (4,)
+    (path.parent / "net.json").write_text(model.to_json())
+    assert as_weights(path).assumed == ""
+
+
+def test_a_configuration_without_the_layer_is_refused(tmp_path: Path) -> None:
+    path = write(net(layers.LSTM(4, name="mine")), tmp_path / "net.h5")
+    with h5py.File(path, "r+") as file:
+        config = file.attrs["model_config"].replace("mine", "other")
+        file.attrs["model_config"] = config
+    assert "is not in the model's configuration" in refusal(path)
+
+
+def cudnn(kernel: Any, inner: Any, bias: Any) -> dict[str, Any]:
+    """Bring the arrays of an LSTM or a GRU into the layout of CuDNN, as Keras 2 does.
+
+    From keras/saving/legacy/hdf5_format.py: blocks transposed, inputs in Fortran order.
+    """
+    gates = kernel.shape[1] // inner.shape[0]
+    rows = [k.T.reshape(k.shape, order="C") for k in np.hsplit(kernel, gates)]
+    return {
+        "kernel:0": np.hstack(rows),
+        "recurrent_kernel:0": np.hstack([k.T for k in np.hsplit(inner, gates)]),
+        "bias:0": np.tile(0.5 * bias, 2) if gates == 4 else bias.reshape(-1),
+    }
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_the_layout_of_cudnn(tmp_path: Path, kind: str) -> None:
+    layer = getattr(layers, kind)(4, return_sequences=True)
+    model = randomise(net(layer))
+    arrays = [np.asarray(w, np.float64) for w in layer.get_weights()]
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["keras_version"] = "2.1.5"
+        group = file.create_group("rnn_1/rnn_1")
+        for name, array in cudnn(*arrays).items():
+            group[name] = array
+    weights = as_weights(tmp_path / "old.h5")
+    expected = model.predict(SEQUENCE[None], verbose=0)[0]
+    np.testing.assert_allclose(
+        top_states(weights, SEQUENCE), expected, rtol=0, atol=IN_KERAS
+    )
+    assert weights.assumed == ""  # CuDNN has no other functions
 
 
 def damaged(tmp_path: Path, change: Any, name: str = "a.weights.h5") -> Path:

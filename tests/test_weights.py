@@ -182,14 +182,13 @@ def test_words_in_brackets_and_metadata_decide_what_shapes_leave_open() -> None:
 
 def test_words_that_do_not_fit_the_cell_are_refused() -> None:
     gru = nn.GRU(2, 3)
-    assert "expected (4 * H, H)" in refusal(gru, "(relu)")
-    assert "for rnn_relu" in refusal(gru, "(relu)")
-    assert "for gru_reset_before" in refusal(
-        nn.LSTM(2, 5, proj_size=3), "(reset before)"
-    )
+    assert "of an RNN for relu" in refusal(nn.RNN(2, 3), "(gates relu)")
+    projected = nn.LSTM(2, 5, proj_size=3)
+    assert "expected (4 * H, H)" in refusal(projected, "(reset before)")
+    assert as_weights(gru, module="(relu)").functions == ("relu", "sigmoid")
     assert "found relu and tanh" in refusal(nn.RNN(2, 3), "(relu, tanh)")
     assert "found 0" in refusal(gru, "(sideways)")
-    with pytest.raises(CheckpointError, match="expected tanh or relu, found gelu"):
+    with pytest.raises(CheckpointError, match="relu, linear, found gelu"):
         assemble(nn.RNN(2, 3).state_dict(), {"nonlinearity": "gelu"}, "file")
 
 

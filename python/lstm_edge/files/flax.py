@@ -133,6 +133,7 @@ def to_torch(parameters: Parameters, source: str) -> tuple[Parameters, dict[str,
             name=cell,
             arrays=_arrays(own, names, source),
             below=below.get(cell),
+            below_is_guessed=True,
         )
         for cell, names in cells.items()
     )

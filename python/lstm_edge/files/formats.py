@@ -6,11 +6,14 @@ compared with the size of the file before memory is taken.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePath
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files import flax
+from lstm_edge.files.beside import Beside
 from lstm_edge.files.guard import Tensors, flatten, open_zip
 from lstm_edge.files.keras import read_keras
 from lstm_edge.files.npz import read_npz
@@ -66,10 +69,12 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     data = read_all(path)
     if not data:
         raise CheckpointError(f"{path}: the file is empty; write it again")
-    return decode(data, str(path))
+    return decode(data, str(path), Beside(path))
 
 
-def decode(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+def decode(
+    data: bytes, source: str, beside: Beside | None = None
+) -> tuple[Tensors, dict[str, str]]:
     """Decode the content of a checkpoint file, as `read_tensors` does.
 
     Parameters
@@ -77,10 +82,15 @@ def decode(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     data : bytes
     source : str
         The file's name: its suffix picks the reader, messages name it.
+    beside : Beside, optional
+        Its folder, for what the format keeps in files of their own.
     """
     suffix = PurePath(source).suffix.lower()
     try:
-        tensors, said = FORMATS[suffix](data, source)
+        read = FORMATS[suffix]
+        if suffix in _PARTED:
+            read = partial(read, beside=beside or Beside())
+        tensors, said = read(data, source)
         named, more = flax.to_torch(tensors, source)
         return dict(named), said | more
     except (CheckpointError, MemoryError):
@@ -104,11 +114,14 @@ def _read_msgpack(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
 
 
 def _read_keras_archive(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
-    with open_zip(data, source) as (_, read):
-        return read_keras(read("model.weights.h5"), source, read("config.json"))
+    with open_zip(data, source) as (names, read):
+        about = json.loads(read("metadata.json")) if "metadata.json" in names else {}
+        version = str(about.get("keras_version", ""))
+        config = read("config.json")
+        return read_keras(read("model.weights.h5"), source, Beside(), config, version)
 
 
-FORMATS: dict[str, Callable[[bytes, str], tuple[Tensors, dict[str, str]]]] = {
+FORMATS: dict[str, Callable[..., tuple[Tensors, dict[str, str]]]] = {
     ".safetensors": read_safetensors,
     ".npz": read_npz,
     ".pt": read_torch,
@@ -123,3 +136,6 @@ FORMATS: dict[str, Callable[[bytes, str], tuple[Tensors, dict[str, str]]]] = {
     ".msgpack": _read_msgpack,
 }
 """Suffix of a checkpoint file to its reader, of the content and the file's name."""
+
+_PARTED = (".h5", ".hdf5")
+"""Suffixes of files that others beside them belong to."""

@@ -1,34 +1,38 @@
 """Keras: its files (``.keras``, ``.weights.h5``, the older ``.h5``) and live models.
 
-========== =================== ========================== ==========================
-layer      kernel              gate order                 here
-========== =================== ========================== ==========================
-LSTM       (I, 4H), (H, 4H)    i, f, c, o                 i, f, g, o
-GRU        (I, 3H), (H, 3H)    z, r, h                    r, z, n
-SimpleRNN  (I, H), (H, H)
-========== =================== ========================== ==========================
+============ ======================= ==================== ==========================
+layer        kernel                  gate order           here
+============ ======================= ==================== ==========================
+LSTM         (I, 4H), (H, 4H)        i, f, c, o           i, f, g, o
+GRU          (I, 3H), (H, 3H)        z, r, h              r, z, n
+SimpleRNN    (I, H), (H, H)
+CuDNNLSTM    as LSTM, transposed     i, f, c, o           i, f, g, o
+CuDNNGRU     as GRU, transposed      z, r, h              r, z, n, reset after
+============ ======================= ==================== ==========================
 
 A GRU with ``reset_after`` has two biases, (2, 3H); without it the reset comes before
-the product. The config, where there is one, names the activations and the order of
-the layers; a ``.weights.h5`` has none.
+the product. Those of CuDNN lie in a row, (8H,) or (6H,), by which they are known; their
+blocks are transposed, those of the inputs in Fortran's order. The config, where there
+is one, names the functions and the order of the layers; a ``.weights.h5`` has none, and
+that of ``model.to_json()`` beside it is taken.
 
-Source: keras/src/layers/rnn of Keras 3.
+Source: keras/src/layers/rnn of Keras 3; keras/saving/legacy/hdf5_format.py of Keras 2.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from lstm_edge.errors import CheckpointError
-from lstm_edge.extras import load
+from lstm_edge.files.beside import Beside
 from lstm_edge.files.hdf5 import read_hdf5
 from lstm_edge.files.keras_config import Config, parse_config
+from lstm_edge.files.keras_parts import Part, alive, by_groups, by_names
 from lstm_edge.files.layers import (
     Array,
     RecurrentLayer,
@@ -42,53 +46,24 @@ from lstm_edge.files.shapes import Shape, check_shape, wrong_shape
 _ORDER = {4: (0, 1, 2, 3), 3: (1, 0, 2), 1: (0,)}
 """Rows a unit, to where Keras has the gates in PyTorch's order."""
 
-_LINEAR = (None, "linear", "softmax", "sigmoid", "log_softmax")
-"""Activations of a layer whose output is linear, or a probability of what is."""
+_KNOWN = ("tanh", "sigmoid", "hard_sigmoid", "relu", "linear")
+"""Functions of a layer that the core has."""
 
-_WAYS = {"forward_layer": "", "backward_layer": "_reverse"}
+_USUAL = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 
-_STRUCTURE = {
-    *("layers", "layer", "cell", "cells", "_layer_checkpoint_dependencies"),
-    *_WAYS,
-}
-"""Groups of a file that are no layers."""
+_CLASSES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1, "CuDNNLSTM": 4, "CuDNNGRU": 3}
+"""Rows a unit, of each class."""
 
 Named = tuple[dict[str, Array], dict[str, str]]
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A layer, or a cell, with its variables.
-
-    Attributes
-    ----------
-    name : str
-        Prefix of the tensors.
-    layer : str
-        Its name in the config.
-    group : str
-        Its place in the file.
-    variables : dict of str to ndarray
-        kernel, recurrent_kernel, bias, embeddings.
-    paths : dict of str to str
-        What the file calls them.
-    direction : {None, "", "_reverse"}
-    """
-
-    name: str
-    layer: str
-    group: str
-    variables: Mapping[str, Array]
-    paths: Mapping[str, str]
-    direction: str | None = None
-
-    @property
-    def is_recurrent(self) -> bool:
-        """Whether it is a cell; one can lack a variable."""
-        return "recurrent_kernel" in self.variables or self.group.endswith("/cell")
-
-
-def read_keras(data: bytes, source: str, config: bytes | None = None) -> Named:
+def read_keras(
+    data: bytes,
+    source: str,
+    beside: Beside,
+    config: bytes | None = None,
+    version: str = "",
+) -> Named:
     """Read the weights of a Keras model.
 
     Parameters
@@ -97,8 +72,12 @@ def read_keras(data: bytes, source: str, config: bytes | None = None) -> Named:
         The HDF5 file.
     source : str
         Its name, for messages.
+    beside : Beside
+        Where ``model.to_json()`` may lie.
     config : bytes, optional
         ``config.json`` of a ``.keras`` file.
+    version : str
+        Of the Keras that wrote it, where the HDF5 file does not say.
 
     Returns
     -------
@@ -108,16 +87,27 @@ def read_keras(data: bytes, source: str, config: bytes | None = None) -> Named:
     Raises
     ------
     CheckpointError
-        Another activation than PyTorch's, or a wrong shape.
+        A function or cell that is not known, or a wrong shape.
     """
     arrays, attributes = read_hdf5(data, source)
-    text = config or attributes[""].get("model_config", "{}")
-    model = parse_config(json.loads(text))
+    about = attributes.get("model_weights", {}) | attributes[""]
+    told = json.loads(config or about.get("model_config", "{}")) or _told(beside)
+    model = parse_config(told, about.get("keras_version", version))
     if any("/vars/" in path for path in arrays):
-        parts = _by_groups(arrays, attributes, model)
+        parts = by_groups(arrays, attributes, model)
     else:
-        parts = _by_names(arrays)
+        parts = by_names(arrays)
     return _convert(list(parts), model, source)
+
+
+def _told(beside: Beside) -> Any:
+    """Read what ``model.to_json()`` wrote beside the weights, if that is one file."""
+    found = []
+    for name in beside.names(".json"):
+        data = beside.read(name) or b""
+        if b'"class_name"' in data and b'"config"' in data:
+            found.append(json.loads(data))
+    return found[0] if len(found) == 1 else {}
 
 
 def is_keras(obj: object) -> bool:
@@ -130,188 +120,146 @@ def from_keras(model: Any) -> Named:
     config = Config()
     try:
         told = {"class_name": type(model).__name__, "config": model.get_config()}
-        config = parse_config(told)
+        config = parse_config(told, "3")
     except NotImplementedError:  # a subclass that cannot be saved as a config
         pass
-    parts = list(_alive(model, type(model).__name__, config))
+    parts = list(alive(model, type(model).__name__, config))
     return _convert(parts, config, type(model).__name__)
 
 
-def _by_groups(
-    arrays: Mapping[str, Array], attributes: Mapping[str, Any], config: Config
-) -> Iterator[_Part]:
-    """Parts of a file of Keras 3: variables are numbered, groups named by class."""
-    groups: dict[str, dict[int, str]] = {}
-    for path in arrays:
-        group, _, number = path.rpartition("/vars/")
-        if number.isdecimal() and not group.startswith("optimizer"):
-            groups.setdefault(group, {})[int(number)] = path
-    for group, numbered in groups.items():
-        steps = group.split("/")
-        variables = _variables(steps)
-        paths = {v: numbered[i] for i, v in enumerate(variables) if i in numbered}
-        ways = [_WAYS[step] for step in steps if step in _WAYS]
-        names = [
-            _layer_name("/".join(steps[:end]), attributes, config)
-            for end, step in enumerate(steps, 1)
-            if step not in _STRUCTURE
-        ]
-        yield _Part(
-            name=".".join(names),
-            layer=names[-1],
-            group=group,
-            variables={name: arrays[path] for name, path in paths.items()},
-            paths=paths,
-            direction=ways[0] if ways else None,
-        )
-
-
-def _variables(steps: list[str]) -> tuple[str, ...]:
-    """Tell the names of the variables of a group, in order."""
-    if steps[-1] == "cell" or "cells" in steps[-2:-1]:
-        return ("kernel", "recurrent_kernel", "bias")
-    kind = re.sub(r"_\d+$", "", steps[-1])
-    if kind == "embedding":
-        return ("embeddings",)
-    return ("kernel", "bias") if kind in ("dense", "layer") else ()
-
-
-def _layer_name(group: str, attributes: Mapping[str, Any], config: Config) -> str:
-    said = attributes.get(f"{group}/vars", {}).get("name")
-    return str(said or config.groups.get(group, group.rpartition("/")[2]))
-
-
-def _by_names(arrays: Mapping[str, Array]) -> Iterator[_Part]:
-    """Parts of a file of Keras 2, and of the older format: variables have names."""
-    groups: dict[str, dict[str, str]] = {}
-    for path in arrays:
-        group, _, variable = path.rpartition("/")
-        group = group.removeprefix("model_weights/")
-        if not group.startswith("optimizer_weights"):
-            groups.setdefault(group, {})[variable.partition(":")[0]] = path
-    for group, paths in groups.items():
-        steps = group.split("/")
-        stacked = len(steps) > 1 and steps[-2].startswith("stacked_rnn_cells")
-        in_cell = "recurrent_kernel" in paths and re.search(r"cell(_\d+)?$", steps[-1])
-        if in_cell and not stacked and len(steps) > 1:
-            steps = steps[:-1]
-        way = re.match(r"(forward|backward)_", steps[-1]) if len(steps) > 1 else None
-        direction = way and _WAYS[f"{way[1]}_layer"]
-        inside = f"{steps[0]}.{steps[-1]}" if stacked else steps[-1]
-        yield _Part(
-            name=steps[0] if way else inside,
-            layer=steps[-1],
-            group=group,
-            variables={name: arrays[path] for name, path in paths.items()},
-            paths=paths,
-            direction=direction,
-        )
-
-
-def _alive(
-    layer: Any, name: str, config: Config, way: str | None = None
-) -> Iterator[_Part]:
-    """Parts of a live layer, and of those inside."""
-    convert_to_numpy = load("keras", "keras.ops").convert_to_numpy
-    for inner in getattr(layer, "layers", ()):
-        yield from _alive(inner, inner.name, config)
-    if hasattr(layer, "forward_layer"):
-        yield from _alive(layer.forward_layer, name, config, "")
-        yield from _alive(layer.backward_layer, name, config, "_reverse")
-        return
-    if hasattr(layer, "layer"):
-        yield from _alive(layer.layer, name, config)
-        return
-    cell = getattr(layer, "cell", layer)
-    cells = getattr(cell, "cells", None)
-    if cells is not None:
-        for inner in cells:
-            yield from _alive(inner, f"{name}.{inner.name}", config)
-        return
-    kinds = ("kernel", "recurrent_kernel", "bias", "embeddings")
-    held: dict[str, Any] = {kind: getattr(cell, kind, None) for kind in kinds}
-    found = {k: v for k, v in held.items() if hasattr(v, "numpy")}
-    values = {k: np.asarray(convert_to_numpy(v)) for k, v in found.items()}
-    if values:
-        told = {"class_name": type(layer).__name__, **layer.get_config()}
-        config.settings.setdefault(layer.name, told)
-        paths = {kind: f"{layer.name}/{kind}" for kind in values}
-        yield _Part(name, layer.name, name, values, paths, way)
-
-
-def _convert(parts: list[_Part], config: Config, source: str) -> Named:
+def _convert(parts: list[Part], config: Config, source: str) -> Named:
     recurrent = [part for part in parts if part.is_recurrent]
     by_group = {part.group: part.name for part in recurrent}
     by_layer = {part.layer: part.name for part in recurrent}
     guessed = guess_below(by_group)
-    tensors, said = name_layers(
-        replace(
-            _recurrent(part, config.of(part.layer), source),
-            below=by_layer.get(config.below[part.layer])
-            if part.layer in config.below
-            else by_group.get(guessed.get(part.group, "")),
+    dense = [part.name for part in parts if _is_dense(part)]
+    layers = []
+    for part in recurrent:
+        known = part.layer in config.below
+        below = guessed.get(part.group, "")
+        layers.append(
+            replace(
+                _recurrent(part, config, dense, source),
+                below=by_layer.get(config.below[part.layer])
+                if known
+                else by_group.get(below),
+                below_is_guessed=not known,
+            )
         )
-        for part in recurrent
-    )
+    tensors, said = name_layers(layers)
     for part in parts:
-        tensors |= _around(part, config.of(part.layer))
+        tensors |= _around(part, config, by_layer)
     return tensors, said
 
 
-def _around(part: _Part, settings: Mapping[str, Any]) -> dict[str, Array]:
-    """Name what may be an embedding or a readout."""
+def _is_dense(part: Part) -> bool:
+    kernel = part.variables.get("kernel")
+    return kernel is not None and kernel.ndim == 2 and not part.is_recurrent
+
+
+def _around(
+    part: Part, config: Config, recurrent: Mapping[str, str]
+) -> dict[str, Array]:
+    """Name what may be an embedding or a readout, which is linear and reads a net."""
     if "embeddings" in part.variables:
         return {embedding_tensor(part.name): part.variables["embeddings"]}
-    kernel = part.variables.get("kernel")
-    if kernel is None or kernel.ndim != 2 or part.is_recurrent:
+    if not _is_dense(part):
         return {}
-    if _word(settings.get("activation", "linear")) not in _LINEAR:
-        return {}
+    kernel = part.variables["kernel"]
+    word = _word(config.of(part.layer).get("activation", "linear"))
+    reads = config.below.get(part.layer)
+    inner = reads is not None and reads not in recurrent
+    if word != "linear" or inner or part.layer in config.below.values():
+        return {f"{part.name}.kernel": kernel}
     found = {f"{part.name}.weight": kernel.T}
     if "bias" in part.variables:
         found[f"{part.name}.bias"] = part.variables["bias"]
     return found
 
 
-def _recurrent(part: _Part, settings: Mapping[str, Any], source: str) -> RecurrentLayer:
+def _recurrent(
+    part: Part, config: Config, dense: list[str], source: str
+) -> RecurrentLayer:
     for name in ("kernel", "recurrent_kernel"):
         if name not in part.variables:
             raise CheckpointError(
                 f"{source}: '{part.group}' has no {name}, expected kernel, "
                 "recurrent_kernel and perhaps bias; save the model again"
             )
+    settings = config.of(part.layer, part.name)
+    if not settings and config.knows_cells:
+        raise CheckpointError(
+            f"{source}: '{part.group}' is not in the model's configuration, so that "
+            "its functions are not known; save its weights alone: "
+            "model.save_weights('net.weights.h5')"
+        )
     gates = _gates(part, settings, source)
-    hidden = len(part.variables["recurrent_kernel"])
-    columns = gates * hidden
-    biases: list[Shape] = [(columns,), (2, columns)] if gates == 3 else [(columns,)]
-    wanted: dict[str, list[Shape]] = {
-        "kernel": [("inputs", columns)],
-        "recurrent_kernel": [(hidden, columns)],
-        "bias": biases,
-    }
-    for name in wanted.keys() & part.variables.keys():
-        check_shape(source, part.paths[name], part.variables[name], *wanted[name])
-    bias = part.variables.get("bias")
-    arrays = {
-        "weight_ih": part.variables["kernel"].T,
-        "weight_hh": part.variables["recurrent_kernel"].T,
-    }
-    if bias is not None:
-        first, second = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
-        arrays |= {"bias_ih": first, "bias_hh": second}
+    arrays, by_cudnn = _arrays(part, gates, source)
+    functions = _functions(part, gates, config, source)
+    said = {} if by_cudnn else {k: w for k, w in functions.items() if w != _USUAL[k]}
+    assumed = []
+    if gates == 1:
+        said = {"nonlinearity": functions["activation"]} if settings else {}
+    elif not settings and not by_cudnn:  # CuDNN has the usual ones alone
+        gate = functions["recurrent_activation"]
+        assumed = [f"{functions['activation']}, and {gate} of the gates,"]
+        assumed += [f"a linear {name}" for name in dense]
+    if gates == 3:
+        bias = part.variables.get("bias")
+        after = settings.get("reset_after", bias is None or bias.ndim == 2)
+        said["reset_after"] = str(by_cudnn or after).lower()
+        if bias is None and not settings:
+            assumed.append("a reset after the product")
+    order = _ORDER[gates]
     return RecurrentLayer(
         name=part.name,
-        arrays={kind: reorder(array, _ORDER[gates]) for kind, array in arrays.items()},
+        arrays={kind: reorder(array, order) for kind, array in arrays.items()},
         direction=part.direction,
-        said=_said(part, gates, settings, source),
+        said=said,
+        assumed=_sentence(part, assumed),
     )
 
 
-def _gates(part: _Part, settings: Mapping[str, Any], source: str) -> int:
+def _arrays(part: Part, gates: int, source: str) -> tuple[dict[str, Array], bool]:
+    """Take the arrays of a cell, and tell whether they lie as CuDNN has them."""
+    hidden = len(part.variables["recurrent_kernel"])
+    columns = gates * hidden
+    biases: dict[int, list[Shape]] = {
+        4: [(columns,), (2 * columns,)],
+        3: [(columns,), (2, columns), (2 * columns,)],
+        1: [(columns,)],
+    }
+    wanted: dict[str, list[Shape]] = {
+        "kernel": [("inputs", columns)],
+        "recurrent_kernel": [(hidden, columns)],
+        "bias": biases[gates],
+    }
+    for name in wanted.keys() & part.variables.keys():
+        check_shape(source, part.paths[name], part.variables[name], *wanted[name])
+    kernel, inner = part.variables["kernel"], part.variables["recurrent_kernel"]
+    bias = part.variables.get("bias")
+    if bias is None:
+        return {"weight_ih": kernel.T, "weight_hh": inner.T}, False
+    by_cudnn = gates > 1 and bias.shape == (2 * columns,)
+    if by_cudnn:
+        kernel = _blocks(kernel, gates, lambda k: k.T.reshape(k.shape, order="F"))
+        inner = _blocks(inner, gates, lambda k: k.T)
+        bias = bias.reshape(2, columns)
+    first, second = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
+    arrays = {"weight_ih": kernel.T, "weight_hh": inner.T}
+    return arrays | {"bias_ih": first, "bias_hh": second}, by_cudnn
+
+
+def _blocks(kernel: Array, gates: int, change: Callable[[Array], Array]) -> Array:
+    """Change the block of each gate."""
+    return np.hstack([change(block) for block in np.hsplit(kernel, gates)])
+
+
+def _gates(part: Part, settings: Mapping[str, Any], source: str) -> int:
     """Rows a unit: the config says it, else the shape does."""
     kind = str(settings.get("class_name")).removesuffix("Cell")
     inner = part.variables["recurrent_kernel"]
-    known = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}.get(kind)
+    known = _CLASSES.get(kind)
     shapes: dict[int, Shape]
     shapes = {4: ("H", "4 * H"), 3: ("H", "3 * H"), 1: ("H", "H")}
     for gates in [known] if known else _ORDER:
@@ -325,36 +273,50 @@ def _gates(part: _Part, settings: Mapping[str, Any], source: str) -> int:
     )
 
 
-def _said(
-    part: _Part, gates: int, settings: Mapping[str, Any], source: str
-) -> dict[str, str]:
-    """Tell what the arrays leave open; refuse the formulas of no known cell."""
-    expected: dict[str, tuple[str, ...]] = {"activation": ("tanh",)}
+def _functions(part: Part, gates: int, config: Config, source: str) -> dict[str, str]:
+    """Tell the functions of a layer, those of its Keras where nobody says them.
+
+    Raises
+    ------
+    CheckpointError
+        Others than the core has.
+    """
+    settings = config.of(part.layer, part.name)
+    words = {name: settings.get(name, word) for name, word in _USUAL.items()}
     if gates == 1:
-        expected = {"activation": ("tanh", "relu")}
-    else:
-        expected["recurrent_activation"] = ("sigmoid",)
-    for name, words in expected.items():
-        word = _word(settings.get(name, words[0]))
-        if word not in words:
+        del words["recurrent_activation"]
+    elif not settings and config.is_before("2.3"):
+        words["recurrent_activation"] = "hard_sigmoid"
+    for name, word in words.items():
+        if _word(word) not in _KNOWN:
             raise CheckpointError(
-                f"{source}: layer '{part.layer}' has {name} {word}, expected "
-                f"{' or '.join(words)}"
+                f"{source}: layer '{part.layer}' has {name} {_word(word)}, expected "
+                f"one of {', '.join(_KNOWN)}"
             )
-    if gates == 1:
-        return {"nonlinearity": str(_word(settings.get("activation", "tanh")))}
-    if gates == 3:
-        bias = part.variables.get("bias")
-        by_shape = bias is None or bias.ndim == 2
-        after = settings.get("reset_after", by_shape)
-        return {"reset_after": "true" if after else "false"}
-    return {}
+    flat = config.version and not config.is_before("3")
+    return {
+        name: "hard_sigmoid_6"
+        if flat and _word(word) == "hard_sigmoid"
+        else _word(word)
+        for name, word in words.items()
+    }
 
 
-def _word(activation: Any) -> str | None:
+def _sentence(part: Part, assumed: list[str]) -> str:
+    if not assumed:
+        return ""
+    what = " and ".join(assumed)
+    return (
+        f"{part.name}: the file holds no configuration, so that {what} are assumed; "
+        "put model.to_json() beside it as a .json file, or choose: "
+        f"--module '{part.name} (relu, gates hard_sigmoid)'"
+    )
+
+
+def _word(activation: Any) -> str:
     """Name of an activation, which can be a description of its function."""
     while isinstance(activation, dict):
         config = activation.get("config")
         inner = config if isinstance(config, str) else activation.get("class_name")
         activation = inner
-    return None if activation is None else str(activation)
+    return "linear" if activation is None else str(activation)

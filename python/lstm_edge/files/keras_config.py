@@ -27,34 +27,69 @@ class Config:
         Layer to the one whose output it reads; "" where there is none.
     groups : dict of str to str
         Where a ``.weights.h5`` keeps a layer, to its name.
+    version : str
+        Of the Keras that wrote it; "" where nobody says.
     """
 
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     below: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
+    version: str = ""
 
-    def of(self, layer: str) -> Mapping[str, Any]:
-        """Give the settings of a layer; {} where it is not known."""
-        return self.settings.get(layer, {})
+    @property
+    def knows_cells(self) -> bool:
+        """Whether it tells of any recurrent layer."""
+        kinds = (str(told.get("class_name")) for told in self.settings.values())
+        return any(re.search("LSTM|GRU|RNN", kind) for kind in kinds)
+
+    def is_before(self, version: str) -> bool:
+        """Whether an older Keras wrote it; "-tf" is that of TensorFlow 1 and 2."""
+
+        def numbers(text: str) -> list[int]:
+            return [int(number) for number in re.findall(r"\d+", text)[:2]]
+
+        written = numbers("2.3" if self.version.endswith("-tf") else self.version)
+        return bool(written) and written < numbers(version)
+
+    def of(self, *names: str) -> Mapping[str, Any]:
+        """Give the settings of a layer by the first name known; {} where none is."""
+        return next(
+            (self.settings[name] for name in names if name in self.settings), {}
+        )
 
 
-def parse_config(model: Any) -> Config:
+def parse_config(model: Any, version: str = "") -> Config:
     """Read a configuration as ``config.json`` and ``model_config`` hold it."""
-    config = Config()
+    told = model.get("keras_version") if isinstance(model, dict) else None
+    config = Config(version=str(told or version))
     _collect(model, config)
     for prefix, layers in _lists(model):
         _follow(layers, config)
-        counts: dict[str, int] = {}
-        for layer in layers:
-            group = _snake_case(layer["class_name"])
-            count = counts[group] = counts.get(group, -1) + 1
-            path = (
-                f"{prefix}layers/{group}_{count}"
-                if count
-                else f"{prefix}layers/{group}"
-            )
+        for path, layer in _numbered(f"{prefix}layers/", layers):
             config.groups[path] = _name(layer)
+            for inside, cell in _numbered(f"{path}/cell/cells/", _cells(layer)):
+                config.groups[inside] = _name(cell)
     return config
+
+
+def _numbered(
+    prefix: str, layers: list[dict[str, Any]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give each layer with its group in a ``.weights.h5``, which counts its class."""
+    counts: dict[str, int] = {}
+    for layer in layers:
+        group = _snake_case(layer["class_name"])
+        count = counts[group] = counts.get(group, -1) + 1
+        yield f"{prefix}{group}_{count}" if count else f"{prefix}{group}", layer
+
+
+def _cells(layer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the cells of a layer that stacks them."""
+    cell = layer["config"].get("cell")
+    inner = cell.get("config") if isinstance(cell, dict) else None
+    found = inner.get("cells") if isinstance(inner, dict) else None
+    cells = found if isinstance(found, list) else []
+    return [cell for cell in cells if isinstance(cell, dict) and _name(cell)]
 
 
 def _collect(node: Any, config: Config) -> None:
@@ -66,7 +101,7 @@ def _collect(node: Any, config: Config) -> None:
         return
     settings = node.get("config")
     if isinstance(settings, dict) and isinstance(settings.get("name"), str):
-        inner = settings.get("layer")
+        inner = settings.get("layer", settings.get("cell"))
         told = inner if isinstance(inner, dict) else node
         known = {**told.get("config", {}), "class_name": told.get("class_name")}
         config.settings.setdefault(settings["name"], known)

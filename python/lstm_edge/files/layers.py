@@ -33,7 +33,12 @@ class RecurrentLayer:
     direction : {None, "", "_reverse"}
         Of a bidirectional layer, as at the end of PyTorch's names.
     said : dict of str to str
-        What the arrays leave open: ``reset_after``, ``nonlinearity``.
+        What the arrays leave open: ``reset_after``, ``nonlinearity``, ``activation``,
+        ``recurrent_activation``.
+    assumed : str
+        What of it is a guess, in a sentence.
+    below_is_guessed : bool
+        Whether `below` is, from the names.
     """
 
     name: str
@@ -41,6 +46,8 @@ class RecurrentLayer:
     below: str | None = None
     direction: str | None = None
     said: Mapping[str, str] = field(default_factory=dict)
+    assumed: str = ""
+    below_is_guessed: bool = False
 
     def continues(self, other: RecurrentLayer) -> bool:
         """Whether it is the next layer of one net with `other`."""
@@ -70,7 +77,7 @@ def name_layers(
     tensors : dict of str to ndarray
         ``first.weight_ih_l0``, ...: a module has the name of its lowest layer.
     said : dict of str to str
-        ``first.reset_after``, ...
+        ``first.reset_after``, ..., and ``first.assumed``: what is a guess.
     """
     given = list(layers)
     below_of = {layer.name: layer.below for layer in given}
@@ -99,6 +106,16 @@ def name_layers(
         for stack in stacks
         for name, text in stack[0].said.items()
     }
+    for stack in stacks:
+        assumed = [layer.assumed for layer in stack if layer.assumed]
+        if any(layer.below_is_guessed for layer in stack[1:]):
+            names = ", ".join(layer.name for layer in stack)
+            assumed.append(
+                f"{names} are taken as layers upon one another, by their names; to "
+                f"take one alone: --module '{stack[0].name} (layer 0)'"
+            )
+        if assumed:
+            said[f"{stack[0].name}.assumed"] = "; ".join(assumed)
     return tensors, said
 
 

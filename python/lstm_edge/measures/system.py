@@ -120,7 +120,7 @@ def make_regime(
     packed = core_call(
         weights,
         _core.StateMap.net,
-        weights.cell,
+        weights.formulas,
         layers,
         constant,
         readout,

@@ -17,9 +17,9 @@ from lstm_edge.net.modules import (
     is_recurrent,
     list_modules,
     pick_module,
-    with_relu,
+    with_choice,
 )
-from lstm_edge.net.weights import CELLS, KINDS, Array, Layer, Weights
+from lstm_edge.net.weights import CELLS, FUNCTIONS, KINDS, USUAL, Array, Layer, Weights
 
 _POSITION = re.compile(r"(?<![a-z])pos(?![a-z])|position")
 _INPUT = re.compile(r"(^|[._])(in|inp|input|enc|encoder)([_\d][^.]*)?\.weight$")
@@ -54,7 +54,7 @@ def assemble(
         Naming the source and tensor, what was expected and what was found.
     """
     chosen = pick_module(tensors, source, module)
-    cell = _cell(tensors, chosen, metadata, source)
+    cell, functions = _cell(tensors, chosen, metadata, source)
     layers = _layers(tensors, chosen, cell, source)
     hidden, inputs = layers[-1].output_size, layers[0].input_size
     top = readout_name(tensors, chosen, hidden, source, readout)
@@ -66,6 +66,7 @@ def assemble(
     dtype = np.result_type(*given, *(linear or ()))
     return Weights(
         cell=cell,
+        functions=functions,
         layers=tuple(
             Layer(**{kind: array.astype(dtype) for kind, array in layer.items()})
             for layer in arrays
@@ -80,12 +81,15 @@ def assemble(
 
 
 def _assumed(module: Module, cell: str, metadata: dict[str, str]) -> str:
-    if cell != "rnn_tanh" or not module.assumes_tanh(metadata):
-        return ""
-    return (
-        "the files do not say the function of the RNN, tanh is taken; if it is relu: "
-        f"--module '{with_relu(str(module))}'"
-    )
+    said = [
+        text for p in module.prefix.split(",") if (text := metadata.get(f"{p}.assumed"))
+    ]
+    if cell == "rnn_tanh" and not module.function(metadata):
+        said.append(
+            "the files do not say the function of the RNN, tanh is taken; if it is "
+            f"relu: --module '{with_choice(str(module), 'relu')}'"
+        )
+    return "; ".join(said)
 
 
 def _unused(
@@ -106,8 +110,8 @@ def _unused(
 
 def _cell(
     tensors: Tensors, module: Module, metadata: dict[str, str], source: str
-) -> str:
-    """Tell the cell by the rows of weight_hh for each hidden unit."""
+) -> tuple[str, tuple[str, str]]:
+    """Tell the cell by the rows of weight_hh a hidden unit, and its functions."""
     for kind in KINDS[:2]:
         if (kind, 0) not in module.names:
             raise _missing(module, kind, 0, source)
@@ -121,17 +125,19 @@ def _cell(
         gates = 0
     cell = module.cell(gates, metadata)
     if cell is None:
-        variant = f" for {module.variant}" if module.variant else ""
+        variant = f" for {', '.join(module.chosen.values())}" if module.chosen else ""
         raise CheckpointError(
             f"{source}: tensor '{name}' has shape {shape}, expected (4 * H, H) of an "
             f"LSTM, (3 * H, H) of a GRU or (H, H) of an RNN{variant}"
         )
-    if cell not in CELLS:
-        word = cell.removeprefix("rnn_")
-        raise CheckpointError(
-            f"{source}: nonlinearity of the RNN: expected tanh or relu, found {word}"
-        )
-    return cell
+    functions = USUAL if gates == 1 else module.functions(metadata)
+    for word in (*functions, cell.removeprefix("rnn_")):
+        if word not in (*FUNCTIONS, *CELLS):
+            raise CheckpointError(
+                f"{source}: function of the cell: expected one of "
+                f"{', '.join(FUNCTIONS)}, found {word}"
+            )
+    return cell, functions
 
 
 def _layers(tensors: Tensors, module: Module, cell: str, source: str) -> list[Layer]:

@@ -10,7 +10,7 @@ from lstm_edge.display import counted
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.places import as_place
 from lstm_edge.net.assemble import assemble, embedding_name, readout_name
-from lstm_edge.net.modules import Module, Tensors, list_modules, with_relu
+from lstm_edge.net.modules import Module, Tensors, list_modules
 from lstm_edge.net.reading import read_named
 from lstm_edge.net.weights import Weights
 
@@ -40,8 +40,8 @@ class FoundNet:
     analyses : tuple of str
         Input regimes that it can be analysed in: zero, constant, driven, tokens,
         closed loop.
-    assumed : bool
-        Whether the cell is a guess: the file does not say what function an RNN has.
+    assumed : str
+        What of the cell the files do not say, in a sentence; "" where nothing is.
     unused : tuple of str
         Tensors of its own that are not among what is read: a cell with other formulas?
     problem : str
@@ -57,7 +57,7 @@ class FoundNet:
     readout: str = ""
     embedding: str = ""
     analyses: tuple[str, ...] = ()
-    assumed: bool = False
+    assumed: str = ""
     unused: tuple[str, ...] = ()
     problem: str = ""
 
@@ -67,21 +67,17 @@ class FoundNet:
             return f"net {self.name!r}\n  cannot be used: {self.problem}"
         sizes = " -> ".join(map(str, (self.input_size, *self.hidden_sizes)))
         layers = len(self.hidden_sizes)
-        doubt = (
-            f" (the file does not say; if it is relu, choose {with_relu(self.name)!r})"
-            if self.assumed
-            else ""
-        )
         return "\n".join(
             [
                 f"net {self.name!r}",
-                f"  cell       {self.cell}{doubt}, {counted(layers, 'layer')}",
+                f"  cell       {self.cell}, {counted(layers, 'layer')}",
                 f"  sizes      {sizes} (inputs -> hidden units), state n = "
                 f"{self.state_size}",
                 f"  dtype      {self.dtype}",
                 f"  readout    {self.readout or 'none found'}",
                 f"  embedding  {self.embedding or 'none found'}",
                 f"  analyses   {', '.join(self.analyses)}",
+                *([f"  assumed    {self.assumed}"] if self.assumed else []),
                 *(f"  not used   {name}" for name in self.unused),
             ]
         )
@@ -129,8 +125,9 @@ class Inspection:
             lines += [f"  {name} {shape} {dtype}" for name, (shape, dtype) in shown]
         elif len(self.nets) > 1:
             lines.append("choose one by its name: --module, or module= in Python")
-        if self.metadata:
-            said = ", ".join(f"{name} = {text}" for name, text in self.metadata.items())
+        shown = {k: v for k, v in self.metadata.items() if not k.endswith(".assumed")}
+        if shown:
+            said = ", ".join(f"{name} = {text}" for name, text in shown.items())
             lines.append(f"metadata: {said}")
         return "\n".join(lines)
 
@@ -182,7 +179,7 @@ def _inspect(
         top, low = net.layers[-1].output_size, net.input_size
         return FoundNet(
             name=name,
-            cell=net.cell,
+            cell=net.formulas,
             input_size=low,
             hidden_sizes=net.hidden_sizes,
             state_size=net.state_size,
@@ -190,7 +187,7 @@ def _inspect(
             readout=readout_name(tensors, module, top, source, readout) or "",
             embedding=embedding_name(tensors, low, source, embedding) or "",
             analyses=_analyses(net),
-            assumed=bool(net.assumed),
+            assumed=net.assumed,
             unused=net.unused,
         )
     except CheckpointError as error:

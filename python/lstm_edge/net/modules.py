@@ -2,7 +2,8 @@
 
 A module is named by the prefix of its tensors. What a prefix leaves open stands in
 brackets behind it: ``"lstm (forward)"``, ``"lstm (backward, layer 1)"``,
-``"rnn (relu)"``, ``"gru (reset before)"``. ``"lstm1, lstm2"`` are layers of one net,
+``"rnn (relu)"``, ``"lstm (relu, gates hard_sigmoid)"``, ``"gru (reset before)"``, or
+the one layer to take, ``"lstm (layer 1)"``. ``"lstm1, lstm2"`` are layers of one net,
 the first the lowest.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lstm_edge.errors import CheckpointError
-from lstm_edge.net.weights import CELLS
+from lstm_edge.net.weights import CELLS, FUNCTIONS, USUAL
 
 Tensors = Mapping[str, Any]
 """Tensor name to numpy array or torch tensor."""
@@ -23,7 +24,16 @@ _RECURRENT = re.compile(
     r"(?P<prefix>.*?)(?P<kind>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
     r"(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?"
 )
-_VARIANTS = {"relu": "rnn_relu", "tanh": "rnn_tanh", "reset before": "gru_reset_before"}
+_CHOICES = {
+    **{function: ("activation", function) for function in FUNCTIONS},
+    **{
+        f"gates {function}": ("recurrent_activation", function)
+        for function in FUNCTIONS
+    },
+    "reset before": ("reset_after", "false"),
+}
+"""What can stand in brackets, to what it says of the cell."""
+
 # Parameters beside W and b that change the formulas of a cell.
 _FOREIGN = {
     r"peep|(weight|w)_c[ifo]|(weight|w)_[ifo]c|w_[ifo]_diag": "peepholes",
@@ -43,14 +53,14 @@ class Module:
         Of a bidirectional net: direction, and layer where there are several.
     names : dict of (str, int) to str
         Kind and layer to the tensor's name.
-    variant : str or None
-        Of its cell, as the user says.
+    chosen : dict of str to str
+        What the user says of its cell: activation, recurrent_activation, reset_after.
     """
 
     prefix: str
     places: tuple[str, ...] = ()
     names: dict[tuple[str, int], str] = field(default_factory=dict)
-    variant: str | None = None
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Return the name that chooses it."""
@@ -58,27 +68,41 @@ class Module:
         return f"{self.prefix} {places}".strip()
 
     def cell(self, gates: int, metadata: Mapping[str, str]) -> str | None:
-        """Tell the cell of `gates` rows a unit; None where there is none.
+        """Tell the cell of `gates` rows a unit; None where there is none."""
+        if "reset_after" in self.chosen and gates != CELLS["gru"]:
+            return None
+        if "recurrent_activation" in self.chosen and gates == 1:
+            return None
+        if gates == 1:
+            return f"rnn_{self.function(metadata) or 'tanh'}"
+        if gates == CELLS["gru"] and self.said("reset_after", metadata) in (
+            "false",
+            "0",
+        ):
+            return "gru_reset_before"
+        return next((cell for cell, rows in CELLS.items() if rows == gates), None)
 
-        The user decides first, then the metadata: ``nonlinearity`` and ``reset_after``,
-        behind the prefix or alone.
+    def function(self, metadata: Mapping[str, str]) -> str:
+        """Tell the function of an RNN, which PyTorch calls nonlinearity; "" if none."""
+        word = self.chosen.get("activation")
+        return word or self.said("nonlinearity", metadata)
+
+    def functions(self, metadata: Mapping[str, str]) -> tuple[str, str]:
+        """Tell the functions of the state and of the gates of an LSTM or a GRU."""
+        return (
+            self.said("activation", metadata) or USUAL[0],
+            self.said("recurrent_activation", metadata) or USUAL[1],
+        )
+
+    def said(self, what: str, metadata: Mapping[str, str]) -> str:
+        """Tell what the user, or the metadata, says of the cell; "" for nothing.
+
+        The user decides first, then what the metadata says behind the prefix; what it
+        says of ``nonlinearity`` and ``reset_after`` alone is of every module.
         """
-        if self.variant is not None:
-            return self.variant if CELLS[self.variant] == gates else None
-        plain = next((cell for cell, rows in CELLS.items() if rows == gates), None)
-        if plain == "lstm" or plain is None:
-            return plain
-        if plain == "gru":
-            word = self._said("reset_after", metadata)
-            return "gru_reset_before" if word in ("false", "0") else plain
-        return f"rnn_{self._said('nonlinearity', metadata) or 'tanh'}"
-
-    def assumes_tanh(self, metadata: Mapping[str, str]) -> bool:
-        """Whether nobody says which function an RNN has: weights are alike."""
-        return self.variant is None and not self._said("nonlinearity", metadata)
-
-    def _said(self, what: str, metadata: Mapping[str, str]) -> str:
-        return metadata.get(f"{self.prefix}.{what}", metadata.get(what, "")).lower()
+        alone = "" if what.endswith("activation") else metadata.get(what, "")
+        said = self.chosen.get(what, metadata.get(f"{self.prefix}.{what}", alone))
+        return said.lower()
 
 
 def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
@@ -104,16 +128,19 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
         return _stacked([pick_module(tensors, source, part) for part in parts])
     prefix = prefix.strip()
     choices = {choice.strip() for choice in inside.rstrip(") ").split(",")} - {""}
-    variants = sorted(choices & set(_VARIANTS))
-    places = choices - set(variants)
-    if len(variants) > 1:
+    chosen = dict(_CHOICES[choice] for choice in choices & _CHOICES.keys())
+    places = choices - _CHOICES.keys()
+    if len(chosen) < len(choices) - len(places):
         raise CheckpointError(
-            f"{source}: module: expected one variant of a cell, found "
-            f"{' and '.join(variants)}"
+            f"{source}: module: expected one function of the state and one of the "
+            f"gates, found {' and '.join(sorted(choices - places))}"
         )
     found = [
         module
-        for module in modules
+        for module in [
+            *modules,
+            *(layer for m in modules for layer in _single(m, places)),
+        ]
         if (not prefix or f".{module.prefix}".endswith(f".{prefix}"))
         and places <= set(module.places)
     ]
@@ -132,7 +159,22 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
             f"; choose with module= (--module), one of: {listed}"
         )
     _refuse_foreign(tensors, found[0], source)
-    return replace(found[0], variant=_VARIANTS[variants[0]] if variants else None)
+    return replace(found[0], chosen=chosen)
+
+
+def _single(module: Module, places: set[str]) -> list[Module]:
+    """Give each layer of a module alone, where the user asks for a layer."""
+    if module.places or not any(place.startswith("layer ") for place in places):
+        return []
+    layers = sorted({layer for _, layer in module.names})
+    return [
+        Module(
+            module.prefix,
+            (f"layer {layer}",),
+            {(kind, 0): name for (kind, k), name in module.names.items() if k == layer},
+        )
+        for layer in layers
+    ]
 
 
 def _stacked(modules: list[Module]) -> Module:
@@ -142,7 +184,7 @@ def _stacked(modules: list[Module]) -> Module:
         below = 1 + max((layer for _, layer in names), default=-1)
         names |= {(kind, below + k): name for (kind, k), name in module.names.items()}
     prefix = ",".join(module.prefix for module in modules)
-    return Module(prefix, names=names, variant=modules[0].variant)
+    return Module(prefix, names=names, chosen=modules[0].chosen)
 
 
 def list_modules(tensors: Tensors) -> list[Module]:
@@ -169,9 +211,10 @@ def is_recurrent(name: str) -> bool:
     return _RECURRENT.fullmatch(name) is not None
 
 
-def with_relu(name: str) -> str:
-    """Give the name that chooses a module with relu."""
-    return f"{name[:-1]}, relu)" if name.endswith(")") else f"{name} (relu)".strip()
+def with_choice(name: str, choice: str) -> str:
+    """Give the name that chooses a module and a function of it."""
+    brackets = f", {choice})" if name.endswith(")") else f" ({choice})"
+    return f"{name.removesuffix(')')}{brackets}".strip()
 
 
 def _directions(prefix: str, names: dict[tuple[str, int, bool], str]) -> list[Module]:

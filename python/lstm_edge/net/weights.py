@@ -15,7 +15,17 @@ from lstm_edge.errors import UsageError
 
 Array = NDArray[np.floating[Any]]
 
-CELLS = {"lstm": 4, "gru": 3, "gru_reset_before": 3, "rnn_tanh": 1, "rnn_relu": 1}
+FUNCTIONS = ("tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_6", "relu", "linear")
+"""Of a cell's state or gates: hard_sigmoid is x / 5 + 1/2 from 0 to 1, as in Keras 1
+and 2 and in ONNX; hard_sigmoid_6 has x / 6, as Keras 3 and PyTorch."""
+
+USUAL = ("tanh", "sigmoid")
+"""Functions of the state and of the gates, where nothing else is said."""
+
+CELLS = {
+    **{"lstm": 4, "gru": 3, "gru_reset_before": 3},
+    **dict.fromkeys((f"rnn_{function}" for function in FUNCTIONS), 1),
+}
 """Rows of weight_hh per hidden unit, of each cell."""
 
 KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
@@ -77,6 +87,8 @@ class Weights:
         A key of `CELLS`.
     layers : tuple of Layer
         From the input upwards; sizes may differ.
+    functions : (str, str)
+        Of the state and of the gates of an LSTM or a GRU, two of `FUNCTIONS`.
     readout : (weight, bias) or None
         Linear readout of the top layer, shapes (O, H) and (O,).
     embedding : ndarray of shape (V, I) or None
@@ -99,6 +111,14 @@ class Weights:
     source: str = "weights"
     assumed: str = ""
     unused: tuple[str, ...] = ()
+    functions: tuple[str, str] = USUAL
+
+    @property
+    def formulas(self) -> str:
+        """The cell with its functions, where they are unusual, as the core names it."""
+        return ":".join(
+            [self.cell, *(self.functions if self.functions != USUAL else ())]
+        )
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
@@ -135,7 +155,7 @@ class Weights:
             sizes.append(layer.hidden_size)
             if layer.weight_hr is not None:
                 sizes.append(layer.output_size)
-        return f"{self.cell} {' -> '.join(map(str, sizes))}"
+        return f"{self.formulas} {' -> '.join(map(str, sizes))}"
 
     def under_token(self, token: int) -> Weights:
         """Give the net under the embedding of a token in the place of zero input.
@@ -170,8 +190,8 @@ class Weights:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of the cell and of all arrays: shapes, float type, bytes."""
-        sha = hashlib.sha256(self.cell.encode())
+        """SHA-256 (hex) of the formulas and all arrays: shapes, float type, bytes."""
+        sha = hashlib.sha256(self.formulas.encode())
         for array in self.arrays():
             sha.update(f"{array.shape}{array.dtype.str}".encode())
             sha.update(np.ascontiguousarray(array).data)

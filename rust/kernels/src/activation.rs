@@ -1,6 +1,6 @@
-//! The logistic sigmoid, the hyperbolic tangent and its derivative, in lanes.
+//! The functions of recurrent cells and their derivatives, in lanes.
 //!
-//! All come from eʸ − 1 with y = n ln 2 + r and |r| ≤ ln 2 / 2, where
+//! σ and tanh come from eʸ − 1 with y = n ln 2 + r and |r| ≤ ln 2 / 2, where
 //! eʳ − 1 = r + r² q(r) and q interpolates at Chebyshev nodes. The only operations are correctly
 //! rounded ones, so every vector unit gives the same bits. Errors, over the whole range: at most
 //! 2 ulp in `f64` and 3 ulp in `f32`; relative accuracy is kept near zero and in the tails, and
@@ -8,7 +8,7 @@
 
 #![allow(clippy::excessive_precision)] // constants as computed
 
-use crate::lanes::{Lanes, Real};
+use crate::lanes::{Lanes, Part, Real};
 
 /// A precision that the exponential function is known in.
 pub trait Exponential: Real {
@@ -32,7 +32,7 @@ pub struct ExpConstants<T: 'static> {
     pub ln_2: (T, T),
     /// Coefficients of q, lowest power first.
     pub q: &'static [T],
-    /// |x| from which tanh x rounds to 1.
+    /// |x| up to which e^{2|x|} is finite; tanh x rounds to 1 long before.
     pub tanh_limit: T,
     /// −x from which e⁻ˣ rounds to 0.
     pub exp_limit: T,
@@ -54,7 +54,7 @@ const EXP_F32: ExpConstants<f32> = ExpConstants {
         0.001_393_364_999_63,
         0.000_198_909_908_247,
     ],
-    tanh_limit: 10.0,
+    tanh_limit: 43.0,
     correct: false,
     exp_limit: -104.0,
     lift: (64.0, 5.421_010_862_427_522e-20),
@@ -77,7 +77,7 @@ const EXP_F64: ExpConstants<f64> = ExpConstants {
         2.510_521_700_472_074_516e-8,
         2.091_468_696_808_687_723e-9,
     ],
-    tanh_limit: 20.0,
+    tanh_limit: 350.0,
     correct: true,
     exp_limit: -746.0,
     lift: (128.0, 2.938_735_877_055_718_8e-39),
@@ -116,6 +116,22 @@ fn scaled_exp_m1<L: Lanes<Scalar: Exponential>>(r: L, scale: L, offset: L) -> L 
 /// σ(x) = 1 / (1 + e⁻ˣ), through e = e^{−|x|}: 1 / (1 + e) or e / (1 + e).
 #[inline(always)]
 pub fn sigmoid<L: Lanes<Scalar: Exponential>>(x: L) -> L {
+    sigmoid_and_exp(x).0
+}
+
+/// σ(x), and σ'(x) = σ(x) σ(−x): exact in both tails.
+#[inline(always)]
+pub fn sigmoid_slope<L: Lanes<Scalar: Exponential>>(x: L) -> (L, L) {
+    let (s, e) = sigmoid_and_exp(x);
+    (
+        s,
+        s * x.less(L::zero(), L::splat(L::Scalar::of(1.0)) - s, e * s),
+    )
+}
+
+/// σ(x) and e^{−|x|}.
+#[inline(always)]
+fn sigmoid_and_exp<L: Lanes<Scalar: Exponential>>(x: L) -> (L, L) {
     let exp = &L::Scalar::EXP;
     let one = L::splat(L::Scalar::of(1.0));
     // max and min keep NaN, which stands second
@@ -132,21 +148,28 @@ pub fn sigmoid<L: Lanes<Scalar: Exponential>>(x: L) -> L {
         let remainder = (-s).mul_add(lost, (-s).mul_add(denominator, numerator));
         s = remainder.mul_add(x.less(L::zero(), one - s, s), s);
     }
-    s
-}
-
-/// 1 − tanh² x = 4 s (1 − s) with s = σ(−2|x|): exact in the tails too, where tanh x rounds to 1.
-#[inline(always)]
-pub fn sech2<L: Lanes<Scalar: Exponential>>(x: L) -> L {
-    let a = x.abs();
-    let s = sigmoid(-(a + a));
-    let twice = s + s;
-    twice * (L::splat(L::Scalar::of(2.0)) - twice)
+    (s, e)
 }
 
 /// tanh x = E / (E + 2), with E = e^{2|x|} − 1 and the sign of x.
 #[inline(always)]
 pub fn tanh<L: Lanes<Scalar: Exponential>>(x: L) -> L {
+    tanh_and_sum(x).0
+}
+
+/// tanh x, and 1 − tanh² x = w (2 − w) with w = 1 − |tanh x| = 2 / (E + 2): exact in the tails,
+/// where tanh x rounds to 1.
+#[inline(always)]
+pub fn tanh_slope<L: Lanes<Scalar: Exponential>>(x: L) -> (L, L) {
+    let two = L::splat(L::Scalar::of(2.0));
+    let (t, sum) = tanh_and_sum(x);
+    let w = two / sum;
+    (t, w * (two - w))
+}
+
+/// tanh x and E + 2.
+#[inline(always)]
+fn tanh_and_sum<L: Lanes<Scalar: Exponential>>(x: L) -> (L, L) {
     let exp = &L::Scalar::EXP;
     let a = L::splat(exp.tanh_limit).min(x.abs());
     let (shifted, r) = reduce(a + a);
@@ -164,5 +187,119 @@ pub fn tanh<L: Lanes<Scalar: Exponential>>(x: L) -> L {
         let inverse = e.less(two, half - half * t, L::zero());
         t = remainder.mul_add(inverse, t);
     }
-    t.copysign(x)
+    (t.copysign(x), denominator)
+}
+
+/// A function of a cell: of its gates, or of its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// tanh x
+    Tanh,
+    /// σ(x)
+    Sigmoid,
+    /// x / 5 + 1/2, from 0 to 1: that of Keras 1 and 2, Theano and ONNX.
+    HardSigmoid,
+    /// x / 6 + 1/2, from 0 to 1: that of Keras 3 and PyTorch.
+    HardSigmoid6,
+    /// max(0, x)
+    Relu,
+    /// x
+    Linear,
+}
+
+impl Function {
+    /// All, by name.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("tanh", Self::Tanh),
+        ("sigmoid", Self::Sigmoid),
+        ("hard_sigmoid", Self::HardSigmoid),
+        ("hard_sigmoid_6", Self::HardSigmoid6),
+        ("relu", Self::Relu),
+        ("linear", Self::Linear),
+    ];
+}
+
+/// The two functions of a cell.
+#[derive(Clone, Copy, Debug)]
+pub struct Functions {
+    /// Mostly tanh.
+    pub state: Function,
+    /// Mostly σ.
+    pub gate: Function,
+}
+
+impl Functions {
+    /// φ(x) of the state.
+    #[inline(always)]
+    pub fn state<L: Lanes<Scalar: Exponential>>(self, x: L) -> L {
+        if self.state == Function::Tanh {
+            tanh(x)
+        } else {
+            unusual(self.state, x).0
+        }
+    }
+
+    /// φ(x) of a gate.
+    #[inline(always)]
+    pub fn gate<L: Lanes<Scalar: Exponential>>(self, x: L) -> L {
+        if self.gate == Function::Sigmoid {
+            sigmoid(x)
+        } else {
+            unusual(self.gate, x).0
+        }
+    }
+
+    /// φ(x) and φ'(x) of the state.
+    #[inline(always)]
+    pub fn state_slope<L: Lanes<Scalar: Exponential>>(self, x: L) -> (L, L) {
+        if self.state == Function::Tanh {
+            tanh_slope(x)
+        } else {
+            unusual(self.state, x)
+        }
+    }
+
+    /// φ(x) and φ'(x) of a gate.
+    #[inline(always)]
+    pub fn gate_slope<L: Lanes<Scalar: Exponential>>(self, x: L) -> (L, L) {
+        if self.gate == Function::Sigmoid {
+            sigmoid_slope(x)
+        } else {
+            unusual(self.gate, x)
+        }
+    }
+}
+
+/// φ(x) and φ'(x), in a function of its own: most nets never call it.
+#[inline(always)]
+fn unusual<L: Lanes<Scalar: Exponential>>(function: Function, x: L) -> (L, L) {
+    let mut found = (x, x);
+    L::call(Unusual(function, &mut found));
+    found
+}
+
+struct Unusual<'a, L>(Function, &'a mut (L, L));
+
+impl<L: Lanes<Scalar: Exponential>> Part for Unusual<'_, L> {
+    /// The derivative is 0 at the kinks, as in PyTorch; 0 x keeps what is not finite.
+    #[inline(always)]
+    fn run(self) {
+        let Self(function, found) = self;
+        let x = found.0;
+        let (zero, one) = (L::zero(), L::splat(L::Scalar::of(1.0)));
+        let hard = |slope: f64| {
+            let slope = L::splat(L::Scalar::of(slope));
+            let y = x.mul_add(slope, L::splat(L::Scalar::of(0.5)));
+            let rising = zero.less(y, y.less(one, slope, zero), zero);
+            (one.min(zero.max(y)), rising + zero * x)
+        };
+        *found = match function {
+            Function::Tanh => tanh_slope(x),
+            Function::Sigmoid => sigmoid_slope(x),
+            Function::HardSigmoid => hard(0.2),
+            Function::HardSigmoid6 => hard(1.0 / 6.0),
+            Function::Relu => (zero.max(x), zero.less(x, one, zero) + zero * x),
+            Function::Linear => (x, one + zero * x),
+        };
+    }
 }

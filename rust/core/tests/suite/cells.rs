@@ -244,11 +244,11 @@ fn mean_log_determinant<M: StateMap<f64>>(
 
 #[test]
 fn sum_of_all_exponents_is_the_mean_logarithm_of_the_determinant() {
-    // relu flattens each unit that it shuts: in order for ever, so that both sides are -∞; in the
-    // other regime its orbit has no bound
+    // what is shut or saturated for ever is flat, so that both sides are -∞; without a bound the
+    // orbit of the other regime leaves the finite numbers
     for (cell, hidden) in nets([&[6][..], &[4, 3]]) {
         for gain in [0.5, 3.0] {
-            if cell.0 == "rnn_relu" && gain > 1.0 {
+            if gain > 1.0 && (cell.0.contains("relu") || cell.0.contains("linear")) {
                 continue;
             }
             let map = Net::<f64>::of(cell, 1, hidden, gain, 2).map();
@@ -282,6 +282,9 @@ fn distance_is_the_floor_in_order_and_large_in_chaos() {
         let found = asymptotic_distance(&ordered, &Drive::Zero, &settings, run).unwrap();
         let floor = |d: &f64| (d + 15.0).abs() < 1e-3;
         assert!(found.log_distance.iter().all(floor), "{cell:?}");
+        if cell.0.contains(':') || cell.0 == "rnn_linear" {
+            continue; // with other functions few are chaotic
+        }
         let chaotic = Net::<f32>::of(cell, 1, &[60], 6.0, 1).map();
         let found = asymptotic_distance(&chaotic, &Drive::Zero, &settings, run).unwrap();
         // without bounds, relu leaves the finite numbers: NaN, which is no distance

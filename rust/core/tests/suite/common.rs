@@ -279,14 +279,20 @@ pub fn settings(k: usize, transient: usize, steps: usize) -> Settings {
     }
 }
 
-/// Every cell, with the rows of its weights a unit, and whether it is projected.
-pub const CELLS: [(&str, usize, bool); 6] = [
+/// Every cell, with the rows of its weights a unit, and whether it is projected; and each of the
+/// functions in one of them.
+pub const CELLS: [(&str, usize, bool); 11] = [
     ("lstm", 4, false),
     ("lstm", 4, true),
     ("gru", 3, false),
     ("gru_reset_before", 3, false),
     ("rnn_tanh", 1, false),
     ("rnn_relu", 1, false),
+    ("lstm:relu:hard_sigmoid", 4, false),
+    ("lstm:linear", 4, true),
+    ("gru:sigmoid:hard_sigmoid_6", 3, false),
+    ("gru_reset_before:hard_sigmoid:tanh", 3, false),
+    ("rnn_linear", 1, false),
 ];
 
 /// weight_ih, weight_hh, bias_ih, bias_hh, weight_hr

@@ -1,50 +1,42 @@
-//! The simple recurrent net (Elman 1990), with tanh or relu.
+//! The simple recurrent net (Elman 1990), with any function.
 //!
 //! ```text
 //! h' = φ(W_ih x + b_ih + W_hh h + b_hh);  δh' = φ' (W_ih δx + W_hh δh)
 //! ```
 //!
-//! The derivative of relu at 0 is 0, as in PyTorch. With relu an orbit may grow without bound.
+//! With relu, or a linear function, an orbit may grow without bound.
 
 use super::Cell;
 use super::matrix::{Matrix, SUMS, Sums};
 use super::units::Units;
 use super::weights::{Folded, Form};
-use crate::activation::{Exponential, sech2, tanh};
+use crate::activation::{Exponential, Functions};
 use crate::lanes::Lanes;
 
 /// A layer; its state is h.
 #[derive(Clone, Debug)]
 pub struct Elman<T> {
+    functions: Functions,
     matrix: Matrix<T, [T; 1]>,
-    relu: bool,
 }
 
 impl<T: Exponential> Cell<T> for Elman<T> {
-    const NAMES: &'static [&'static str] = &["rnn_tanh", "rnn_relu"];
+    const NAME: &'static str = "rnn";
     const FORM: Form = Form {
         gates: 1,
         adds: true,
         projects: false,
     };
 
-    fn new(name: &str, layer: &Folded<T>) -> Self {
+    fn new(functions: Functions, layer: &Folded<T>) -> Self {
         Self {
+            functions,
             matrix: Matrix::new(layer, 0, false),
-            relu: name == "rnn_relu",
         }
     }
 
     fn state(&self) -> usize {
         self.matrix.units
-    }
-}
-
-impl<T: Exponential> Elman<T> {
-    /// φ(z); NaN stays NaN.
-    #[inline(always)]
-    fn activate<L: Lanes<Scalar = T>>(&self, z: L) -> L {
-        if self.relu { L::zero().max(z) } else { tanh(z) }
     }
 }
 
@@ -67,7 +59,7 @@ impl<T: Exponential> Units for Elman<T> {
         new: &mut [[L; C]],
     ) {
         for c in 0..C {
-            new[unit][c] = self.activate(z[0][c]);
+            new[unit][c] = self.functions.state(z[0][c]);
         }
     }
 
@@ -80,13 +72,8 @@ impl<T: Exponential> Units for Elman<T> {
         new: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        new[unit] = [self.activate(z[0])];
-        at[0] = if self.relu {
-            // 0 z is NaN where z has left the finite numbers: then so is the derivative
-            L::zero().less(z[0], L::splat(T::of(1.0)), L::zero()) + L::zero() * z[0]
-        } else {
-            sech2(z[0])
-        };
+        let (h, slope) = self.functions.state_slope(z[0]);
+        (new[unit], at[0]) = ([h], slope);
     }
 
     #[inline(always)]

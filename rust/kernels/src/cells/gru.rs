@@ -2,41 +2,48 @@
 //!
 //! ```text
 //! r, z = σ(W_ih x + b_ih + W_hh h + b_hh)            gate order r, z, n
-//! q = W_hn h + b_hn;  n = tanh(W_in x + b_in + r q)
+//! q = W_hn h + b_hn;  n = φ(W_in x + b_in + r q)
 //! h' = (1 − z) n + z h
 //! ```
 //!
-//! With G = W_ih δx + W_hh δh, its n-part in two sums G_x = W_in δx and G_h = W_hn δh,
+//! where φ is tanh; other libraries allow other functions for σ and φ. With G = W_ih δx + W_hh δh,
+//! its n-part in two sums G_x = W_in δx and G_h = W_hn δh,
 //!
 //! ```text
-//! δh' = z δh + (h−n) z(1−z) G_z + (1−z)(1−n²) (G_x + r G_h + q r(1−r) G_r)
+//! δh' = z δh + (h−n) σ'_z G_z + (1−z) φ' (G_x + r G_h + q σ'_r G_r)
 //! ```
 
 use super::Cell;
 use super::matrix::{Matrix, SUMS, Sums};
 use super::units::Units;
 use super::weights::{Folded, Form};
-use crate::activation::{Exponential, sech2, sigmoid, tanh};
+use crate::activation::{Exponential, Functions};
 use crate::lanes::Lanes;
 
 /// A layer; its state is h.
 #[derive(Clone, Debug)]
-pub struct Gru<T>(Matrix<T, [T; 3]>);
+pub struct Gru<T> {
+    functions: Functions,
+    matrix: Matrix<T, [T; 3]>,
+}
 
 impl<T: Exponential> Cell<T> for Gru<T> {
-    const NAMES: &'static [&'static str] = &["gru"];
+    const NAME: &'static str = "gru";
     const FORM: Form = Form {
         gates: 3,
         adds: false,
         projects: false,
     };
 
-    fn new(_: &str, layer: &Folded<T>) -> Self {
-        Self(Matrix::new(layer, 0, Self::APART))
+    fn new(functions: Functions, layer: &Folded<T>) -> Self {
+        Self {
+            functions,
+            matrix: Matrix::new(layer, 0, Self::APART),
+        }
     }
 
     fn state(&self) -> usize {
-        self.0.units
+        self.matrix.units
     }
 }
 
@@ -48,7 +55,7 @@ impl<T: Exponential> Units for Gru<T> {
     const KEPT: usize = 5;
 
     fn matrix(&self) -> &Matrix<T, [T; 3]> {
-        &self.0
+        &self.matrix
     }
 
     #[inline(always)]
@@ -60,8 +67,11 @@ impl<T: Exponential> Units for Gru<T> {
         new: &mut [[L; C]],
     ) {
         for c in 0..C {
-            let (r, z) = (sigmoid(sums[0][c]), sigmoid(sums[1][c]));
-            let n = tanh(r.mul_add(sums[3][c], sums[2][c]));
+            let (r, z) = (
+                self.functions.gate(sums[0][c]),
+                self.functions.gate(sums[1][c]),
+            );
+            let n = self.functions.state(r.mul_add(sums[3][c], sums[2][c]));
             new[unit][c] = z.mul_add(old[unit][c] - n, n);
         }
     }
@@ -75,20 +85,16 @@ impl<T: Exponential> Units for Gru<T> {
         new: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        let one = L::splat(T::of(1.0));
-        let (r, z, q) = (sigmoid(sums[0]), sigmoid(sums[1]), sums[3]);
-        let candidate = r.mul_add(q, sums[2]);
-        let n = tanh(candidate);
+        let q = sums[3];
+        let ((r, dr), (z, dz)) = (
+            self.functions.gate_slope(sums[0]),
+            self.functions.gate_slope(sums[1]),
+        );
+        let (n, dn) = self.functions.state_slope(r.mul_add(q, sums[2]));
         let kept = old[unit][0] - n;
         new[unit] = [z.mul_add(kept, n)];
-        let slope = (one - z) * sech2(candidate);
-        at.copy_from_slice(&[
-            slope * (q * (r * (one - r))),
-            kept * (z * (one - z)),
-            slope,
-            slope * r,
-            z,
-        ]);
+        let slope = (L::splat(T::of(1.0)) - z) * dn;
+        at.copy_from_slice(&[slope * (q * dr), kept * dz, slope, slope * r, z]);
     }
 
     #[inline(always)]

@@ -3,14 +3,15 @@
 //!
 //! ```text
 //! r, z = σ(W_ih x + b_ih + W_hh h + b_hh)            gate order r, z, n
-//! p = W_in x + b_in + W_hn (r h) + b_hn;  n = tanh p
+//! p = W_in x + b_in + W_hn (r h) + b_hn;  n = φ(p)
 //! h' = (1 − z) n + z h
 //! ```
 //!
-//! With G = W_ih δx + W_hh δh for r and z, and δ(r h) = r δh + h r(1−r) G_r,
+//! where φ is tanh; other libraries allow other functions for σ and φ. With G = W_ih δx + W_hh δh
+//! for r and z, and δ(r h) = r δh + h σ'_r G_r,
 //!
 //! ```text
-//! δp = W_in δx + W_hn δ(r h);  δh' = z δh + (h−n) z(1−z) G_z + (1−z)(1−n²) δp
+//! δp = W_in δx + W_hn δ(r h);  δh' = z δh + (h−n) σ'_z G_z + (1−z) φ' δp
 //! ```
 //!
 //! p stands where h' will, in three passes: it begins with what comes of the input, each r h is
@@ -22,7 +23,7 @@ use super::Cell;
 use super::matrix::{Columns, Matrix, SUMS, Sums};
 use super::units::{Layer, Units};
 use super::weights::{Folded, Form};
-use crate::activation::{Exponential, sech2, sigmoid, tanh};
+use crate::activation::{Exponential, Functions};
 use crate::lanes::Lanes;
 
 /// A layer; its state is h.
@@ -40,36 +41,44 @@ struct Candidate<T>(Matrix<T, [T; 1]>);
 /// p + W_hn (r h)
 #[derive(Clone, Debug)]
 struct Reset<T> {
+    functions: Functions,
     matrix: Matrix<T, [T; 1]>,
     weight_hn: Columns<T>,
 }
 
-/// h' = (1 − z) tanh p + z h
+/// h' = (1 − z) φ(p) + z h
 #[derive(Clone, Debug)]
-struct Update<T>(Matrix<T, [T; 1]>);
+struct Update<T> {
+    functions: Functions,
+    matrix: Matrix<T, [T; 1]>,
+}
 
 impl<T: Exponential> Cell<T> for GruResetBefore<T> {
-    const NAMES: &'static [&'static str] = &["gru_reset_before"];
+    const NAME: &'static str = "gru_reset_before";
     const FORM: Form = Form {
         gates: 3,
         adds: false,
         projects: false,
     };
 
-    fn new(_: &str, layer: &Folded<T>) -> Self {
+    fn new(functions: Functions, layer: &Folded<T>) -> Self {
         let units = layer.units;
         Self {
             candidate: Candidate(Matrix::new(&layer.without_recurrence(), 2, false)),
             reset: Reset {
+                functions,
                 matrix: Matrix::new(layer, 0, false),
                 weight_hn: Columns::new(&layer.weight_hh.slice(s![2 * units.., ..])),
             },
-            update: Update(Matrix::new(layer, 1, false)),
+            update: Update {
+                functions,
+                matrix: Matrix::new(layer, 1, false),
+            },
         }
     }
 
     fn state(&self) -> usize {
-        self.update.0.units
+        self.update.matrix.units
     }
 }
 
@@ -80,7 +89,7 @@ impl<T: Exponential> GruResetBefore<T> {
         if all.is_empty() {
             return [&[]; 3];
         }
-        let units = self.update.0.units;
+        let units = self.update.matrix.units;
         let (first, rest) = all.split_at(lengths[0] * units);
         let (second, third) = rest.split_at(lengths[1] * units);
         [first, second, third]
@@ -93,13 +102,13 @@ impl<T: Exponential> Layer<T> for GruResetBefore<T> {
     }
 
     fn projected(&self) -> usize {
-        3 * self.update.0.units
+        3 * self.update.matrix.units
     }
 
     #[inline(always)]
     fn project<L: Lanes<Scalar = T>, const C: usize>(&self, x: &[[L; C]], u: &mut [[L; C]]) {
-        let (candidate, rest) = u.split_at_mut(self.update.0.units);
-        let (reset, update) = rest.split_at_mut(self.update.0.units);
+        let (candidate, rest) = u.split_at_mut(self.update.matrix.units);
+        let (reset, update) = rest.split_at_mut(self.update.matrix.units);
         self.candidate.project(x, candidate);
         self.reset.project(x, reset);
         self.update.project(x, update);
@@ -215,7 +224,7 @@ impl<T: Exponential> Units for Reset<T> {
     ) {
         let mut h = old[unit];
         for c in 0..C {
-            h[c] = sigmoid(sums[0][c]) * h[c];
+            h[c] = self.functions.gate(sums[0][c]) * h[c];
         }
         self.weight_hn.add(unit, h, new);
     }
@@ -229,9 +238,9 @@ impl<T: Exponential> Units for Reset<T> {
         new: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        let (r, h) = (sigmoid(sums[0]), old[unit][0]);
+        let ((r, dr), h) = (self.functions.gate_slope(sums[0]), old[unit][0]);
         self.weight_hn.add(unit, [r * h], new);
-        at.copy_from_slice(&[r, h * (r * (L::splat(T::of(1.0)) - r))]);
+        at.copy_from_slice(&[r, h * dr]);
     }
 
     #[inline(always)]
@@ -258,7 +267,7 @@ impl<T: Exponential> Units for Update<T> {
     const KEPT: usize = 3;
 
     fn matrix(&self) -> &Matrix<T, [T; 1]> {
-        &self.0
+        &self.matrix
     }
 
     #[inline(always)]
@@ -270,7 +279,10 @@ impl<T: Exponential> Units for Update<T> {
         new: &mut [[L; C]],
     ) {
         for c in 0..C {
-            let (z, n) = (sigmoid(sums[0][c]), tanh(new[unit][c]));
+            let (z, n) = (
+                self.functions.gate(sums[0][c]),
+                self.functions.state(new[unit][c]),
+            );
             new[unit][c] = z.mul_add(old[unit][c] - n, n);
         }
     }
@@ -284,12 +296,11 @@ impl<T: Exponential> Units for Update<T> {
         new: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        let one = L::splat(T::of(1.0));
-        let (z, [p]) = (sigmoid(sums[0]), new[unit]);
-        let n = tanh(p);
+        let (z, dz) = self.functions.gate_slope(sums[0]);
+        let (n, dn) = self.functions.state_slope(new[unit][0]);
         let kept = old[unit][0] - n;
         new[unit] = [z.mul_add(kept, n)];
-        at.copy_from_slice(&[z, kept * (z * (one - z)), (one - z) * sech2(p)]);
+        at.copy_from_slice(&[z, kept * dz, (L::splat(T::of(1.0)) - z) * dn]);
     }
 
     #[inline(always)]

@@ -3,41 +3,44 @@
 //!
 //! ```text
 //! z = W_ih x + b_ih + W_hh h + b_hh                  gate order i, f, g, o
-//! i, f, o = σ(z_i), σ(z_f), σ(z_o);  g = tanh(z_g)
-//! c' = f c + i g;  h' = o tanh(c'), or W_hr (o tanh(c'))
+//! i, f, o = σ(z_i), σ(z_f), σ(z_o);  g = φ(z_g)
+//! c' = f c + i g;  h' = o φ(c'), or W_hr (o φ(c'))
 //! ```
 //!
-//! With G = W_hh δh + W_ih δx, its tangent map is
+//! where φ is tanh; other libraries allow other functions for σ and φ. With G = W_hh δh + W_ih δx,
+//! its tangent map is
 //!
 //! ```text
-//! δc' = f δc + c f(1−f) G_f + g i(1−i) G_i + i(1−g²) G_g
-//! δh' = o (1−tanh² c') δc' + tanh(c') o(1−o) G_o,  or W_hr times that
+//! δc' = f δc + c σ'(z_f) G_f + g σ'(z_i) G_i + i φ'(z_g) G_g
+//! δh' = o φ'(c') δc' + φ(c') σ'(z_o) G_o,  or W_hr times that
 //! ```
 
 use super::Cell;
 use super::matrix::{Columns, Matrix, SUMS, Sums};
 use super::units::Units;
 use super::weights::{Folded, Form};
-use crate::activation::{Exponential, sigmoid, tanh};
+use crate::activation::{Exponential, Functions};
 use crate::lanes::Lanes;
 
 /// A layer; its state is h, then c.
 #[derive(Clone, Debug)]
 pub struct Lstm<T> {
+    functions: Functions,
     matrix: Matrix<T, [T; 4]>,
     projection: Option<Columns<T>>,
 }
 
 impl<T: Exponential> Cell<T> for Lstm<T> {
-    const NAMES: &'static [&'static str] = &["lstm"];
+    const NAME: &'static str = "lstm";
     const FORM: Form = Form {
         gates: 4,
         adds: true,
         projects: true,
     };
 
-    fn new(_: &str, layer: &Folded<T>) -> Self {
+    fn new(functions: Functions, layer: &Folded<T>) -> Self {
         Self {
+            functions,
             matrix: Matrix::new(layer, 0, false),
             projection: layer.weight_hr.as_ref().map(|w| Columns::new(&w.view())),
         }
@@ -72,35 +75,10 @@ impl<T: Exponential> Lstm<T> {
     }
 }
 
-/// Gates, new cell state and tanh of it, of one unit.
-struct Activated<L> {
-    i: L,
-    f: L,
-    g: L,
-    o: L,
-    cell: L,
-    tanh_cell: L,
-}
-
-/// c' = f c + i g and tanh c', from the pre-activations z.
-#[inline(always)]
-fn activate<L: Lanes<Scalar: Exponential>>(z: [L; 4], cell: L) -> Activated<L> {
-    let (i, f, g, o) = (sigmoid(z[0]), sigmoid(z[1]), tanh(z[2]), sigmoid(z[3]));
-    let cell = f.mul_add(cell, i * g);
-    Activated {
-        i,
-        f,
-        g,
-        o,
-        cell,
-        tanh_cell: tanh(cell),
-    }
-}
-
 impl<T: Exponential> Units for Lstm<T> {
     type Scalar = T;
     type Gates = [T; 4];
-    /// f, o(1−tanh²c') and the factors of G_i, G_f, G_g, G_o.
+    /// The factors of G_i, G_f, G_g and G_o, of δc, and of δc' in δh'.
     const KEPT: usize = 6;
 
     fn matrix(&self) -> &Matrix<T, [T; 4]> {
@@ -117,8 +95,11 @@ impl<T: Exponential> Units for Lstm<T> {
     ) {
         let (mut m, mut cell) = ([L::zero(); C], old[self.matrix.recurrent + unit]);
         for c in 0..C {
-            let a = activate([z[0][c], z[1][c], z[2][c], z[3][c]], cell[c]);
-            (m[c], cell[c]) = (a.o * a.tanh_cell, a.cell);
+            let functions = self.functions;
+            let (i, f) = (functions.gate(z[0][c]), functions.gate(z[1][c]));
+            let (g, o) = (functions.state(z[2][c]), functions.gate(z[3][c]));
+            cell[c] = f.mul_add(cell[c], i * g);
+            m[c] = o * functions.state(cell[c]);
         }
         self.put(unit, m, cell, new);
     }
@@ -132,18 +113,19 @@ impl<T: Exponential> Units for Lstm<T> {
         new: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        let one = L::splat(T::of(1.0));
-        let [cell] = old[self.matrix.recurrent + unit];
-        let a = activate(z, cell);
-        self.put(unit, [a.o * a.tanh_cell], [a.cell], new);
-        at.copy_from_slice(&[
-            a.g * (a.i * (one - a.i)),
-            cell * (a.f * (one - a.f)),
-            a.i * (one - a.g * a.g),
-            a.tanh_cell * (a.o * (one - a.o)),
-            a.f,
-            a.o * (one - a.tanh_cell * a.tanh_cell),
-        ]);
+        let [old] = old[self.matrix.recurrent + unit];
+        let ((i, di), (f, df)) = (
+            self.functions.gate_slope(z[0]),
+            self.functions.gate_slope(z[1]),
+        );
+        let ((g, dg), (o, dout)) = (
+            self.functions.state_slope(z[2]),
+            self.functions.gate_slope(z[3]),
+        );
+        let cell = f.mul_add(old, i * g);
+        let (y, dy) = self.functions.state_slope(cell);
+        self.put(unit, [o * y], [cell], new);
+        at.copy_from_slice(&[g * di, old * df, i * dg, y * dout, f, o * dy]);
     }
 
     #[inline(always)]
