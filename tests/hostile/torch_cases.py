@@ -154,7 +154,13 @@ CASES: dict[str, Make] = {
         b"cbuiltins\nopen\n}" + text(b"__setstate__") + b"cos\nabort\nsb"
     ),
     "code, in the name of a storage.pt": one(kind=b"os\nabort\n"),
-    "a whole module.pt": lambda: torch_saved(torch.nn.LSTM(1, 2)),
+    "code, in the state of a module.pt": with_pickle(
+        b"ctorch.nn.modules.rnn\nLSTM\n)\x81}"
+        + text(b"_parameters")
+        + b"cos\nsystem\n("
+        + text(b"touch code-ran")
+        + b"tRsb"
+    ),
     "a script.pt": with_pickle(
         b"}", **{"constants.pkl": b"\x80\x02).", "code/a.py": b""}
     ),

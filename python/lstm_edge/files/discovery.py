@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 
 from lstm_edge.errors import CheckpointError
-from lstm_edge.files.formats import FORMATS, suffixes
+from lstm_edge.files.formats import ALIKE, FORMATS, suffixes
 from lstm_edge.files.huggingface import (
     belongs_to_folder,
     holds_no_weights,
@@ -140,7 +140,8 @@ def _inside(folder: Path) -> list[Path]:
 
 def _is_checkpoint(path: Path) -> bool:
     return (
-        path.suffix.lower() in FORMATS
+        path.suffix.lower() in (*FORMATS, *ALIKE)
+        and path.suffix.lower() != ".json"
         and not path.name.startswith(".")
         and path.name != "probe.safetensors"
         and not holds_no_weights(path.name)

@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePath
+from typing import Any
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files import flax
 from lstm_edge.files.beside import Beside
 from lstm_edge.files.guard import Tensors, flatten, open_zip
+from lstm_edge.files.json_nets import read_json_net
 from lstm_edge.files.keras import read_keras
 from lstm_edge.files.npz import read_npz
 from lstm_edge.files.onnx import read_onnx
@@ -47,7 +49,7 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     Parameters
     ----------
     path : Path
-        Its suffix picks the reader in `FORMATS`.
+        Its first bytes pick the reader, else its suffix, in `FORMATS`.
 
     Returns
     -------
@@ -62,10 +64,6 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     """
     if is_folder(path):
         raise CheckpointError(f"{path}: expected a checkpoint file, found a folder")
-    if path.suffix.lower() not in FORMATS:
-        raise CheckpointError(
-            f"{path}: unknown suffix '{path.suffix}'; expected one of {suffixes()}"
-        )
     data = read_all(path)
     if not data:
         raise CheckpointError(f"{path}: the file is empty; write it again")
@@ -81,14 +79,20 @@ def decode(
     ----------
     data : bytes
     source : str
-        The file's name: its suffix picks the reader, messages name it.
+        The file's name: messages name it, and its suffix picks the reader where the
+        content does not.
     beside : Beside, optional
         Its folder, for what the format keeps in files of their own.
     """
     suffix = PurePath(source).suffix.lower()
+    read = _by_content(data, source) or FORMATS.get(suffix)
+    if read is None:
+        raise CheckpointError(
+            f"{source}: its content is of no format that is known, nor is its suffix; "
+            f"expected one of {suffixes()}"
+        )
     try:
-        read = FORMATS[suffix]
-        if suffix in _PARTED:
+        if read in _PARTED:
             read = partial(read, beside=beside or Beside())
         tensors, said = read(data, source)
         named, more = flax.to_torch(tensors, source)
@@ -98,8 +102,8 @@ def decode(
     except Exception as error:  # damaged and hostile files fail in any way
         reason = str(error)[:200] or type(error).__name__
         raise CheckpointError(
-            f"{source}: not a sound {suffix} file ({reason}); it may be damaged, still "
-            "being written, or of another format than its name says"
+            f"{source}: not a sound {suffix or 'checkpoint'} file ({reason}); it may "
+            "be damaged, still being written, or of another format than its name says"
         ) from error
 
 
@@ -111,6 +115,17 @@ def suffixes() -> str:
 def _read_msgpack(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     tree, said = flax.read_msgpack(data, source)
     return flatten(tree, source), said
+
+
+def _read_archive(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
+    """Read a zip archive, of Keras, NumPy, PyTorch or Stable-Baselines3."""
+    with open_zip(data, source) as (names, read):
+        if "policy.pth" in names:
+            return read_torch(read("policy.pth"), f"{source}:policy.pth")
+        if "model.weights.h5" in names:
+            return _read_keras_archive(data, source)
+        arrays = any(name.endswith(".npy") for name in names)
+    return read_npz(data, source) if arrays else read_torch(data, source)
 
 
 def _read_keras_archive(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
@@ -134,8 +149,45 @@ FORMATS: dict[str, Callable[..., tuple[Tensors, dict[str, str]]]] = {
     ".hdf5": read_keras,
     ".onnx": read_onnx,
     ".msgpack": _read_msgpack,
+    ".json": read_json_net,
 }
 """Suffix of a checkpoint file to its reader, of the content and the file's name."""
 
-_PARTED = (".h5", ".hdf5")
-"""Suffixes of files that others beside them belong to."""
+ALIKE = (".pkl", ".th", ".net", ".model", ".jit", ".ptc", ".nam")
+"""Suffixes that checkpoints have whose content tells the format."""
+
+_PARTED = (read_keras,)
+"""Readers of files that others beside them belong to."""
+
+_BEGINNINGS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
+    (b"\x89HDF\r\n\x1a\n", read_keras),
+    (b"PK\3\4", _read_archive),
+    (b"\x80", read_torch),
+    (b"{", read_json_net),
+)
+
+_ELSEWHERE = (
+    (0, b"\x1f\x8b", "a gzip archive, expected what is inside: gunzip it, or tar xzf"),
+    (257, b"ustar", "a tar archive, expected the files inside: tar xf"),
+    (
+        4,
+        b"TFL3",
+        "a net of TensorFlow Lite; expected the Keras model that it came from",
+    ),
+    (
+        0,
+        b"version https://git-lfs",
+        "a pointer of Git LFS; fetch the file: git lfs pull",
+    ),
+)
+"""Place and beginning of what is refused, and the way out."""
+
+
+def _by_content(data: bytes, source: str) -> Callable[..., Any] | None:
+    """Find the reader by the first bytes; None where they tell nothing."""
+    for place, start, what in _ELSEWHERE:
+        if data[place : place + len(start)] == start:
+            raise CheckpointError(f"{source}: found {what}")
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
+        return read_safetensors
+    return next((read for start, read in _BEGINNINGS if data.startswith(start)), None)

@@ -97,7 +97,7 @@ def read_keras(
         parts = by_groups(arrays, attributes, model)
     else:
         parts = by_names(arrays)
-    return _convert(list(parts), model, source)
+    return convert(list(parts), model, source)
 
 
 def _told(beside: Beside) -> Any:
@@ -124,10 +124,11 @@ def from_keras(model: Any) -> Named:
     except NotImplementedError:  # a subclass that cannot be saved as a config
         pass
     parts = list(alive(model, type(model).__name__, config))
-    return _convert(parts, config, type(model).__name__)
+    return convert(parts, config, type(model).__name__)
 
 
-def _convert(parts: list[Part], config: Config, source: str) -> Named:
+def convert(parts: list[Part], config: Config, source: str) -> Named:
+    """Bring the parts of a model to PyTorch's names and layout."""
     recurrent = [part for part in parts if part.is_recurrent]
     by_group = {part.group: part.name for part in recurrent}
     by_layer = {part.layer: part.name for part in recurrent}

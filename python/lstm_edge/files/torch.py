@@ -1,7 +1,8 @@
-"""Files that torch.save wrote: state_dicts, alone or among what Lightning keeps."""
+"""Files that torch.save and torch.jit.save wrote: the tensors in them, by name."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import PurePath
@@ -12,9 +13,18 @@ from lstm_edge.files import lightning, torch_pickles
 from lstm_edge.files.guard import Tensors, check_expansion, flatten, open_zip
 from lstm_edge.files.optimiser import moment_norm
 
+_ATTRIBUTES = re.compile(r"(?:^|(?<=\.))_(?:modules|parameters|buffers)\.")
+"""Where a pickled module keeps its parts, in the names of their tensors."""
+
+_SHOWN = 5
+"""Names of objects that are not opened."""
+
 
 def read_torch(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
-    """Read a state_dict, of any release of PyTorch; a reader in `FORMATS`."""
+    """Read a state_dict, of any release of PyTorch; a reader in `FORMATS`.
+
+    Of a pickled module, or a script, the tensors inside; no other object is opened.
+    """
     if data[:2] == b"PK":
         with open_zip(data, source) as (names, read):
             return _tensors(lambda: torch_pickles.read_zip(names, read), data, source)
@@ -39,12 +49,34 @@ def _tensors(
             "save module.state_dict()"
         )
     weights, said = lightning.unwrap(found.saved)
-    tensors = flatten(weights, source)
+    tensors = {_ATTRIBUTES.sub("", k): v for k, v in flatten(weights, source).items()}
+    if not tensors and found.foreign:
+        raise _refused(source, found.foreign[0])
     check_expansion(source, data, sum(t.nbytes for t in tensors.values()))
+    if found.foreign:
+        said["not opened"] = ", ".join(found.foreign[:_SHOWN])
     return {name: found.array(tensor) for name, tensor in tensors.items()}, {
         **said,
+        **_of_modules(weights),
         **_of_optimiser(found, len(data)),
     }
+
+
+def _of_modules(saved: dict[Any, Any]) -> dict[str, str]:
+    """Say the function of each pickled RNN: {} where no module is pickled."""
+    said, pending, seen = {}, [("", saved)], set()
+    while pending:
+        prefix, held = pending.pop()
+        if id(held) in seen:
+            continue
+        seen.add(id(held))
+        if isinstance(word := held.get("nonlinearity"), str) and prefix:
+            said[f"{prefix[:-1]}.nonlinearity"] = word
+        inside = held.get("_modules", held)
+        for name, part in inside.items() if isinstance(inside, dict) else ():
+            if isinstance(part, dict):
+                pending.append((f"{prefix}{name}.", part))
+    return said
 
 
 def _of_optimiser(found: torch_pickles.Contents, most: int) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 A pickle is a program, and PyTorch's own reader of tensors only can be made to run code
 (CVE-2025-32434, before 2.6), to corrupt memory (CVE-2026-24747, before 2.10) or to
-overflow the C stack. Here only those instructions are followed that a state_dict is
-written with: each builds a number, a text, a list, a dictionary or a `Tensor`.
+overflow the C stack. Here each instruction builds a number, a text, a list, a
+dictionary, a `Tensor`, or an `Opaque` with the name of what the file would call:
+nothing is looked up and nothing is called. Whole modules, also those of TorchScript,
+are such objects, and hold their tensors by name.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import pickletools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import IO, Any, Literal, NoReturn
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,15 +40,28 @@ _KINDS = {
 }
 """PyTorch's name of a storage's type to numpy's."""
 
-MOST_BYTES = 2**20
-"""Of a pickle, without the tensors: some hundred bytes each; it takes 80 times that."""
+MOST_STEPS = 2**20
+"""Instructions of a pickle: some ten a tensor; each takes up to 80 bytes."""
+
+MOST_BYTES = 2**24
+"""Of a pickle, without the tensors: there can be the texts of a vocabulary in it."""
 
 _LEGACY = (0x1950A86A20F9469CFC6C, 1001)
 """The numbers at the beginning of a file of PyTorch before 1.6."""
 
 
 class ForeignObject(ValueError):
-    """A pickled Python object beyond those of tensors; its text is the name."""
+    """A tensor of a kind that is not read; its text is the name of what makes it."""
+
+
+class Opaque(dict[Any, Any]):
+    """A Python object that is not made: the name of its class, its state by name."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -110,10 +125,17 @@ class Tensor:
 class Contents:
     """What a file holds.
 
-    Parameters
+    Attributes
     ----------
     saved : object
         What was given to torch.save, with a `Tensor` for each tensor.
+    foreign : list of str
+        Names of the objects that it holds and that are not made.
+
+    Parameters
+    ----------
+    built : _Machine
+        Behind the last instruction.
     read : callable
         Gives the bytes of the storage with a key.
     order : {"<", ">"}
@@ -122,11 +144,12 @@ class Contents:
 
     def __init__(
         self,
-        saved: Any,
+        built: _Machine,
         read: Callable[[str], bytes | memoryview],
         order: Literal["<", ">"] = "<",
     ) -> None:
-        self.saved = saved
+        self.saved = built.stack[-1]
+        self.foreign = built.foreign
         self._storage = cache(read)
         self._order = order
 
@@ -141,40 +164,43 @@ def read_zip(names: Sequence[str], read: Callable[[str], bytes]) -> Contents:
     if len(pickles) != 1:
         raise ValueError(f"expected one data.pkl in it, found {len(pickles)}")
     root = pickles[0].removesuffix("data.pkl")
-    saved, _ = _follow(io.BytesIO(read(pickles[0])))
+    built = _follow(io.BytesIO(read(pickles[0])))
     big = f"{root}byteorder" in names and read(f"{root}byteorder") == b"big"
-    return Contents(saved, lambda key: read(f"{root}data/{key}"), ">" if big else "<")
+    return Contents(built, lambda key: read(f"{root}data/{key}"), ">" if big else "<")
 
 
 def read_legacy(data: bytes) -> Contents:
     """Read a file of PyTorch before 1.6: pickles, then the storages in one row."""
     file = io.BytesIO(data)
-    if (_follow(file)[0], _follow(file)[0]) != _LEGACY:
+    if (_follow(file).stack[-1], _follow(file).stack[-1]) != _LEGACY:
         raise ValueError("torch.save did not write it")
     _follow(file)  # of the machine that wrote it
-    saved, named = _follow(file)
-    keys, _ = _follow(file)
-    storages = {}
-    for key in keys:
+    built = _follow(file)
+    named, storages = built.storages, {}
+    for key in _follow(file).stack[-1]:
         numel = int.from_bytes(file.read(8), "little")
         if key not in named or named[key].numel != numel:
             raise ValueError(f"storage {key} has not the size that is said")
         begin, size = file.tell(), named[key].storage_bytes
         storages[key] = memoryview(data)[begin : begin + size]
         file.seek(begin + size)
-    return Contents(saved, storages.__getitem__)
+    return Contents(built, storages.__getitem__)
 
 
-def _follow(file: IO[bytes]) -> tuple[Any, dict[str, Tensor]]:
-    """Give what a pickle builds, and each storage that it names."""
+def _follow(file: IO[bytes]) -> _Machine:
+    """Follow a pickle to its end, where what it builds is the last on the stack."""
     machine, begin = _Machine(), file.tell()
-    for instruction, value, place in pickletools.genops(file):
-        if place is None or place > begin + MOST_BYTES:
-            raise ValueError(f"a pickle of more than {MOST_BYTES} bytes")
+    for step, (instruction, value, place) in enumerate(pickletools.genops(file)):
+        if place is None or place > begin + MOST_BYTES or step > MOST_STEPS:
+            raise ValueError(
+                f"a pickle of more than {MOST_BYTES} bytes or {MOST_STEPS} instructions"
+            )
         if instruction.name not in _STEPS:
-            raise ValueError(f"instruction {instruction.name} is in no state_dict")
+            raise ValueError(f"instruction {instruction.name} is not followed")
         _STEPS[instruction.name](machine, value)
-    return machine.stack.pop(), machine.storages
+    if not machine.stack:
+        raise ValueError("a pickle of nothing")
+    return machine
 
 
 class _Name(str):
@@ -191,6 +217,7 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, Tensor] = {}
+        self.foreign: list[str] = []
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -209,36 +236,55 @@ class _Machine:
         self.memo[len(self.memo) if place is None else place] = self.stack[-1]
 
     def append(self, items: list[Any]) -> None:
-        if type(self.stack[-1]) is not list:
+        if type(self.stack[-1]) is list:
+            self.stack[-1].extend(items)
+        elif type(self.stack[-1]) is not Opaque:
             raise ValueError("items for what is no list")
-        self.stack[-1].extend(items)
 
     def set(self, items: list[Any]) -> None:
-        if type(self.stack[-1]) is not dict or len(items) % 2:
+        if type(self.stack[-1]) not in (dict, Opaque) or len(items) % 2:
             raise ValueError("items for what is no dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             # others take endless time to be compared, or the whole C stack
-            if type(key) is not str and not (type(key) is int and abs(key) < 2**31):
-                raise ValueError("a key that is neither a text nor a number")
-            self.stack[-1][key] = value
+            if type(key) is str or (type(key) is int and abs(key) < 2**31):
+                self.stack[-1][key] = value
 
     def name(self, parts: list[str]) -> None:
         self.push(_Name(".".join(parts)))
 
-    def call(self) -> None:
-        called, arguments = self.take(2)
-        if type(called) is not _Name or called not in _CALLS:
-            _refuse(called)
-        self.push(_CALLS[called](*arguments))
+    def call(self, count: int = 2) -> None:
+        called, *arguments = self.take(count)
+        if type(called) is _Name and called in _CALLS and count == 2:
+            self.push(_CALLS[called](*arguments[0]))
+            return
+        given = arguments[0] if type(arguments[0]) is tuple else ()
+        if type(called) is _Name and called in _OF_A_CLASS and given:
+            called = given[0]
+        self.opaque(called if type(called) is _Name else type(called).__name__)
+
+    def opaque(self, name: str) -> None:
+        if name.startswith(_OTHER_TENSORS):
+            raise ForeignObject(name)
+        if name not in self.foreign[:_MOST_NAMES]:
+            self.foreign.append(name)
+        self.push(Opaque(name))
 
     def build(self) -> None:
-        """Set attributes: those of an ordered dictionary are not needed."""
-        self.stack.pop()
-        if type(self.stack[-1]) is not dict:
-            _refuse(self.stack[-1])
+        """Set attributes; those of an ordered dictionary are not needed."""
+        state, built = self.stack.pop(), self.stack[-1]
+        if type(built) not in (dict, Opaque):
+            raise ForeignObject(type(built).__name__)
+        if type(built) is Opaque:
+            for part in state if type(state) is tuple else (state,):
+                if isinstance(part, dict) and part is not built:
+                    built.update(part)
 
     def storage(self) -> None:
-        _, name, key, _, numel, *part = self.stack.pop()
+        what, name, *described = self.stack.pop()
+        if what == "module":  # a class, beside its source
+            self.push(name)
+            return
+        key, _, numel, *part = described
         if type(name) is not _Name or type(key) is not str or any(part):
             raise ValueError("a storage that is described wrongly")
         kind = name.rpartition(".")[2].removesuffix("Storage")
@@ -246,10 +292,6 @@ class _Machine:
             raise ValueError(f"values of type {name}, which numpy lacks")
         self.storages[key] = Tensor(kind, key, _size(numel))
         self.push(self.storages[key])
-
-
-def _refuse(found: object) -> NoReturn:
-    raise ForeignObject(found if type(found) is _Name else type(found).__name__)
 
 
 def _view(
@@ -273,8 +315,12 @@ def _size(number: Any) -> int:
     return number
 
 
+def _ordered(pairs: Sequence[Sequence[Any]] = ()) -> dict[str, Any]:
+    return {pair[0]: pair[1] for pair in pairs if type(pair[0]) is str}
+
+
 _CALLS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": lambda: {},
+    "collections.OrderedDict": _ordered,
     "torch._utils._rebuild_tensor": _view,
     "torch._utils._rebuild_tensor_v2": _view,
     "torch._utils._rebuild_qtensor": _view,
@@ -284,12 +330,23 @@ _CALLS: dict[str, Callable[..., Any]] = {
 }
 """All that a file may call."""
 
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+_OF_A_CLASS = ("copyreg._reconstructor", "copy_reg._reconstructor")
+"""Calls that make an object of the class that they are given."""
+
+_OTHER_TENSORS = ("torch._utils._rebuild", "torch.serialization.")
+"""Makers of tensors that have no dense values, or none at all."""
+
+_MOST_NAMES = 20
+"""Names of foreign objects that are kept apart."""
+
+_STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda machine, _: None),
     **dict.fromkeys(
         (
             *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
             *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+            *("BINSTRING", "SHORT_BINSTRING"),
+            *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
         ),
         _Machine.push,
     ),
@@ -299,11 +356,20 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
     "EMPTY_LIST": lambda machine, _: machine.push([]),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_SET": lambda machine, _: machine.push(Opaque("set")),
     "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
     "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
     "TUPLE1": lambda machine, _: machine.push(tuple(machine.take(1))),
     "TUPLE2": lambda machine, _: machine.push(tuple(machine.take(2))),
     "TUPLE3": lambda machine, _: machine.push(tuple(machine.take(3))),
+    "LIST": lambda machine, _: machine.push(machine.since_mark()),
+    "FROZENSET": lambda machine, _: machine.push(
+        Opaque(f"frozenset of {len(machine.since_mark())}")
+    ),
+    "ADDITEMS": lambda machine, _: machine.append(machine.since_mark()),
+    "POP": lambda machine, _: machine.take(1),
+    "POP_MARK": lambda machine, _: machine.since_mark(),
+    "DUP": lambda machine, _: machine.push(machine.stack[-1]),
     "APPEND": lambda machine, _: machine.append(machine.take(1)),
     "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
     "SETITEM": lambda machine, _: machine.set(machine.take(2)),
@@ -318,6 +384,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "BINPERSID": lambda machine, _: machine.storage(),
     "REDUCE": lambda machine, _: machine.call(),
     "NEWOBJ": lambda machine, _: machine.call(),
+    "NEWOBJ_EX": lambda machine, _: machine.call(3),
     "BUILD": lambda machine, _: machine.build(),
 }
 """All instructions that are followed."""

@@ -125,10 +125,13 @@ class Inspection:
             lines += [f"  {name} {shape} {dtype}" for name, (shape, dtype) in shown]
         elif len(self.nets) > 1:
             lines.append("choose one by its name: --module, or module= in Python")
-        shown = {k: v for k, v in self.metadata.items() if not k.endswith(".assumed")}
-        if shown:
-            said = ", ".join(f"{name} = {text}" for name, text in shown.items())
-            lines.append(f"metadata: {said}")
+        said = [
+            f"{name} = {text}"
+            for name, text in self.metadata.items()
+            if not name.endswith(".assumed")
+        ]
+        if said:
+            lines.append(f"metadata: {', '.join(said)}")
         return "\n".join(lines)
 
 
