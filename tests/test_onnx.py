@@ -155,13 +155,139 @@ def test_an_unrolled_net_says_how_to_export_it(tmp_path: Path) -> None:
     assert "torch.onnx.export(dynamo=False)" in refusal(path)
 
 
-def test_weights_in_another_file_say_how_to_join_them(tmp_path: Path) -> None:
+def test_weights_in_another_file_are_read(tmp_path: Path) -> None:
     net = Classifier("LSTM").eval()
     path = export(net, tmp_path / "net.onnx", dynamo=False)
-    onnx.save(onnx.load(path), path, save_as_external_data=True, size_threshold=0)
-    message = refusal(path)
-    assert "lies in another file" in message
-    assert "'net-whole.onnx')" in message
+    model = onnx.load(path)
+    data = {"save_as_external_data": True, "size_threshold": 0, "location": "net.data"}
+    onnx.save(model, path, **data)
+    assert as_weights(path).digest == as_weights(net).digest
+    values = (tmp_path / "net.data").read_bytes()
+    (tmp_path / "net.data").write_bytes(values[:-4])
+    assert "copy that file again" in refusal(path)
+    (tmp_path / "net.data").unlink()
+    assert "expected that file in the same folder" in refusal(path)
+    (tmp_path.parent / "net.data").write_bytes(values)
+    path.write_bytes(path.read_bytes().replace(b"net.data", b"../nt.da"))
+    assert "lies in '../nt.da', expected that file" in refusal(path)
+
+
+@pytest.mark.parametrize("size", [60, 200])
+def test_what_the_newer_exporter_leaves_of_larger_nets(
+    tmp_path: Path, size: int
+) -> None:
+    pytest.importorskip("onnxscript")
+    net = nn.LSTM(3, size).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net, (torch.zeros(5, 1, 3),), tmp_path / "a.onnx", dynamo=True
+        )
+    assert as_weights(tmp_path / "a.onnx").digest == as_weights(net).digest
+
+
+def test_a_cell_that_was_taken_apart_is_known_by_its_names(tmp_path: Path) -> None:
+    net = nn.ModuleDict({"cell": nn.LSTMCell(3, 4)})
+    forward = nn.Sequential(net["cell"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            forward, (torch.zeros(1, 3),), tmp_path / "a.onnx", dynamo=False
+        )
+    assert as_weights(tmp_path / "a.onnx").digest == as_weights(net).digest
+
+
+def test_constants_that_follow_from_others(tmp_path: Path) -> None:
+    constants = arrays("LSTM")
+    expected = as_weights(write(tmp_path / "a.onnx", cell("LSTM"), **constants))
+    whole = constants.pop("W")
+    constants |= {"one": whole[0, :8].T, "two": whole[0, 8:].T, "zero": np.array([0])}
+    nodes = [
+        onnx.helper.make_node("Concat", ["one", "two"], ["both"], axis=1),
+        onnx.helper.make_node("Transpose", ["both"], ["turned"]),
+        onnx.helper.make_node("Unsqueeze", ["turned", "zero"], ["W"]),
+    ]
+    path = write(tmp_path / "b.onnx", *nodes, cell("LSTM"), **constants)
+    assert as_weights(path).digest == expected.digest
+
+
+def test_constants_that_grow_without_end_are_refused(tmp_path: Path) -> None:
+    nodes = [
+        onnx.helper.make_node("Concat", [f"c{i}", f"c{i}"], [f"c{i + 1}"], axis=0)
+        for i in range(40)
+    ]
+    more = {"c0": np.zeros(2**10)}
+    path = write(tmp_path / "a.onnx", *nodes, cell("LSTM"), **arrays("LSTM"), **more)
+    assert "refused as hostile" in refusal(path)
+
+
+def test_nets_inside_a_choice_are_found(tmp_path: Path) -> None:
+    double = onnx.TensorProto.DOUBLE
+    branches = {}
+    for name in ("then", "else"):
+        constants = arrays("LSTM", name=name, seed=len(name) + ord(name[0]))
+        branches[f"{name}_branch"] = onnx.helper.make_graph(
+            [cell("LSTM", y=f"{name}_y", name=name)],
+            name,
+            [],
+            [onnx.helper.make_tensor_value_info(f"{name}_y", double, None)],
+            [onnx.numpy_helper.from_array(v, k) for k, v in constants.items()],
+        )
+    node = onnx.helper.make_node("If", ["sure"], ["y"], **branches)
+    path = write(tmp_path / "a.onnx", node, sure=np.array(True))
+    assert "one of: 'then', 'else'" in refusal(path)
+    assert as_weights(path, module="else").cell == "lstm"
+
+
+@pytest.mark.parametrize("producer", ["pytorch", "keras2onnx"])
+def test_a_gru_of_pytorch_never_resets_before(tmp_path: Path, producer: str) -> None:
+    path = write(tmp_path / "a.onnx", cell("GRU", name="g"), **arrays("GRU", name="g"))
+    model = onnx.load(path)
+    model.producer_name, model.producer_version = producer, "2.10.0"
+    onnx.save(model, path)
+    weights = as_weights(path)
+    if producer == "pytorch":
+        assert weights.cell == "gru"
+        assert "pytorch 2.10.0 wrote a GRU that resets before" in weights.assumed
+        choice = weights.assumed.rpartition("--module '")[2].rstrip("'")
+        weights = as_weights(path, module=choice)
+    assert weights.cell == "gru_reset_before"
+
+
+@pytest.mark.parametrize("behind", ["Relu", "Sigmoid", "Identity"])
+def test_a_function_behind_a_layer_makes_it_no_readout(
+    tmp_path: Path, behind: str
+) -> None:
+    nodes = [
+        cell("LSTM", y="h"),
+        onnx.helper.make_node("MatMul", ["h", "head"], ["z"]),
+        onnx.helper.make_node(behind, ["z"], ["y"]),
+    ]
+    path = write(tmp_path / "a.onnx", *nodes, **arrays("LSTM"), head=np.ones((H, 2)))
+    assert (as_weights(path).readout is not None) == (behind == "Identity")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "functions"),
+    [
+        ("LSTM", {"activations": ["HardSigmoid", "Relu", "Relu"]}, "hard_sigmoid relu"),
+        ("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "hard_sigmoid tanh"),
+        (
+            "LSTM",
+            {
+                "activations": ["HardSigmoid", "Tanh", "Tanh"],
+                "activation_alpha": [1 / 6],
+            },
+            "hard_sigmoid_6 tanh",
+        ),
+    ],
+)
+def test_other_functions(
+    tmp_path: Path, kind: str, settings: dict[str, Any], functions: str
+) -> None:
+    path = write(tmp_path / "a.onnx", cell(kind, **settings), **arrays(kind))
+    weights = as_weights(path)
+    assert " ".join(reversed(weights.functions)) == functions
 
 
 def test_what_reads_only_the_last_state_is_a_net_of_its_own(tmp_path: Path) -> None:
@@ -194,7 +320,7 @@ def test_what_lies_between_layers_parts_them(tmp_path: Path) -> None:
     ("kind", "settings", "says"),
     [
         ("LSTM", {"activations": ["Sigmoid", "Relu", "Tanh"]}, "sigmoid, relu, tanh"),
-        ("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "hardsigmoid, tanh"),
+        ("GRU", {"activations": ["Sigmoid", "Elu"]}, "sigmoid, elu"),
         ("RNN", {"activations": ["Affine"]}, "activations affine"),
         ("LSTM", {"clip": 3.0}, "a clip of its activations"),
         ("LSTM", {"input_forget": 1}, "coupled input and forget gates"),

@@ -156,7 +156,7 @@ FORMATS: dict[str, Callable[..., tuple[Tensors, dict[str, str]]]] = {
 ALIKE = (".pkl", ".th", ".net", ".model", ".jit", ".ptc", ".nam")
 """Suffixes that checkpoints have whose content tells the format."""
 
-_PARTED = (read_keras,)
+_PARTED = (read_keras, read_onnx)
 """Readers of files that others beside them belong to."""
 
 _BEGINNINGS: tuple[tuple[bytes, Callable[..., Any]], ...] = (

@@ -1,4 +1,4 @@
-"""ONNX: the nodes LSTM, GRU and RNN of a graph.
+"""ONNX: the nodes LSTM, GRU and RNN of a graph, and of the graphs inside it.
 
 ===== ================ ============ ==========
 node  gate order       here         rows
@@ -10,7 +10,8 @@ RNN                                 H
 
 W (D, rows, I), R (D, rows, H) and B (D, 2 rows) hold D directions; a GRU with
 ``linear_before_reset = 0`` resets before the product. Layers are nodes that read one
-another, past nodes that only change the shape.
+another, past nodes that only change the shape. Where a cell was taken apart (LSTMCell),
+its tensors are known by PyTorch's names.
 
 Source: onnx/docs/Operators.md.
 """
@@ -18,11 +19,10 @@ Source: onnx/docs/Operators.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from lstm_edge.errors import CheckpointError
+from lstm_edge.files.beside import Beside
 from lstm_edge.files.layers import (
     Array,
     RecurrentLayer,
@@ -31,45 +31,23 @@ from lstm_edge.files.layers import (
     name_layers,
     reorder,
 )
+from lstm_edge.files.onnx_graph import Graph, read_graph, settings_of
 from lstm_edge.files.shapes import Shape, check_shape
 
 _ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 """Node, to where it has the gates in PyTorch's order."""
 
-_ACTIVATIONS = {
-    "LSTM": [["sigmoid", "tanh", "tanh"]],
-    "GRU": [["sigmoid", "tanh"]],
-    "RNN": [["tanh"], ["relu"]],
-}
-_SHAPING = {
-    *("Squeeze", "Unsqueeze", "Transpose", "Reshape", "Identity", "Dropout", "Cast")
-}
-"""Nodes behind which the values are still the same."""
+_FUNCTIONS = ("tanh", "sigmoid", "hardsigmoid", "relu")
+_USUAL = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh")}
+_HARD = {0.2: "hard_sigmoid", 1 / 6: "hard_sigmoid_6"}
+"""Slope of a hard sigmoid to its name."""
 
 _PEEPHOLES = 7  # place among the inputs
 
 
-@dataclass(frozen=True)
-class _Graph:
-    """Nodes of a graph.
-
-    Attributes
-    ----------
-    nodes : list of NodeProto
-    constants : dict of str to ndarray
-    makers : dict of str to NodeProto
-        Value to the node that gives it.
-    source : str
-        Name of the file.
-    """
-
-    nodes: list[Any]
-    constants: Mapping[str, Array]
-    makers: Mapping[str, Any]
-    source: str
-
-
-def read_onnx(data: bytes, source: str) -> tuple[dict[str, Array], dict[str, str]]:
+def read_onnx(
+    data: bytes, source: str, beside: Beside
+) -> tuple[dict[str, Array], dict[str, str]]:
     """Read the recurrent nodes of a model, its embeddings and linear layers.
 
     Returns
@@ -80,11 +58,10 @@ def read_onnx(data: bytes, source: str) -> tuple[dict[str, Array], dict[str, str
     Raises
     ------
     CheckpointError
-        If onnx is missing, the weights lie in another file, or a node computes
-        something else than PyTorch's cells do.
+        If onnx is missing, a file of its weights is, or a node computes something else
+        than the cells of the core do.
     """
-    onnx = library(source, "onnx", "onnx")
-    graph = _read_graph(onnx, data, source)
+    graph = read_graph(library(source, "onnx", "onnx"), data, source, beside)
     names = {id(node): _name(node) for node in graph.nodes}
     layers = [
         layer
@@ -93,34 +70,24 @@ def read_onnx(data: bytes, source: str) -> tuple[dict[str, Array], dict[str, str
         for layer in _layers(node, names, graph)
     ]
     if not layers:
-        kinds = ", ".join(sorted({node.op_type for node in graph.nodes}))
-        raise CheckpointError(
-            f"{source}: expected a node LSTM, GRU or RNN, found {kinds or 'none'}; an "
-            "exporter may have unrolled it: torch.onnx.export(dynamo=False) does not"
-        )
+        return _taken_apart(graph), {}
     tensors, said = name_layers(layers)
     for node in graph.nodes:
         tensors |= _around(node, graph)
     return tensors, said
 
 
-def _read_graph(onnx: Any, data: bytes, source: str) -> _Graph:
-    graph = onnx.load_model_from_string(data).graph
-    given = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            values = [a.t for a in node.attribute if a.name == "value"]
-            given |= dict(zip(node.output, values, strict=False))
-    far = next((n for n, t in given.items() if t.data_location == t.EXTERNAL), None)
-    if far is not None:
-        whole = f"{PurePath(source).stem}-whole.onnx"
-        raise CheckpointError(
-            f"{source}: tensor '{far}' lies in another file, expected all in one: "
-            f"onnx.save(onnx.load({source!r}), {whole!r})"
-        )
-    constants = {name: onnx.numpy_helper.to_array(t) for name, t in given.items()}
-    makers = {value: node for node in graph.node for value in node.output}
-    return _Graph(list(graph.node), constants, makers, source)
+def _taken_apart(graph: Graph) -> dict[str, Array]:
+    """Give the constants of a model without a recurrent node, by their own names."""
+    found = {k: v for k, v in graph.constants.items() if v.dtype.kind == "f"}
+    if any("weight_hh" in name for name in found):
+        return found
+    kinds = ", ".join(sorted({node.op_type for node in graph.nodes}))
+    raise CheckpointError(
+        f"{graph.source}: expected a node LSTM, GRU or RNN, or tensors of a cell by "
+        f"PyTorch's names, found {kinds or 'no node'}; an exporter may have taken it "
+        "apart: torch.onnx.export(dynamo=False) keeps a module such as nn.LSTM whole"
+    )
 
 
 def _name(node: Any) -> str:
@@ -129,12 +96,20 @@ def _name(node: Any) -> str:
 
 
 def _layers(
-    node: Any, names: Mapping[int, str], graph: _Graph
+    node: Any, names: Mapping[int, str], graph: Graph
 ) -> Iterator[RecurrentLayer]:
-    said = _said(node, graph.source)
+    said, assumed = _said(node, graph.source), ""
+    if said.get("reset_after") == "false" and graph.producer.startswith("pytorch"):
+        said["reset_after"] = "true"
+        assumed = (
+            f"{names[id(node)]}: {graph.producer} wrote a GRU that resets before the "
+            "product, which torch.nn.GRU never does; the reset is taken behind it, as "
+            "there; if that is wrong: --module "
+            f"'{names[id(node)]} (reset before)'"
+        )
     arrays = _arrays(node, graph)
-    settings = _settings(node)
-    below = _maker(node.input[0], graph)
+    settings = settings_of(node)
+    below = graph.maker(node.input[0])
     directions: list[str | None] = [None]
     if settings.get("direction") == b"bidirectional":
         directions = ["", "_reverse"]
@@ -152,10 +127,11 @@ def _layers(
             below=None if below is None else names.get(id(below)),
             direction=direction,
             said=said,
+            assumed=assumed,
         )
 
 
-def _arrays(node: Any, graph: _Graph) -> dict[str, Array]:
+def _arrays(node: Any, graph: Graph) -> dict[str, Array]:
     """W, R and B of a node, where they are constants of the right shape."""
     kinds = ("weight_ih", "weight_hh", "bias_ih")
     given = dict(zip(kinds, node.input[1:4], strict=False))
@@ -168,7 +144,7 @@ def _arrays(node: Any, graph: _Graph) -> dict[str, Array]:
             )
     found = {kind: graph.constants[name] for kind, name in given.items()}
     gates = len(_ORDER[node.op_type])
-    ways = 2 if _settings(node).get("direction") == b"bidirectional" else 1
+    ways = 2 if settings_of(node).get("direction") == b"bidirectional" else 1
     inner = found["weight_hh"]
     hidden = inner.shape[-1] if inner.ndim else 0
     wanted: dict[str, Shape] = {
@@ -182,51 +158,57 @@ def _arrays(node: Any, graph: _Graph) -> dict[str, Array]:
     return found
 
 
-def _settings(node: Any) -> dict[str, Any]:
-    values = {}
-    for attribute in node.attribute:
-        kinds = {1: attribute.f, 2: attribute.i, 3: attribute.s}
-        values[attribute.name] = kinds.get(attribute.type, list(attribute.strings))
-    return values
-
-
 def _said(node: Any, source: str) -> dict[str, str]:
     """Tell what the arrays leave open; refuse the formulas of no known cell."""
-    settings, kind = _settings(node), node.op_type
-    known = _ACTIVATIONS[kind]
-    found = [word.decode().lower() for word in settings.get("activations", [])]
-    first = found[: len(known[0])] or known[0]
+    settings, kind = settings_of(node), node.op_type
     odd = {
         "peepholes": len(node.input) > _PEEPHOLES and node.input[_PEEPHOLES],
         "a clip of its activations": "clip" in settings,
         "coupled input and forget gates": settings.get("input_forget"),
-        f"activations {', '.join(found)}": first not in known
-        or found not in ([], first, 2 * first),
     }
     for what, there in odd.items():
         if there:
-            words = " or ".join(", ".join(words) for words in known)
             raise CheckpointError(
                 f"{source}: {kind} '{_name(node)}' has {what}; expected the formulas "
-                f"of PyTorch's cells ({words})"
+                "of PyTorch's cells"
             )
+    first, last = _functions(node, source)
+    if kind == "RNN":
+        return {"nonlinearity": first}
+    said = {"activation": last} if last != "tanh" else {}
+    said |= {"recurrent_activation": first} if first != "sigmoid" else {}
     if kind == "GRU":
         after = settings.get("linear_before_reset", 0)
-        return {"reset_after": "true" if after else "false"}
-    return {"nonlinearity": first[0]} if kind == "RNN" else {}
+        said["reset_after"] = "true" if after else "false"
+    return said
 
 
-def _maker(value: str, graph: _Graph) -> Any:
-    """Give the node whose first result a value is, in whatever shape."""
-    for _ in graph.nodes:
-        node = graph.makers.get(value)
-        if node is None or node.op_type not in _SHAPING:
-            return node if node and node.output[0] == value else None
-        value = node.input[0]
-    return None
+def _functions(node: Any, source: str) -> tuple[str, str]:
+    """Tell the functions of a node: the first, of the gates, and that of its state."""
+    settings, kind = settings_of(node), node.op_type
+    found = [word.decode().lower() for word in settings.get("activations", [])]
+    usual = _USUAL.get(kind, ("tanh",))
+    words = found or list(usual)
+    one = words[: len(usual)]
+    slopes = {round(a, 4) for a in settings.get("activation_alpha", [0.2])}
+    hard = next((name for a, name in _HARD.items() if slopes == {round(a, 4)}), None)
+    halves = set(settings.get("activation_beta", [0.5])) == {0.5}
+    if (
+        words not in (one, 2 * one)
+        or not {*one} <= {*_FUNCTIONS}
+        or len({*one[1:]}) > 1
+        or ("hardsigmoid" in one and not (hard and halves))
+    ):
+        raise CheckpointError(
+            f"{source}: {kind} '{_name(node)}' has activations {', '.join(words)}; "
+            f"expected of {', '.join(_FUNCTIONS)} one for the gates and one for the "
+            "state, the same in both directions"
+        )
+    first, last = (str(hard) if w == "hardsigmoid" else w for w in (one[0], one[-1]))
+    return first, last
 
 
-def _around(node: Any, graph: _Graph) -> dict[str, Array]:
+def _around(node: Any, graph: Graph) -> dict[str, Array]:
     """Name what may be an embedding or a readout."""
     place = {"Gather": 0, "Gemm": 1, "MatMul": 1}.get(node.op_type)
     if place is None or len(node.input) <= place:
@@ -237,20 +219,23 @@ def _around(node: Any, graph: _Graph) -> dict[str, Array]:
         return {}
     if node.op_type == "Gather":
         return {embedding_tensor(name.removesuffix(".weight")): matrix}
-    transposed = node.op_type == "Gemm" and _settings(node).get("transB")
+    transposed = node.op_type == "Gemm" and settings_of(node).get("transB")
     bias = _bias(node, graph)
     stem = bias.removesuffix(".bias") if bias.endswith(".bias") else ""
     stem = stem or _name(node).rpartition(".")[0] or _name(node)
-    found = {f"{stem}.weight": matrix if transposed else matrix.T}
+    weight = matrix if transposed else matrix.T
+    if not graph.leaves(node.output[0]):
+        return {f"{stem}.kernel": weight.T}
+    found = {f"{stem}.weight": weight}
     if bias:
         found[f"{stem}.bias"] = graph.constants[bias]
     return found
 
 
-def _bias(node: Any, graph: _Graph) -> str:
+def _bias(node: Any, graph: Graph) -> str:
     """Name of the constant that is added to a product; "" where there is none."""
     added = list(node.input[2:3]) if node.op_type == "Gemm" else []
-    for other in graph.nodes:
-        if other.op_type == "Add" and node.output[0] in other.input:
+    for other in graph.readers.get(node.output[0], ()):
+        if other.op_type == "Add":
             added += other.input
     return next((name for name in added if name in graph.constants), "")
