@@ -247,11 +247,12 @@ def test_the_command_shows_rows_and_ends_with_ctrl_c(run: Path) -> None:
         text=True,
     ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(2)]
+        lines = [process.stdout.readline() for _ in range(3)]
         nice = os.getpriority(os.PRIO_PROCESS, process.pid)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
-    assert re.match(r"0  0  (order|edge|chaos)  [+-]\d", lines[0])
+    assert lines[0].startswith("times: by what the files say: update-00000000")
+    assert re.match(r"0  0  (order|edge|chaos)  [+-]\d", lines[1])
     assert nice == 19
     assert process.returncode == 130
     assert "run the same command again to go on" in errors

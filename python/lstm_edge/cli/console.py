@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -101,6 +102,25 @@ def progress(console: Console, quiet: bool, as_json: bool = False) -> Iterator[A
             yield _bar_a_stage(bars)
     else:
         yield _line_a_minute(console)
+
+
+@contextmanager
+def told(console: Console) -> Iterator[None]:
+    """Print what a function of the package tells of its work while it runs."""
+    log = logging.getLogger("lstm_edge")
+    level, handler = log.level, logging.Handler()
+    handler.emit = lambda record: console.print(  # type: ignore[method-assign]
+        escape(record.getMessage()),
+        highlight=False,
+        soft_wrap=not console.is_terminal,  # a line of a log is one
+    )
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _json_lines() -> Advance:
@@ -256,6 +276,8 @@ def show_watched(
     failed: dict[str, str] = {}
     newest: deque[Watched] = deque(maxlen=NEWEST)
     with closing(watched), ExitStack() as stack:
+        if not (quiet or as_json):
+            stack.enter_context(told(console))
         plain = as_json or quiet or not console.is_terminal
         live = None if plain else stack.enter_context(Live(console=console))
         for row in watched:

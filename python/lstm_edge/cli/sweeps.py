@@ -39,6 +39,9 @@ _OPTIONS = (
     click.option(
         "--metrics", help="Log of training: CSV, JSON, TensorBoard; default: found."
     ),
+    click.option(
+        "--time-from", metavar="REGEX", help="Finds the time in a file's name."
+    ),
     click.option("--time-column", help="Of the log: updates or epochs."),
     click.option("--loss-column", help="Of the log: the test loss."),
     click.option(
@@ -133,13 +136,15 @@ def analyze(dask: str | None, as_json: bool, quiet: bool, **options: Any) -> Non
     """
     from rich.console import Console
 
-    from lstm_edge.cli.console import print_json, progress, show_sweep
+    from lstm_edge.cli.console import print_json, progress, show_sweep, told
     from lstm_edge.sweep.analysis import analyze as sweep_over
     from lstm_edge.sweep.cluster import dask_executor
 
     arguments = _plan(options)
     console = Console()
     with ExitStack() as stack:
+        if not (quiet or as_json):
+            stack.enter_context(told(console))
         if dask is not None:
             executor, threads = stack.enter_context(dask_executor(dask))
             arguments["executor"] = executor

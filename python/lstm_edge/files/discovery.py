@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
-from lstm_edge.errors import CheckpointError
+from lstm_edge.errors import CheckpointError, UsageError
 from lstm_edge.files.formats import ALIKE, FORMATS, suffixes
 from lstm_edge.files.huggingface import (
     belongs_to_folder,
@@ -47,21 +47,34 @@ class CheckpointFile:
     update : int
     metadata : dict of str to str
         What its header says, where it has one that can be read alone.
+    told_by : str
+        What tells the update: "file", "name", "folder", "pattern" or "order".
     """
 
     path: Path
     update: int
     metadata: Mapping[str, str] = field(default_factory=dict)
+    told_by: str = "name"
 
 
-def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
-    """List the checkpoints in run folders, folders, files and globs, here or elsewhere.
+def find_checkpoints(
+    *where: str | PathLike[str], time_from: str | None = None
+) -> list[CheckpointFile]:
+    r"""List the checkpoints in runs, folders, files and globs, here or elsewhere.
 
     The update comes from the file's metadata (only the header is read), else it is the
     time in the file's name (`time_in_name`), or in that of its folder where all files
     are named alike. Where no name has a number, it is the position in natural
     order; where some have one, a ``model_best.pt`` beside them has no place in time and
     is passed over, as are ``probe.safetensors``, hidden and temporary files.
+
+    Parameters
+    ----------
+    *where : path
+    time_from : str, optional
+        A regular expression that finds the time in a name, in its first group where it
+        has one: ``"seed\d+-(\d+)"``. Files in whose names it finds nothing are passed
+        over.
 
     Returns
     -------
@@ -73,25 +86,48 @@ def find_checkpoints(*where: str | PathLike[str]) -> list[CheckpointFile]:
     CheckpointError
         If one of `where` leads to no checkpoint, or is a file without a time beside
         others that have one.
+    UsageError
+        `time_from` that is no regular expression, or finds what is no whole number.
     """
+    return list_checkpoints(*where, time_from=time_from)[0]
+
+
+def list_checkpoints(
+    *where: str | PathLike[str], time_from: str | None = None
+) -> tuple[list[CheckpointFile], list[Path]]:
+    """Do as `find_checkpoints`, and give also the files without a time."""
     places = [path for item in where for path in _expand(as_place(item))]
     paths = sorted({identity(p): p for p in places}.values(), key=_natural)
     with ThreadPoolExecutor(_READERS) as readers:  # far places answer slowly
         saying = [readers.submit(_said_by, path) for path in paths]
         said = [future.result() for future in saying]
-    names = [path.stem for path in paths]
+    told_by, names = "name", [path.stem for path in paths]
     if len(paths) > 1 and len(set(names)) == 1:  # each in a folder of its own
-        names = [path.parent.name for path in paths]
-    updates = [_update(*pair) for pair in zip(names, said, strict=True)]
-    if all(update is None for update in updates):
-        updates = list(range(len(paths)))
+        told_by, names = "folder", [path.parent.name for path in paths]
+    if time_from is None:
+        times = [
+            (time, "file") if (time := _own(about)) is not None else (by_name, told_by)
+            for name, about in zip(names, said, strict=True)
+            for by_name in [time_in_name(name)]
+        ]
+    else:
+        times = [(_matched(time_from, path.name), "pattern") for path in paths]
+    if time_from is None and all(time is None for time, _ in times):
+        times = [(index, "order") for index in range(len(paths))]
     found = [
-        CheckpointFile(path, update, about)
-        for path, update, about in zip(paths, updates, said, strict=True)
-        if update is not None
+        CheckpointFile(path, time, about, by)
+        for path, (time, by), about in zip(paths, times, said, strict=True)
+        if time is not None
     ]
+    if not found:
+        raise UsageError(
+            f"time_from: expected a regular expression that finds a time in the names, "
+            f"such as {paths[0].name}; found none by {time_from!r}"
+        )
     _refuse_timeless({as_place(item) for item in where}.intersection(paths), found)
-    return sorted(found, key=lambda checkpoint: checkpoint.update)
+    timeless = set(paths) - {checkpoint.path for checkpoint in found}
+    found.sort(key=lambda checkpoint: checkpoint.update)
+    return found, sorted(timeless, key=_natural)
 
 
 def _refuse_timeless(named: set[Path], found: list[CheckpointFile]) -> None:
@@ -168,10 +204,29 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
     return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
 
-def _update(name: str, said: Mapping[str, str]) -> int | None:
-    """Tell the update from what the file says, else from its name; None: from none."""
+def _own(said: Mapping[str, str]) -> int | None:
+    """Tell the update that the file says; None where it says none."""
     with suppress(KeyError, ValueError):  # else the name decides
         update = int(said["update"])
         if abs(update) < MOST:
             return update
-    return time_in_name(name)
+    return None
+
+
+def _matched(pattern: str, name: str) -> int | None:
+    """Tell the time that a pattern finds in a name; None where it finds nothing."""
+    try:
+        match = re.search(pattern, name)
+    except re.error as error:
+        raise UsageError(
+            f"time_from: expected a regular expression, found {pattern!r}: {error}"
+        ) from error
+    if match is None:
+        return None
+    text = match[1] if match.re.groups else match[0]
+    if text is None or not text.isdecimal() or int(text) >= MOST:
+        raise UsageError(
+            f"time_from: expected a whole number in {name!r}, found {text!r}; put the "
+            r"number in brackets, as in 'step(\d+)'"
+        )
+    return int(text)

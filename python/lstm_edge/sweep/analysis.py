@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,8 @@ from lstm_edge.sweep.visiting import around_falls, coarse_to_fine, until_certain
 from lstm_edge.track.stability import stability
 
 NAN = float("nan")
+
+_LOG = logging.getLogger("lstm_edge")
 
 ELSEWHERE = 64
 """Checkpoints in flight to an executor that does not say how many workers it has."""
@@ -64,6 +67,7 @@ def analyze(
     out: Where | None = None,
     metrics: Where | None = None,
     log: LogOptions | None = None,
+    time_from: str | None = None,
     inputs: ArrayLike | str | None = "probe",
     spectrum: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -102,6 +106,9 @@ def analyze(
         ``sweep.run["losses"]`` tells what was taken.
     log : LogOptions, optional
         The columns of the log, where they are not found.
+    time_from : str, optional
+        A regular expression that finds the time in a file's name, as in
+        `find_checkpoints`.
     inputs : array_like, "probe", "closed loop" or None
         What drives the net, as in `lyapunov`. Default: the run's probe, else zero. The
         drive picks the start; the exponents are those of the zero phase after it. In a
@@ -149,7 +156,8 @@ def analyze(
     KeyboardInterrupt
         Ctrl-C; all finished rows are kept.
     """
-    found = look(checkpoints, metrics, log)
+    found = look(checkpoints, metrics, log, time_from)
+    _LOG.info(found.times)
     files = _selected(found.files, select)
     names = {"module": module, "readout": readout, "embedding": embedding}
     plan = make_plan(

@@ -45,6 +45,7 @@ def open_store(out: Where | None, found: Found, plan: Plan) -> Iterator[Store]:
             settings={name: dict(s) for name, s in plan.settings.items()},
             inputs=plan.regime,
             losses=found.losses,
+            times=found.times,
             assumed=found.doubts,
             measures=plan.measures,
             version=_core.__version__,

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from lstm_edge.errors import CheckpointError, UsageError, one_line
-from lstm_edge.files.discovery import CheckpointFile, find_checkpoints
+from lstm_edge.files.discovery import CheckpointFile, list_checkpoints
 from lstm_edge.files.metrics import LogOptions, Metrics, read_metrics, run_folder
-from lstm_edge.files.places import Where, absolute, as_place, is_place
+from lstm_edge.files.places import Where, absolute, as_place, is_place, stamp
+from lstm_edge.net.modules import is_recurrent
+from lstm_edge.net.reading import read_named
+
+_STATE = re.compile(
+    r"(?<![a-z])(optim\w*|opt|adam\w*|sgd|sched\w*|scaler|rng\w*)(?![a-z])",
+    re.IGNORECASE,
+)
+"""In the names of files that trainers leave beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class Found:
         What training said, by update.
     losses : str
         Where that comes from, in a sentence.
+    passed_over : list of str
+        Files that are none of the checkpoints, and why, in sentences.
     """
 
     files: list[CheckpointFile]
@@ -38,6 +50,28 @@ class Found:
     names: dict[Path, str]
     metrics: Metrics
     losses: str
+    passed_over: list[str]
+
+    @property
+    def times(self) -> str:
+        """Where the times come from, with some of them, and what has none."""
+        some = sorted({0, len(self.files) // 2, len(self.files) - 1})
+        shown = ", ".join(
+            f"{self.names[self.files[i].path]} is {self.files[i].update}" for i in some
+        )
+        shown = "; ".join([shown, *self.passed_over])
+        by = {file.told_by for file in self.files}
+        if by == {"order"}:
+            return f"times: in the order of the names, as none tells a time: {shown}"
+        told = {
+            "file": "by what the files say",
+            "name": "by the names of the files",
+            "folder": "by the names of the folders",
+            "pattern": "by --time-from",
+        }
+        return (
+            f"times: {' and '.join(told[b] for b in sorted(by & told.keys()))}: {shown}"
+        )
 
     @property
     def doubts(self) -> list[str]:
@@ -48,7 +82,8 @@ class Found:
         alike = [self.names[f.path] for f in self.files if f.update == update]
         return [
             f"{many} files have the time {update}, such as {alike[0]} and {alike[1]}; "
-            "if they are of several runs, name the files of one by a glob in quotes"
+            "if they are of several runs, name the files of one by a glob in quotes; "
+            "if the time stands elsewhere in the names: --time-from REGEX",
         ]
 
     @property
@@ -61,6 +96,7 @@ def look(
     checkpoints: Where | Iterable[Where],
     metrics: Where | None,
     log: LogOptions | None = None,
+    time_from: str | None = None,
     *,
     before: Metrics | None = None,
 ) -> Found:
@@ -72,6 +108,8 @@ def look(
         As in `analyze`.
     log : LogOptions, optional
         How the metrics are to be read.
+    time_from : str, optional
+        As in `find_checkpoints`.
     before : dict, optional
         What training said before: it stands while there are no metrics to be read, as
         when a row is half written. Default: such metrics are refused.
@@ -82,9 +120,18 @@ def look(
         No checkpoints, or metrics that cannot be used.
     """
     places: Any = [checkpoints] if is_place(checkpoints) else checkpoints
-    files = find_checkpoints(*places)
+    files, timeless = list_checkpoints(*places, time_from=time_from)
     if not files:
         raise CheckpointError("checkpoints: expected some files or folders, found none")
+    files, states = _with_nets(files)
+    passed_over = [
+        f"passed over {_some(paths)}, {why}"
+        for paths, why in (
+            (timeless, "whose names tell no time"),
+            (states, "which hold no recurrent net"),
+        )
+        if paths
+    ]
     folders = {run_folder(absolute(file.path)) for file in files}
     run = folders.pop() if len(folders) == 1 else Path()
     path = None if metrics is None else as_place(metrics)
@@ -94,7 +141,36 @@ def look(
         if before is None:
             raise
         table, losses = before, str(error)
-    return Found(files, run, _names(files), table, losses)
+    return Found(files, run, _names(files), table, losses, passed_over)
+
+
+def _with_nets(
+    files: list[CheckpointFile],
+) -> tuple[list[CheckpointFile], list[Path]]:
+    """Part off the states of optimisers and the like, told by name and content."""
+    states = [
+        file.path
+        for file in files
+        if _STATE.search(file.path.name) and not _holds_net(file.path, stamp(file.path))
+    ]
+    if len(states) == len(files):
+        return files, []
+    return [file for file in files if file.path not in states], states
+
+
+@lru_cache(maxsize=4096)
+def _holds_net(path: Path, _: tuple[int, ...]) -> bool:
+    try:
+        return any(is_recurrent(name) for name in read_named(path)[0])
+    except CheckpointError:
+        return True  # it is reported when it is measured
+
+
+def _some(paths: list[Path]) -> str:
+    names = [path.name for path in paths]
+    if len(names) == 1:
+        return names[0]
+    return f"{len(names)} files, such as {names[0]}"
 
 
 def _names(files: list[CheckpointFile]) -> dict[Path, str]:

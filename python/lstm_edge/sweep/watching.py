@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from lstm_edge.sweep.pool import fill
 from lstm_edge.sweep.visiting import coarse_to_fine
 from lstm_edge.track.advice import Advice
 from lstm_edge.track.track import Track, make_track
+
+_LOG = logging.getLogger("lstm_edge")
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def watch(
     out: Where | None = None,
     metrics: Where | None = None,
     log: LogOptions | None = None,
+    time_from: str | None = None,
     inputs: ArrayLike | str | None = "probe",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     module: str | None = None,
@@ -88,8 +93,8 @@ def watch(
 
     Parameters
     ----------
-    checkpoints, out, metrics, log, inputs, settings, module, readout, embedding,
-    constant_token
+    checkpoints, out, metrics, log, time_from, inputs, settings, module, readout,
+    embedding, constant_token
         As in `analyze`; there need be no checkpoint yet.
     workers : int
         Checkpoints at a time, each on one core. Training on the same machine keeps the
@@ -115,16 +120,22 @@ def watch(
     positive("poll", poll)
     if idle is not None:
         positive("idle", idle)
-    found = _wait_for_the_first(checkpoints, metrics, log, poll, idle)
+    where = partial(look, checkpoints, metrics, log, time_from)
+    found = _wait_for_the_first(where, poll, idle)
+    _LOG.info(found.times)
     names = {"module": module, "readout": readout, "embedding": embedding}
     plan = make_plan(found, inputs, settings, names, constant_token=constant_token)
     workers = count("workers", workers)
     with open_store(out, found, plan) as store:
-        arrivals = _Arrivals(checkpoints, metrics, log, store, found, poll, idle)
+        arrivals = _Arrivals(where, store, found, poll, idle)
         job = Job(plan, arrivals.names, store.done(), threads=1)
         numbers: dict[str, dict[str, Any]] = {}
         with closing(fill(store, job, arrivals, workers, 0)) as outcomes:
+            known = set[str]()
             for outcome in outcomes:
+                for doubt in {*found.doubts, *outcome.doubts} - known:
+                    _LOG.info("assumed: %s", doubt)
+                    known.add(doubt)
                 arrivals.rest(sum(row.seconds for row in outcome.rows))
                 if outcome.phase:
                     numbers[outcome.name] = numbers_of(outcome.scalars)
@@ -132,16 +143,12 @@ def watch(
 
 
 def _wait_for_the_first(
-    checkpoints: Where | Iterable[Where],
-    metrics: Where | None,
-    log: LogOptions | None,
-    poll: float,
-    idle: float | None,
+    where: Callable[..., Found], poll: float, idle: float | None
 ) -> Found:
     begin = time.monotonic()
     while True:
         try:
-            return look(checkpoints, metrics, log, before={})
+            return where(before={})
         except CheckpointError:
             if idle is not None and time.monotonic() - begin >= idle:
                 raise
@@ -153,15 +160,13 @@ class _Arrivals:
 
     def __init__(
         self,
-        checkpoints: Where | Iterable[Where],
-        metrics: Where | None,
-        log: LogOptions | None,
+        where: Callable[..., Found],
         store: Store,
         found: Found,
         poll: float,
         idle: float | None,
     ) -> None:
-        self._where, self._metrics, self._log = checkpoints, metrics, log
+        self._where = where
         self._store, self._poll, self._idle = store, poll, idle
         self._stamps = {file.path: stamp(file.path) for file in found.files}
         order = coarse_to_fine(len(found.files), {})
@@ -208,7 +213,7 @@ class _Arrivals:
             return
         self._looked = begin
         try:
-            found = look(self._where, self._metrics, self._log, before=self.metrics)
+            found = self._where(before=self.metrics)
         except CheckpointError:
             return  # all are gone for the moment
         finally:
