@@ -283,3 +283,33 @@ def test_what_brackets_say_holds_for_each_joined_layer(tmp_path: Path) -> None:
         as_weights(tmp_path / "net.pt", module="a,b (backward)")
     with pytest.raises(CheckpointError, match="named 'c'"):
         as_weights(tmp_path / "net.pt", module="a,c")
+
+
+def test_short_names_are_a_guess_that_is_told(tmp_path: Path) -> None:
+    net = nn.GRU(2, 3).state_dict()
+    arrays = {
+        k.replace("weight", "enc_w").replace("bias", "enc_b"): v for k, v in net.items()
+    }
+    np.savez(
+        tmp_path / "a.npz", **{k.removesuffix("_l0"): v for k, v in arrays.items()}
+    )
+    weights = as_weights(tmp_path / "a.npz")
+    assert weights.digest == as_weights(net).digest
+    assert "enc_w_hh and the like are taken for PyTorch's" in weights.assumed
+
+
+def test_arrays_of_each_gate_say_what_to_do(tmp_path: Path) -> None:
+    gates = {f"W{gate}": np.zeros((3, 5)) for gate in "ifco"}
+    np.savez(tmp_path / "a.npz", **gates)  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match="stack them in the order i, f, g, o"):
+        as_weights(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "model.index", "model.data-00000-of-00001"])
+def test_formats_without_names_say_the_way_out(tmp_path: Path, name: str) -> None:
+    if name == "a.npy":
+        np.save(tmp_path / name, np.zeros(3))
+    else:
+        (tmp_path / name).write_bytes(b"\0" * 99)
+    with pytest.raises(CheckpointError, match=r"numpy\.savez|model\.save_weights"):
+        as_weights(tmp_path / name)

@@ -137,3 +137,12 @@ def test_a_layer_is_chosen_by_the_monitor() -> None:
 def test_another_moment_is_refused() -> None:
     with pytest.raises(UsageError, match="on: expected one of epoch, batch"):
         edge.EdgeCallback(EdgeMonitor(), on="step")
+
+
+def test_averaged_weights_are_told() -> None:
+    model = net(layers.LSTM(4))
+    with EdgeMonitor(**FEW) as monitor:
+        callback = edge.EdgeCallback(monitor)
+        model.compile(keras.optimizers.Adam(use_ema=True), "mse")
+        with pytest.warns(RuntimeWarning, match="evaluates averages of the weights"):
+            model.fit(*data(), callbacks=[callback], epochs=1, verbose=0)

@@ -579,3 +579,27 @@ def test_optimiser_states_are_passed_over(tmp_path: Path) -> None:
     for name in FILES:
         found, _ = read_tensors(write(model, tmp_path / name))
         assert len(found) == 6
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
+def test_the_names_of_keras_1(tmp_path: Path, kind: str) -> None:
+    gates = {"LSTM": "ifco", "GRU": "zrh", "SimpleRNN": ""}[kind]
+    options: dict[str, Any] = {"reset_after": False} if kind == "GRU" else {}
+    layer = getattr(layers, kind)(4, return_sequences=True, **options)
+    model = randomise(net(layer))
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["keras_version"] = "1.2.2"
+        group = file.create_group("rnn_1")
+        for letter, array in zip("WUb", layer.get_weights(), strict=True):
+            blocks = np.split(array, len(gates) or 1, axis=-1)
+            for gate, block in zip(gates or [""], blocks, strict=True):
+                group[f"rnn_1_{letter}{'_' * bool(gate)}{gate}:0"] = block
+    weights = as_weights(
+        tmp_path / "old.h5", module="(gates sigmoid)" if gates else None
+    )
+    expected = model.predict(SEQUENCE[None], verbose=0)[0]
+    np.testing.assert_allclose(
+        top_states(weights, SEQUENCE), expected, rtol=0, atol=IN_KERAS
+    )
+    if gates:  # as Keras 1 took it
+        assert as_weights(tmp_path / "old.h5").functions == ("tanh", "hard_sigmoid")

@@ -18,6 +18,7 @@ pytestmark = [
     # of the library, on small machines and small sets
     pytest.mark.filterwarnings("ignore::Warning:lightning"),
     pytest.mark.filterwarnings("ignore::Warning:pytorch_lightning"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
 ]
 edge: Any = pytest.importorskip(
     "lstm_edge.integrations.lightning", exc_type=ImportError
@@ -134,3 +135,52 @@ def test_the_state_goes_with_the_trainers_checkpoint(
 def test_another_moment_is_refused() -> None:
     with pytest.raises(UsageError, match="on: expected one of epoch, batch"):
         edge.EdgeCallback(EdgeMonitor(), on="step")
+
+
+def test_a_second_trainer_counts_on(library: Any) -> None:
+    module = make_module(library)
+    with EdgeMonitor(**FEW) as monitor:
+        callback = edge.EdgeCallback(monitor)
+        fit(library, module, callback, max_epochs=2)
+        with pytest.warns(RuntimeWarning, match="counts from 0 again after update 6"):
+            fit(library, module, callback, max_epochs=2)
+    assert [result.update for result in monitor.history] == [0, 3, 6, 9, 12]
+    assert [result.metrics["epoch"] for result in monitor.history] == [0, 1, 2, 3, 4]
+
+
+def test_two_callbacks_of_one_trainer(library: Any, tmp_path: Path) -> None:
+    monitors = [EdgeMonitor(**FEW), EdgeMonitor(None, **{**FEW, "steps": 80})]
+    first = edge.EdgeCallback(monitors[0])
+    second = edge.EdgeCallback(monitors[1], name="longer")
+    options: dict[str, Any] = {"callbacks": [first, second], "max_epochs": 1}
+    trainer = fit(library, make_module(library), None, **options)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    states = torch.load(tmp_path / "a.ckpt", weights_only=False)["callbacks"]
+    assert {"EdgeCallback", "EdgeCallback[longer]"} <= states.keys()
+    assert [len(monitor.history) for monitor in monitors] == [2, 2]
+
+
+def test_batches_keep_the_losses_of_their_epoch(library: Any) -> None:
+    with EdgeMonitor(**FEW) as monitor:
+        fit(library, make_module(library), edge.EdgeCallback(monitor, on="batch"))
+    losses = {r.update: r.metrics.get("test_loss") for r in monitor.history}
+    assert {3, 6, 9} <= {update for update, loss in losses.items() if loss is not None}
+
+
+def test_metrics_that_are_no_numbers_are_passed_over(library: Any) -> None:
+    module = make_module(library)
+    with EdgeMonitor(**FEW) as monitor:
+        callback = edge.EdgeCallback(monitor)
+        callback.offer(module, 1, 0.5, {"val_loss": 0.5, "confusion": torch.eye(2)})
+        monitor.flush()
+    (result,) = monitor.history
+    assert result.metrics == {"val_loss": 0.5, "test_loss": 0.5, "epoch": 0.5}
+
+
+def test_averaged_weights_are_told(library: Any) -> None:
+    module = make_module(library)
+    average = library.callbacks.StochasticWeightAveraging(1e-2)
+    with EdgeMonitor(**FEW) as monitor:
+        callbacks = [edge.EdgeCallback(monitor), average]
+        with pytest.warns(RuntimeWarning, match="evaluates averages of the weights"):
+            fit(library, module, None, callbacks=callbacks)

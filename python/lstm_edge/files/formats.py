@@ -7,6 +7,7 @@ compared with the size of the file before memory is taken.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePath
@@ -168,6 +169,12 @@ _BEGINNINGS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
 
 _ELSEWHERE = (
     (0, b"\x1f\x8b", "a gzip archive, expected what is inside: gunzip it, or tar xzf"),
+    (
+        0,
+        b"\x93NUMPY",
+        "arrays without names; save them by PyTorch's names: "
+        "numpy.savez('net.npz', weight_ih_l0=..., weight_hh_l0=..., ...)",
+    ),
     (257, b"ustar", "a tar archive, expected the files inside: tar xf"),
     (
         4,
@@ -188,6 +195,11 @@ def _by_content(data: bytes, source: str) -> Callable[..., Any] | None:
     for place, start, what in _ELSEWHERE:
         if data[place : place + len(start)] == start:
             raise CheckpointError(f"{source}: found {what}")
+    if re.search(r"\.(index|meta|data-\d+-of-\d+)$", source):
+        raise CheckpointError(
+            f"{source}: found a checkpoint of TensorFlow, expected a file of Keras; "
+            "load it there, then: model.save_weights('net.weights.h5')"
+        )
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
         return read_safetensors
     return next((read for start, read in _BEGINNINGS if data.startswith(start)), None)

@@ -162,6 +162,8 @@ def _around(
     part: Part, config: Config, recurrent: Mapping[str, str]
 ) -> dict[str, Array]:
     """Name what may be an embedding or a readout, which is linear and reads a net."""
+    if not {"kernel", "recurrent_kernel", "embeddings"} & part.variables.keys():
+        return {part.paths[name]: array for name, array in part.variables.items()}
     if "embeddings" in part.variables:
         return {embedding_tensor(part.name): part.variables["embeddings"]}
     if not _is_dense(part):
@@ -284,6 +286,8 @@ def _functions(part: Part, gates: int, config: Config, source: str) -> dict[str,
     """
     settings = config.of(part.layer, part.name)
     words = {name: settings.get(name, word) for name, word in _USUAL.items()}
+    if "inner_activation" in settings:  # as Keras 1 called it
+        words["recurrent_activation"] = settings["inner_activation"]
     if gates == 1:
         del words["recurrent_activation"]
     elif not settings and config.is_before("2.3"):

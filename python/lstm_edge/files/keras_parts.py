@@ -115,14 +115,43 @@ def by_names(arrays: Mapping[str, Array]) -> Iterator[Part]:
         way = re.match(r"(forward|backward)_", steps[-1]) if len(steps) > 1 else None
         direction = way and _WAYS[f"{way[1]}_layer"]
         inside = f"{steps[0]}.{steps[-1]}" if stacked else steps[-1]
+        first = _of_keras_1(arrays, paths, steps[-1])
+        variables = {name: arrays[path] for name, path in paths.items()}
         yield Part(
             name=steps[0] if way else inside,
             layer=steps[-1],
             group=group,
-            variables={name: arrays[path] for name, path in paths.items()},
-            paths=paths,
+            variables=first or variables,
+            paths=dict.fromkeys(first, group) if first else paths,
             direction=direction,
         )
+
+
+def _of_keras_1(
+    arrays: Mapping[str, Array], paths: Mapping[str, str], layer: str
+) -> dict[str, Array]:
+    """Join the arrays of the gates, as ``lstm_1_W_i``; {} of other releases."""
+    found: dict[tuple[str, str], Array] = {}
+    for name, path in paths.items():
+        match = re.fullmatch(
+            r"([WUb])(?:_([ifcozrh]))?", name.removeprefix(f"{layer}_")
+        )
+        if match is None:
+            return {}
+        found[match[1], match[2] or ""] = arrays[path]
+    gates = {gate for _, gate in found}
+    order = next(
+        (o for o in ("ifco", "zrh", " ") if gates == set(o.strip() or [""])), ""
+    )
+    joined = {}
+    for letter, kind in (("W", "kernel"), ("U", "recurrent_kernel"), ("b", "bias")):
+        blocks = [found.get((letter, gate.strip())) for gate in order]
+        known = [block for block in blocks if block is not None]
+        if known and len(known) == len(blocks) and len({b.ndim for b in known}) == 1:
+            joined[kind] = np.concatenate(known, axis=-1)
+    if joined.keys() == {"kernel"}:
+        return {"embeddings": joined["kernel"]}
+    return joined
 
 
 def alive(

@@ -64,6 +64,8 @@ class EdgeCallback(MonitorCallback, _Callback):  # type: ignore[misc]
         if not self._begun:
             self._begun = True
             self._restore()
+            if getattr(self.model.optimizer, "use_ema", False):
+                self.tell_averages("the optimiser, which has use_ema=True,")
             self._look(epoch, logs)
         self._epoch = epoch
 

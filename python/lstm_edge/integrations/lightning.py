@@ -6,6 +6,7 @@ from typing import Any
 
 from lstm_edge.extras import load
 from lstm_edge.integrations.callback import MonitorCallback
+from lstm_edge.monitor.monitor import EdgeMonitor
 
 _Callback: Any = load(
     "lightning", "lightning.pytorch.callbacks", "pytorch_lightning.callbacks"
@@ -24,6 +25,9 @@ class EdgeCallback(MonitorCallback, _Callback):  # type: ignore[misc]
     monitor, stopping, on, test_loss
         As in `MonitorCallback`; the names of metrics are those of
         ``trainer.callback_metrics``.
+    name : str
+        Of several callbacks of one trainer whose monitors watch the same module: what
+        tells their states in the checkpoint apart.
 
     Raises
     ------
@@ -33,8 +37,21 @@ class EdgeCallback(MonitorCallback, _Callback):  # type: ignore[misc]
         An argument out of range.
     """
 
+    def __init__(self, monitor: EdgeMonitor, *, name: str = "", **options: Any) -> None:
+        super().__init__(monitor, **options)
+        self.name = name
+
+    @property
+    def state_key(self) -> str:
+        """What the state is kept under: of its own for each module and name."""
+        own = [text for text in (self.name, self.monitor.module) if text]
+        return type(self).__qualname__ + (f"[{', '.join(own)}]" if own else "")
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Offer the weights that training starts from."""
+        for callback in trainer.callbacks:
+            if "Averaging" in type(callback).__name__:
+                self.tell_averages(type(callback).__name__)
         self._look(trainer, pl_module, trainer.current_epoch)
 
     def on_train_batch_end(

@@ -141,6 +141,7 @@ class EdgeMonitor:
         self.skipped = 0
         self._last: int | None = None  # update of the last call
         self._taken: int | None = None  # of the last weights taken
+        self._numbers: dict[str, float] = {}  # beside them
         self._told = 0  # results that were handed to the user
         self._warned: set[str] = set()
         self._closed = False
@@ -164,7 +165,8 @@ class EdgeMonitor:
         Returns
         -------
         bool
-            Whether the weights were taken.
+            Whether the weights were taken. Metrics of a second call at the same update
+        stand beside the first measurement.
 
         Raises
         ------
@@ -183,9 +185,14 @@ class EdgeMonitor:
             )
         self._tell()
         self._last = now
+        if now == self._taken:  # the same weights, of which more may be known now
+            for name, value in metrics.items():
+                self._numbers[name] = _number(name, value)
+            return False
         if self._taken is not None and now // self.every <= self._taken // self.every:
             return False
         numbers = {name: _number(name, value) for name, value in metrics.items()}
+        self._numbers = numbers
         weights: Weights | Exception
         try:
             weights = as_weights(model, module=self.module)
@@ -288,6 +295,11 @@ class EdgeMonitor:
     def result(self) -> MonitorResult | None:
         """The newest measurement; None before the first has ended."""
         return self.history[-1] if self.history else None
+
+    @property
+    def last_update(self) -> int | None:
+        """Update of the last call; None before the first."""
+        return self._last
 
     @property
     def track(self) -> Track:

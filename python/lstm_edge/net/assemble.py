@@ -84,6 +84,11 @@ def _assumed(module: Module, cell: str, metadata: dict[str, str]) -> str:
     said = [
         text for p in module.prefix.split(",") if (text := metadata.get(f"{p}.assumed"))
     ]
+    if module.named_shortly:
+        said.append(
+            f"{module.names['weight_hh', 0]} and the like are taken for PyTorch's "
+            "weight_hh and the like, with its order of gates"
+        )
     if cell == "rnn_tanh" and not module.function(metadata):
         said.append(
             "the files do not say the function of the RNN, tanh is taken; if it is "

@@ -21,9 +21,11 @@ Tensors = Mapping[str, Any]
 """Tensor name to numpy array or torch tensor."""
 
 _RECURRENT = re.compile(
-    r"(?P<prefix>.*?)(?P<kind>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
+    r"(?P<prefix>.*?)(?:(?:weight|(?<![A-Za-z0-9])[wW])_(?P<weight>ih|hh|hr)"
+    r"|(?:bias|(?<![A-Za-z0-9])[bB])_(?P<bias>ih|hh))"
     r"(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?"
 )
+_SHORT = re.compile(r"(?<![A-Za-z0-9])[wW]_(ih|hh|hr)")
 _CHOICES = {
     **{function: ("activation", function) for function in FUNCTIONS},
     **{
@@ -66,6 +68,11 @@ class Module:
         """Return the name that chooses it."""
         places = f"({', '.join(self.places)})" if self.places else ""
         return f"{self.prefix} {places}".strip()
+
+    @property
+    def named_shortly(self) -> bool:
+        """Whether its tensors are named w_ih and the like, which PyTorch does not."""
+        return any(_SHORT.search(name) for name in self.names.values())
 
     def cell(self, gates: int, metadata: Mapping[str, str]) -> str | None:
         """Tell the cell of `gates` rows a unit; None where there is none."""
@@ -119,7 +126,8 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
         raise CheckpointError(
             f"{source}: no LSTM, GRU or RNN found; expected tensors named "
             "weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 behind any prefix, "
-            f"found {shown}"
+            f"found {shown}; where each gate has arrays of its own, stack them in the "
+            "order i, f, g, o (LSTM) or r, z, n (GRU) and save them under these names"
         )
     prefix, _, inside = (wanted or "").partition("(")
     if "," in prefix:
@@ -194,7 +202,9 @@ def list_modules(tensors: Tensors) -> list[Module]:
         match = _RECURRENT.fullmatch(name)
         if match is not None:
             prefix = match["prefix"].rstrip("./_")
-            key = match["kind"], int(match["layer"] or 0), bool(match["reverse"])
+            weight, bias = match["weight"], match["bias"]
+            kind = f"weight_{weight}" if weight else f"bias_{bias}"
+            key = kind, int(match["layer"] or 0), bool(match["reverse"])
             found.setdefault(prefix, {})[key] = name
     modules: list[Module] = []
     for prefix, names in found.items():

@@ -163,7 +163,9 @@ pub fn tanh<L: Lanes<Scalar: Exponential>>(x: L) -> L {
 pub fn tanh_slope<L: Lanes<Scalar: Exponential>>(x: L) -> (L, L) {
     let two = L::splat(L::Scalar::of(2.0));
     let (t, sum) = tanh_and_sum(x);
-    let w = two / sum;
+    // beyond the limit it is less than any product with a weight can tell from 0
+    let limit = L::splat(L::Scalar::EXP.tanh_limit);
+    let w = limit.less(x.abs(), L::zero(), two / sum);
     (t, w * (two - w))
 }
 
