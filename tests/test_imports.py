@@ -23,11 +23,10 @@ IMPORTS = {
         "display": "numpy",
         "terms": "",
         "extras": "errors",
-        "locking": "errors",
         "files": "errors extras numpy safetensors terms upath",
         "net": "display errors files numpy",
         "measures": "_core errors net numpy scipy terms",
-        "store": "errors locking numpy safetensors",
+        "store": "errors filelock numpy safetensors",
         "track": "display numpy scipy terms",
         "results": "display errors files measures numpy pandas store terms track "
         "xarray",
@@ -38,7 +37,7 @@ IMPORTS = {
         "integrations": "errors extras files monitor",
         "lab": "",
         "lab.tasks": "errors files numpy pandas scipy sklearn torch",
-        "lab.training": "display errors files lab.tasks locking numpy torch",
+        "lab.training": "display errors filelock files lab.tasks numpy torch",
         "lab.zoom": "errors files lab.tasks lab.training numpy safetensors",
         "lab.falls": "errors lab.zoom numpy results sweep track",
         "lab.studies": "display errors files lab.tasks lab.training measures monitor "

@@ -81,7 +81,7 @@ def test_a_row_comes_back_as_it_was(tmp_path: Path) -> None:
 @given(st.lists(st.floats(width=64), max_size=5))
 def test_every_float_survives(values: list[float]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "lock", lambda path: nullcontext())
+        patch.setattr(database, "_only_writer", lambda path: nullcontext())
         with Store(Path(":memory:"), write=True) as store:
             store.set_run(measures=MEASURES)
             store.put(row(scalars={"exponents": values}))

@@ -11,8 +11,9 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from filelock import FileLock, Timeout
+
 from lstm_edge.errors import StoreError
-from lstm_edge.locking import lock
 from lstm_edge.store.rows import checksum
 
 _Self = TypeVar("_Self", bound="Database")
@@ -56,6 +57,36 @@ _ADVICE = {
 """What to do, by a part of SQLite's message."""
 
 
+@contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Keep other writers out; the system ends this with the process.
+
+    Raises
+    ------
+    StoreError
+        Another process writes, or there is no place for the lock.
+    """
+    beside = path.with_name(path.name + ".lock")
+    lock = FileLock(beside, timeout=0, thread_local=False)
+    try:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(
+            f"{path}: another process is writing to this store; wait for it, or "
+            "write to another file with --out"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise StoreError(
+            f"{beside}: cannot be written and locked ({error}); expected a folder that "
+            "can be written, on a disk that supports locks; name another one with --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class Database:
     """An open store, as a file.
 
@@ -81,7 +112,7 @@ class Database:
             )
         with ExitStack() as stack, self._explained():
             if write:
-                stack.enter_context(lock(path))
+                stack.enter_context(_only_writer(path))
             self._connection = stack.enter_context(closing(_open(path, write)))
             self._prepare(write)
             self._resources = stack.pop_all()

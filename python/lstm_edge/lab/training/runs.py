@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,7 +25,6 @@ from lstm_edge.errors import ConflictError, LstmEdgeError, UsageError
 from lstm_edge.files.metrics import METRICS
 from lstm_edge.files.places import replace_file
 from lstm_edge.files.safetensors import write_checkpoint
-from lstm_edge.locking import take
 
 COLUMNS = ("update", *METRICS)
 """Columns of ``metrics.csv``."""
@@ -55,22 +55,21 @@ def locked(folder: Path) -> Iterator[None]:
     UsageError
         If another one is there, or the folder cannot hold a run.
     """
+    lock = FileLock(folder / "resume" / "lock", timeout=0, thread_local=False)
     try:
         (folder / "resume").mkdir(parents=True, exist_ok=True)
-        file = (folder / "resume" / "lock").open("ab")
-    except OSError as error:
+        lock.acquire()
+    except Timeout as error:
+        raise UsageError(
+            f"{folder}: another process is training into this folder; wait for it, or "
+            "train in another folder"
+        ) from error
+    except (OSError, NotImplementedError) as error:
         raise _no_place(folder, error) from error
-    with file:
-        try:
-            take(file)
-        except (BlockingIOError, PermissionError) as error:
-            raise UsageError(
-                f"{folder}: another process is training into this folder; wait for "
-                "it, or train in another folder"
-            ) from error
-        except OSError as error:
-            raise _no_place(folder, error) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) -> None:
