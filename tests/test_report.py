@@ -16,6 +16,7 @@ import pytest
 
 import lstm_edge
 from lstm_edge.errors import UsageError
+from lstm_edge.report import panels
 from lstm_edge.report.figures import save_figures
 from lstm_edge.report.page import write_report
 from lstm_edge.report.series import loss_around, make_series
@@ -88,7 +89,8 @@ def test_every_sweep_has_a_page_and_figures(kind: str, tmp_path: Path) -> None:
     written = save_figures(sweep, tmp_path / "figures", ("png", "svg", "pdf"))
     names = {path.stem for path in written}
     assert len(written) == 3 * len(names)
-    assert names >= {"training", "paper", "orbit_diagram"}
+    some = {"training", "paper", "orbit_diagram"}
+    assert names == set() if kind == "nothing" else names >= some
     if kind == "whole":
         assert names >= {"attractors", "widths"}
     assert all(path.stat().st_size > 1000 for path in written)
@@ -212,6 +214,37 @@ def test_the_page_shows_the_numbers_of_the_sweep(tmp_path: Path) -> None:
     assert shown["time"] == sweep.table["epoch"].tolist()
     assert shown["name"] == sweep.names
     np.testing.assert_allclose(shown["exponents"], sweep.exponents, rtol=1e-4)
+
+
+def test_the_page_names_the_run_and_marks_what_happened(tmp_path: Path) -> None:
+    sweep = SWEEPS["whole"]()
+    sweep = replace(sweep, run={"source": "runs/mine", "inputs": "zero"})
+    page = write_report(sweep, tmp_path / "report.html").read_text()
+    assert "<title>mine: order and chaos along training</title>" in page
+    assert (
+        f'<p class="run">mine · {len(sweep.checkpoints)} checkpoints · zero</p>' in page
+    )
+    series = make_series(sweep, most_dots=10)
+    marked = panels.marks(series)
+    sustained = [t for t in sweep.track.transitions if t.sustained]
+    assert {t.event for t in sustained} <= {name for _, name, _ in marked}
+    time, name, _ = marked[-1]
+    assert (time, name) == (31, "best test loss")  # the loss is 1 / (1 + epoch)
+    first = panels.told(series)[0]
+    assert re.fullmatch(
+        r"epoch 0 · order · exponent -?[\d.]+ ± [\d.]+ · test loss 1 · update-0", first
+    )
+
+
+def test_panels_without_data_say_what_fills_them(tmp_path: Path) -> None:
+    page = write_report(
+        SWEEPS["without losses"](), tmp_path / "report.html"
+    ).read_text()
+    assert "No losses are known: lstm-edge analyze RUN --metrics LOG" in page
+    assert (
+        "No losses are known"
+        not in write_report(SWEEPS["whole"](), tmp_path / "report.html").read_text()
+    )
 
 
 def test_the_loss_around_crossings_is_their_average() -> None:

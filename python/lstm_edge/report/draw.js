@@ -13,7 +13,8 @@ function draw(only) {
     }
     layout.modebar = { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink };
     layout.hoverlabel = { bgcolor: style.getPropertyValue("--paper").trim(), font: { color: ink } };
-    Plotly.react(id, figure.data, layout, { responsive: true, displaylogo: false });
+    Plotly.react(id, figure.data, layout, { responsive: true, displaylogo: false,
+      showSendToCloud: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "sendDataToCloud"] });
   }
 }
 dark.addEventListener("change", draw);

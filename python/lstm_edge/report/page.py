@@ -48,10 +48,15 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
     return write_page(
         path,
         resource("lstm_edge.report", "page.html"),
+        name=html.escape(_name(sweep)),
+        run=html.escape(_run(sweep)),
         headline=_headline(sweep),
         verdict=_verdict(sweep),
         assumed=_assumed(sweep),
         main=plots.main_figure(series).to_json(),
+        legend=_legend(plots.legend(series)),
+        kinds=_legend(plots.kinds(series)),
+        missing=_missing(series),
         widths=plots.single(panels.widths(series)).to_json(),
         around=plots.single(panels.around(series)).to_json(),
         norms=plots.single(panels.norms(series)).to_json(),
@@ -66,6 +71,31 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         failures=_failures(sweep),
         settings=_settings(sweep),
     )
+
+
+def _name(sweep: Sweep) -> str:
+    """Name the run: the folder of the checkpoints, or else of the store."""
+    source = str(sweep.run.get("source", "."))
+    return Path(source).name or sweep.path.absolute().parent.name or "lstm-edge"
+
+
+def _run(sweep: Sweep) -> str:
+    told = [_name(sweep), counted(len(sweep.checkpoints), "checkpoint")]
+    told += [str(sweep.run[key]) for key in ("inputs",) if sweep.run.get(key)]
+    return " · ".join(told)
+
+
+def _legend(entries: list[tuple[str, str, str]]) -> str:
+    return "".join(
+        f'<span><i class="{form}" style="color: {colour}"></i>'
+        f"{html.escape(name)}</span>"
+        for name, colour, form in entries
+    )
+
+
+def _missing(series: Series) -> str:
+    told = [text for make, text in panels.MAIN.items() if make(series).empty]
+    return f'<p class="caption">{" ".join(told)}</p>' if told else ""
 
 
 def _headline(sweep: Sweep) -> str:
@@ -94,7 +124,8 @@ def _caption(series: Series) -> str:
         "the middle 80 % of the starts. "
         "Below them what the starts end on, as shares; at the bottom one dot for each "
         "sample, the sum of h after the last step minus its mean over the samples. "
-        "Hover over a checkpoint to see its spectrum beneath; drag to zoom."
+        "Hover over a checkpoint to see its spectrum beside the figure, or beneath it; "
+        "drag to zoom."
     )
     if series.left_out:
         text += f" {series.left_out:,} dots are left out to keep the page light."
@@ -154,7 +185,16 @@ def _failures(sweep: Sweep) -> str:
 
 
 def _settings(sweep: Sweep) -> str:
-    rows = [[name, json.dumps(value)] for name, value in sorted(sweep.run.items())]
+    rows = [[name, _plain(value)] for name, value in sorted(sweep.run.items())]
     seconds = sum(row.seconds for row in sweep.rows.values())
     rows.append(["core seconds spent on measures", f"{seconds:.1f}"])
     return table(["setting", "value"], rows)
+
+
+def _plain(value: object) -> str:
+    """Write a setting for people."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return "default" if value is None else str(value)

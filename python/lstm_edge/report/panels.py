@@ -90,7 +90,12 @@ class Panel:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to draw."""
-        return not (self.lines or self.shares or self.bars or self.dots)
+        series = [line.y for line in (*self.lines, *self.shares)]
+        dots = () if self.dots is None else self.dots[1]
+        known = any(
+            np.isfinite(values).any() for values in (*series, dots) if len(values)
+        )
+        return not (known or self.bars)
 
 
 def losses(series: Series) -> Panel:
@@ -191,6 +196,8 @@ def widths(series: Series) -> Panel:
         (f"{t.event}\nat {t.update:.0f}", t.width, EVENT_COLOURS[t.direction])
         for t in lasting
     )
+    if len(bars) < 2:  # one width has nothing to be compared with
+        bars = ()
     return Panel("width of the span (updates)", "", bars=bars, training=False)
 
 
@@ -247,5 +254,49 @@ FIGURES = {
 }
 """What is saved as files; "paper" is the main figure of Wei et al. 2025."""
 
-MAIN = (losses, exponents, shares, distance, orbit_diagram)
-"""Of the page."""
+MAIN = {
+    losses: "No losses are known: lstm-edge analyze RUN --metrics LOG brings them.",
+    exponents: "No exponent is measured yet.",
+    shares: "What the starts end on is not measured yet.",
+    distance: "D~ is not measured yet.",
+    orbit_diagram: "There is no orbit diagram without D~.",
+}
+"""Of the page, and what is said where there is nothing to draw."""
+
+
+def marks(series: Series) -> list[tuple[float, str, str]]:
+    """Time, name and colour of the sustained transitions and of the best test loss."""
+    track = series.sweep.track
+    found = [*track.stability_transitions, *track.transitions]
+    marked = [
+        (series.at(t.update), t.event, EVENT_COLOURS[t.direction])
+        for t in sorted(found, key=lambda t: t.update)
+        if t.sustained
+    ]
+    known = np.isfinite(series.test_loss) & np.isfinite(series.loss_time)
+    if known.any():
+        best = int(np.argmin(np.where(known, series.test_loss, np.inf)))
+        marked.append((series.loss_time[best], "best test loss", "#888"))
+    return marked
+
+
+def told(series: Series) -> list[str]:
+    """Tell what is known of each checkpoint, in a line."""
+    loss = dict(zip(series.loss_time, series.test_loss, strict=True))
+    parts = zip(
+        series.time,
+        series.sweep.table["phase"],
+        series.column("lambda_max"),
+        series.column("lambda_max_stderr"),
+        series.sweep.names,
+        strict=True,
+    )
+    lines = []
+    for time, phase, exponent, error, name in parts:
+        line = f"{series.unit} {time:g} · {phase}"
+        if np.isfinite(exponent):
+            line += f" · exponent {exponent:.4f} ± {error:.2g}"
+        if np.isfinite(loss.get(time, np.nan)):
+            line += f" · test loss {loss[time]:.4g}"
+        lines.append(f"{line} · {name}")
+    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import numpy as np
@@ -15,35 +16,61 @@ from lstm_edge.report.series import PHASE_COLOURS, STABILITY_COLOURS, Series
 MOST_EXPONENTS = 500_000
 """Of all spectra together: what keeps the page light."""
 
+_MOST_MARKS = 8
+"""Lines with a name: more would hide the series."""
+
+_WHOLE = 4.45
+"""Height of all panels of the page together."""
+
 
 def main_figure(series: Series) -> go.Figure:
     """Losses, exponents, attractors, D~ and the orbit diagram on one time axis."""
-    parts = [part(series) for part in panels.MAIN]
+    parts = [panel for make in panels.MAIN if not (panel := make(series)).empty]
     count = len(parts)
     figure = make_subplots(
-        rows=count,
+        rows=max(1, count),
         cols=1,
         shared_xaxes=True,
         vertical_spacing=0.025,
-        specs=[[{"secondary_y": any(line.right for line in p.lines)}] for p in parts],
-        row_heights=[panel.height for panel in parts],
+        specs=[[{"secondary_y": any(line.right for line in p.lines)}] for p in parts]
+        or None,
+        row_heights=[panel.height for panel in parts] or None,
     )
+    told = [html.escape(line) for line in panels.told(series)]
     for row, panel in enumerate(parts, 1):
-        _add_panel(figure, panel, row, series.sweep.table["update"])
+        _add_panel(figure, panel, row, series.sweep.table["update"], told)
     _add_falls(figure, series)
     _shade(figure, series)
-    figure.update_xaxes(title_text=series.unit, row=count, col=1)
+    _mark(figure, series)
+    figure.update_xaxes(title_text=series.unit, row=count or 1, col=1)
     figure.update_layout(
-        height=980,
-        margin={"l": 80, "r": 20, "t": 60, "b": 50},
+        height=80 + round(900 * sum(p.height for p in parts) / _WHOLE),
+        margin={"l": 80, "r": 90, "t": 30, "b": 50},
         hovermode="x unified",
-        legend={"orientation": "h", "y": 1.05, "x": 0},
-        legend2={"orientation": "h", "y": -0.07, "x": 0, "title": "starts end on "},
+        showlegend=False,
     )
     if len(series.time):
         ends = {"clipmin": series.time.min(), "clipmax": series.time.max()}
         figure.update_xaxes(autorangeoptions=ends)
     return figure
+
+
+def legend(series: Series) -> list[tuple[str, str, str]]:
+    """Name, colour and form ("line", "dotted", "area", "fall") of what is drawn."""
+    found: list[tuple[str, str, str]] = []
+    for make in panels.MAIN:
+        panel = make(series)
+        for line in () if panel.empty else panel.lines:
+            found.append((line.name, line.colour, "dotted" if line.dotted else "line"))
+    if panels.falls(series):
+        found.append(("falls of the test loss", "currentColor", "fall"))
+    found += [(name, colour, "area") for name, colour in PHASE_COLOURS.items()]
+    return found
+
+
+def kinds(series: Series) -> list[tuple[str, str, str]]:
+    """As `legend`, of what the starts end on."""
+    return [(s.name, s.colour, "area") for s in panels.shares(series).shares]
 
 
 def single(panel: Panel) -> go.Figure:
@@ -63,14 +90,27 @@ def single(panel: Panel) -> go.Figure:
     return figure
 
 
-def _add_panel(figure: go.Figure, panel: Panel, row: int, updates: Any = None) -> None:
+def _add_panel(
+    figure: go.Figure,
+    panel: Panel,
+    row: int,
+    updates: Any = None,
+    told: list[str] | None = None,
+) -> None:
     place = {"row": row, "col": 1}
     for line in (line for line in panel.lines if line.band is not None):
         figure.add_trace(_band(line), **place)
     for line in panel.lines:
         right = {"secondary_y": True} if line.right else {}
         known = updates is not None and len(updates) == len(line.x)
-        figure.add_trace(_trace(line, updates if known else None), **place, **right)
+        trace = _trace(line, updates if known else None)
+        if told and panel.training and not right and len(told) == len(line.x):
+            last = line is panel.lines[-1]
+            text = {"customdata": told, "hovertemplate": "%{customdata}<extra></extra>"}
+            trace.update(
+                **text if last else {"hoverinfo": "skip", "hovertemplate": None}
+            )
+        figure.add_trace(trace, **place, **right)
     for share in panel.shares:
         figure.add_trace(_share(share), **place)
     if panel.bars:
@@ -87,6 +127,11 @@ def _set_axes(figure: go.Figure, panel: Panel, place: dict[str, int]) -> None:
     kind = "log" if panel.log else "linear"
     title = panel.title.replace(" (", "<br>(")
     figure.update_yaxes(title_text=title, type=kind, **place, **own)
+    if panel.log and own:  # 1, 2 and 5 of each decade, or the decades alone
+        values = np.concatenate([line.y for line in panel.lines if not line.right])
+        values = values[np.isfinite(values) & (values > 0)]
+        few = len(values) and values.max() < 100 * values.min()
+        figure.update_yaxes(dtick="D2" if few else 1, **place, **own)
     if panel.limits:
         figure.update_yaxes(range=panel.limits, **place, **own)
     if panel.shares:
@@ -152,7 +197,6 @@ def _share(share: Line) -> go.Scatter:
         line={"width": 0, "shape": "hvh"},
         fillcolor=share.colour,
         hovertemplate=f"%{{y:{share.form}}}",
-        legend="legend2",
     )
 
 
@@ -173,7 +217,7 @@ def _dots(dots: tuple[Any, Any]) -> go.Scattergl:
         x=dots[0].astype(np.float32),
         y=dots[1].astype(np.float32),
         mode="markers",
-        marker={"size": 2, "color": "#777", "opacity": 0.6},
+        marker={"size": 2, "color": "#444", "opacity": 0.6},
         name="samples",
         hoverinfo="skip",
         showlegend=False,
@@ -204,13 +248,25 @@ def _shade(figure: go.Figure, series: Series) -> None:
     """Draw one path a phase, over the whole height: light however much it flickers."""
     for phase, bands in series.bands.items():
         _path(figure, bands, (0, 1), PHASE_COLOURS[phase], 0.22)
-        _key(figure, phase, PHASE_COLOURS[phase])
     for target, bands in series.stability_bands.items():
         _path(figure, bands, (1.005, 1.02), STABILITY_COLOURS[target], 1.0)
-    update = series.sweep.advice.update
-    if update is not None:
-        line = {"dash": "dash", "width": 1.5, "color": "#888"}
-        figure.add_vline(x=series.at(update), line=line)
+
+
+def _mark(figure: go.Figure, series: Series) -> None:
+    """Draw a line with a name at each sustained transition and at the best loss."""
+    for time, name, colour in panels.marks(series)[:_MOST_MARKS]:
+        figure.add_vline(x=time, line={"dash": "dash", "width": 1.5, "color": colour})
+        figure.add_annotation(
+            x=time,
+            y=1,
+            yref="paper",
+            text=name,
+            textangle=-90,
+            xanchor="right",
+            yanchor="top",
+            showarrow=False,
+            font={"size": 11},
+        )
 
 
 def _path(
@@ -237,29 +293,20 @@ def _path(
         )
 
 
-def _key(figure: go.Figure, name: str, colour: str) -> None:
-    figure.add_trace(
-        go.Scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            marker={"symbol": "square", "size": 12, "color": colour},
-            name=name,
-        ),
-        row=1,
-        col=1,
-    )
-
-
 def spectra(series: Series) -> dict[str, Any]:
     """Give the exponents of every checkpoint, for the one under the pointer."""
     exponents = series.sweep.exponents
     keep = max(1, -(-exponents.size // MOST_EXPONENTS))
-    rows = exponents[::keep]
+    measured = [series.sweep.rows.get((n, "lyapunov")) for n in series.sweep.names]
+    errors = [row.scalars.get("stderr", []) if row else [] for row in measured]
+
+    def short(row: Any) -> list[float]:
+        return [float(f"{x:.5g}") for x in row if np.isfinite(x)]
+
     return {
         "time": series.time[::keep].tolist(),
         "name": series.sweep.names[::keep],
-        "exponents": [
-            [float(f"{x:.5g}") for x in row if np.isfinite(x)] for row in rows
-        ],
+        "told": [line.rpartition(" · ")[0] for line in panels.told(series)][::keep],
+        "exponents": [short(row) for row in exponents[::keep]],
+        "errors": [short(row) for row in errors[::keep]],
     }
