@@ -300,12 +300,12 @@ def test_without_losses_there_is_advice_but_no_regret() -> None:
 @pytest.mark.parametrize(
     ("letters", "words"),
     [
-        ("", "too few checkpoints with a known phase (0)"),
-        ("oooCC", "too few checkpoints with a known phase (5)"),
-        ("o" * 40, "never reaches chaos and stays ordered"),
-        ("o" * 20 + "e" * 20, "never reaches chaos, though it reaches the edge"),
-        ("C" * 40, "starts in chaos and never leaves it"),
-        ("C" * 20 + "o" * 20, "starts in chaos and does not return"),
+        ("", "0 checkpoints with a known phase are too few"),
+        ("oooCC", "5 checkpoints with a known phase are too few"),
+        ("o" * 40, "the net is never chaotic: in order in 40 checkpoints"),
+        ("o" * 20 + "e" * 20, "in order in 20 checkpoints, at the edge in 20"),
+        ("C" * 40, "chaotic in all 40 checkpoints"),
+        ("C" * 20 + "o" * 20, "begins in chaos, leaves it, and does not return"),
         ("o" * 20 + "CC" + "o" * 20, "does not last"),
         ("o" * 20 + "CCC", "ended before it was sustained"),
     ],
@@ -313,7 +313,6 @@ def test_without_losses_there_is_advice_but_no_regret() -> None:
 def test_no_advice_says_why(letters: str, words: str) -> None:
     found = advice(letters, test_loss=np.ones(len(letters)))
     assert found.update is None
-    assert found.reason.startswith("no advice: ")
     assert words in found.reason
 
 

@@ -53,6 +53,9 @@ NEWEST = 15
 FEW = 25
 """Checkpoints of a sweep that are printed a row each."""
 
+_FEW_CHANGES = 5
+"""That are shown although none is sustained."""
+
 MOST_REASONS = 10
 """Of failures that are printed."""
 
@@ -350,6 +353,9 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
     if lasting:
         title = f"sustained transitions, beside {raw}"
         _print_table(console, title, transition_table(lasting))
+    elif 0 < len(found) <= _FEW_CHANGES:
+        title = "no sustained transition; the changes there are:"
+        _print_table(console, title, transition_table(found))
     else:
         console.print(f"no sustained transition ({raw})")
 
@@ -357,10 +363,9 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
 def show_falls(console: Console, anatomies: list[Anatomy]) -> None:
     """Print what goes with each fall of the test loss, a block a fall."""
     header, rows = fall_table(anatomies)
-    for row in rows:
-        pairs = zip(header[1:], row[1:], strict=True)
-        told = "; ".join(f"{name}: {value}" for name, value in pairs if value)
-        console.print(f"[bold]{header[0]} {row[0]}[/]  {told}", highlight=False)
+    if rows:
+        console.print("falls of the test loss, by update:", highlight=False)
+        _print_rows(console, header, rows)
     console.print(tell(anatomies), highlight=False)
 
 
@@ -368,12 +373,25 @@ def _print_table(
     console: Console, title: str, content: tuple[list[str], list[list[str]]]
 ) -> None:
     header, rows = content
+    columns = zip(header, *rows, strict=True)
+    if sum(max(map(len, cells)) + 2 for cells in columns) > console.width:
+        console.print(f"{title}", highlight=False)
+        _print_rows(console, header, rows)
+        return
     table = Table(
         *header, title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False
     )
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _print_rows(console: Console, header: list[str], rows: list[list[str]]) -> None:
+    """Print a block a row, where a table would not fit."""
+    for first, *rest in rows:
+        told = zip(header[1:], rest, strict=True)
+        text = "; ".join(f"{name} {value}" for name, value in told if value)
+        console.print(f"  [bold]{escape(first)}[/]  {escape(text)}", highlight=False)
 
 
 def _show_claims(console: Console, sweep: Sweep) -> None:

@@ -194,7 +194,7 @@ def _said_by(path: Path) -> dict[str, str]:
             said = said_by_name(path.stem)
             return said if "update" in said else read_any(path)[1]
         return said_in(path) if is_folder(path) else {}
-    except CheckpointError:
+    except (CheckpointError, MemoryError):
         return {}  # a damaged one is reported when it is read
 
 

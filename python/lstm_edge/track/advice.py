@@ -168,7 +168,7 @@ def _headline(found: Advice, run: _Run) -> str:
         best = run.called(found.best_update)
         return f"The best checkpoint is {best}: test loss {found.best_test_loss:.4g}"
     if found.update is None:
-        return "No checkpoint to advise"
+        return f"{found.reason[0].upper()}{found.reason[1:]}"
     return f"Take {run.called(found.update)}, at the first onset of chaos"
 
 
@@ -176,10 +176,10 @@ def _verdict(
     found: Advice, run: _Run, onset: Transition | None, lost: Transition | None
 ) -> str:
     if found.best_update is None:
-        told = [found.reason]
         if found.update is not None:
-            told.append(STUDIED)
-        return _sentences(told)
+            return _sentences([found.reason, STUDIED])
+        why = "there is no sustained onset of chaos, and no test loss is known"
+        return _sentences([f"no checkpoint is advised: {why}"])
     told = [f"it lies {_where(found.best_update, onset, lost)}"]
     if found.update is None:
         told.append(f"a rule without a test set finds nothing here: {found.reason}")
@@ -221,12 +221,12 @@ def _where(best: float, onset: Transition | None, lost: Transition | None) -> st
     if places:
         return " and ".join(places)
     missing = f"{EVENTS['to_unstable']} nor {EVENTS['to_chaos']}"
-    return f"in a run without sustained {missing}"
+    return f"in a run with neither a sustained {missing}"
 
 
 def _why(first: Transition | None, phase: Sequence[str]) -> str:
     if first is None:
-        return f"no advice: {why_no_transition(phase)}"
+        return why_no_transition(phase)
     reason = (
         "of the checkpoints analysed it is the nearest to the first sustained "
         f"transition from order to chaos, at update {in_words(first.update)}, whose "
@@ -252,17 +252,19 @@ def why_no_transition(phase: Sequence[str]) -> str:
     chaotic = known.count("chaos")
     if len(known) <= SUSTAIN:
         why = (
-            f"too few checkpoints with a known phase ({len(known)}): a phase counts "
-            f"once {SUSTAIN} in a row have it"
+            f"{len(known)} checkpoints with a known phase are too few: a change counts "
+            f"as sustained once {SUSTAIN} in a row have the new phase"
         )
     elif chaotic == len(known):
-        why = "training starts in chaos and never leaves it"
+        why = f"the net is chaotic in all {len(known)} checkpoints"
     elif not chaotic:
-        why = "training never reaches chaos" + (
-            ", though it reaches the edge" if "edge" in known else " and stays ordered"
+        edge = known.count("edge")
+        why = (
+            f"the net is never chaotic: in order in {len(known) - edge} checkpoints"
+            + (f", at the edge in {edge}" if edge else "")
         )
     elif known[0] == "chaos":
-        why = "training starts in chaos and does not return to it for good"
+        why = "the net begins in chaos, leaves it, and does not return to it for good"
     elif chaotic == known[-SUSTAIN:].count("chaos"):
         why = (
             "chaos appears, but training ended before it was sustained; train on to "
