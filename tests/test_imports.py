@@ -25,7 +25,7 @@ IMPORTS = {
         "extras": "errors",
         "files": "errors extras numpy safetensors terms upath",
         "net": "display errors files numpy",
-        "measures": "_core errors net numpy scipy terms",
+        "measures": "_core errors matplotlib net numpy scipy terms",
         "store": "errors filelock numpy safetensors",
         "track": "display numpy scipy terms",
         "results": "display errors files measures numpy pandas store terms track "
@@ -33,7 +33,7 @@ IMPORTS = {
         "sweep": "_core distributed errors files measures net numpy results store "
         "track",
         "report": "display errors files matplotlib numpy plotly results track",
-        "monitor": "_core errors measures net numpy pandas track",
+        "monitor": "_core errors matplotlib measures net numpy pandas track",
         "integrations": "errors extras files monitor",
         "lab": "",
         "lab.tasks": "errors files numpy pandas scipy sklearn torch",

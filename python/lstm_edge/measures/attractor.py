@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
+from lstm_edge.measures.drawing import shares
 from lstm_edge.measures.phase import phase_of_attractors
 from lstm_edge.measures.result import Result
 from lstm_edge.measures.system import (
@@ -21,6 +22,9 @@ from lstm_edge.measures.system import (
 )
 from lstm_edge.net.reading import as_weights
 from lstm_edge.terms import ATTRACTORS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,24 @@ class Attractors(Result):
     def chaotic_share(self) -> float:
         """Share of the starts that end in chaos."""
         return self.shares["chaos"]
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the share of the starts that end on each attractor.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Default: those of a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        parts = [
+            (f"{i + 1}: {a.kind.replace('_', ' ')}", a.share, a.kind)
+            for i, a in enumerate(self.attractors)
+        ]
+        return shares(ax, parts, f"attractors: {self.phase}")
 
     def __repr__(self) -> str:
         """Return the attractors with their shares, and the phase."""

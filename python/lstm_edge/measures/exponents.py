@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
+from lstm_edge.measures.drawing import with_errors
 from lstm_edge.measures.phase import EXACT_ZERO, classify, zero_margin
 from lstm_edge.measures.result import Result
 from lstm_edge.measures.system import (
@@ -22,6 +23,9 @@ from lstm_edge.measures.system import (
 )
 from lstm_edge.measures.time_average import time_average_error
 from lstm_edge.net.reading import as_weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +153,24 @@ class LyapunovSpectrum(Result):
         if len(self.exponents) < self.dimension:
             return float("nan")
         return float(self.exponents.sum())
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the exponents with two standard errors over their index.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Default: those of a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        index = np.arange(1, len(self.exponents) + 1)
+        title = f"Lyapunov spectrum: {self.phase}"
+        ax = with_errors(ax, index, self.exponents, self.stderr, title)
+        ax.set_xlabel("index")
+        return ax
 
     def __repr__(self) -> str:
         """Return the leading exponents with their errors, and the phase."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
+from lstm_edge.measures.drawing import paths
 from lstm_edge.measures.result import Result
 from lstm_edge.measures.system import (
     core_call,
@@ -18,6 +19,9 @@ from lstm_edge.measures.system import (
     refuse_beyond_memory,
 )
 from lstm_edge.net.reading import as_weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,22 @@ class Orbit(Result):
     hidden_sizes: tuple[int, ...]
     cell_sizes: tuple[int, ...]
     settings: dict[str, Any]
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the sum of h of every start along the steps.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Default: those of a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        return paths(
+            ax, self.hidden.sum(axis=-1), f"orbits of {len(self.hidden)} starts"
+        )
 
     def __repr__(self) -> str:
         """Return the sizes."""

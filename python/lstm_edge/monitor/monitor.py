@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from lstm_edge import _core
 from lstm_edge.errors import UsageError
+from lstm_edge.measures.drawing import PHASES, with_errors
 from lstm_edge.measures.exponents import lyapunov
 from lstm_edge.measures.system import count
 from lstm_edge.measures.table import MEASURES
@@ -33,6 +34,7 @@ from lstm_edge.track.transitions import Transition
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
 
 SETTINGS = {*inspect.signature(lyapunov).parameters} - {
     "weights",
@@ -319,6 +321,33 @@ class EdgeMonitor:
     def to_pandas(self) -> pandas.DataFrame:
         """Return the history as a DataFrame, the metrics in columns of their own."""
         return table_of(self.history)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the largest exponent along training, coloured by phase.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Default: those of a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        track = self.track
+        ax = with_errors(ax, track.update, track.exponent, track.stderr, repr(self))
+        for phase, colour in PHASES.items():
+            there = [p == phase for p in track.phase]
+            ax.plot(
+                track.update[there],
+                track.exponent[there],
+                "o",
+                color=colour,
+                label=phase,
+            )
+        ax.legend(frameon=False)
+        ax.set_xlabel("update")
+        return ax
 
     def state_dict(self) -> dict[str, Any]:
         """Give the history and where training stands, in plain Python values.
