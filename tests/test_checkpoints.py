@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from conftest import Arrays
 from lstm_edge.errors import CheckpointError
@@ -93,3 +95,11 @@ def test_nothing_found_is_an_error(tmp_path: Path) -> None:
         find_checkpoints(tmp_path / "none")
     with pytest.raises(CheckpointError, match="no such file or folder"):
         find_checkpoints(tmp_path / "*.pt")
+
+
+def test_other_suffixes_count_where_the_usual_ones_are_missing(tmp_path: Path) -> None:
+    for name in ("net_1.th", "net_2.th", "notes.txt"):
+        torch.save(nn.LSTM(2, 3).state_dict(), tmp_path / name)
+    assert updates(find_checkpoints(tmp_path)) == [1, 2]
+    torch.save(nn.LSTM(2, 3).state_dict(), tmp_path / "net_7.pt")
+    assert updates(find_checkpoints(tmp_path)) == [7]  # the others may be anything

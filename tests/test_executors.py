@@ -8,7 +8,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import (
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -264,3 +270,22 @@ def test_ctrl_c_does_not_wait_for_the_executor(run: Path) -> None:
     threading.Thread(target=press, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         analyze(run, settings=SETTINGS, executor=Silent())
+
+
+class Other(ThreadPoolExecutor):
+    """Workers that have another version."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def older(*args: Any, **kwargs: Any) -> Any:
+            rows, error = fn(*args, **kwargs)
+            return [replace(row, version="0.0.1") for row in rows], error
+
+        return super().submit(older, *args, **kwargs)
+
+
+def test_workers_of_another_version_end_the_sweep(run: Path) -> None:
+    with (
+        Other(2) as executor,
+        pytest.raises(LstmEdgeError, match=r"a worker has lstm-edge 0\.0\.1"),
+    ):
+        analyze(run, settings=SETTINGS, executor=executor)

@@ -313,3 +313,10 @@ def test_formats_without_names_say_the_way_out(tmp_path: Path, name: str) -> Non
         (tmp_path / name).write_bytes(b"\0" * 99)
     with pytest.raises(CheckpointError, match=r"numpy\.savez|model\.save_weights"):
         as_weights(tmp_path / name)
+
+
+def test_what_a_terminal_would_obey_is_escaped(tmp_path: Path) -> None:
+    state = {f"a\x1b[31m.{k}": v for k, v in nn.LSTM(2, 3).state_dict().items()}
+    torch.save({"note": "b\x1b]0;c\x07", "net": state}, tmp_path / "a.pt")
+    shown = repr(inspect_checkpoint(tmp_path / "a.pt"))
+    assert all(line.isprintable() for line in shown.split("\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -113,6 +114,29 @@ def test_names_and_messages_are_escaped(tmp_path: Path) -> None:
     page = write_report(sweep, tmp_path / "r.html").read_text()
     assert evil not in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_name_that_looks_like_a_comment_hides_nothing(tmp_path: Path) -> None:
+    sweep = SWEEPS["whole"]()
+    first = sweep.names[0]
+    evil = "<!--<script>"
+    rows = {(evil if n == first else n, m): r for (n, m), r in sweep.rows.items()}
+    known = {evil if n == first else n: c for n, c in sweep.checkpoints.items()}
+    page = write_report(
+        replace(sweep, rows=rows, checkpoints=known), tmp_path / "a.html"
+    )
+    drawn, errors = dom(page, tmp_path / "profile")
+    assert drawn.count('class="main-svg"') >= 5
+    assert "Uncaught" not in errors
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+def test_a_link_in_the_way_leads_to_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("kept")
+    (tmp_path / ".report.html.tmp").symlink_to("victim")
+    write_report(SWEEPS["order only"](), tmp_path / "report.html")
+    assert (tmp_path / "victim").read_text() == "kept"
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:

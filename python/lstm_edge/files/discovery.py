@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -165,7 +165,9 @@ def _inside(folder: Path) -> list[Path]:
     """Checkpoints in a folder: those in folders of their own, itself, or its files."""
     numbered = [f for f in list_subfolders(folder) if re.search(r"\d", f.name)]
     own = [subfolder for subfolder in numbered if weights_of(subfolder)]
-    files = [file for file in list_folder(folder) if _is_checkpoint(file)]
+    there = list_folder(folder)
+    files = [file for file in there if _is_checkpoint(file, FORMATS)]
+    files = files or [file for file in there if _is_checkpoint(file, ALIKE)]
     others = [file for file in files if not belongs_to_folder(file.name)]
     if own:  # beside them Trainer leaves the last one again
         return own + others
@@ -174,9 +176,9 @@ def _inside(folder: Path) -> list[Path]:
     return files
 
 
-def _is_checkpoint(path: Path) -> bool:
+def _is_checkpoint(path: Path, known: Collection[str] = (*FORMATS, *ALIKE)) -> bool:
     return (
-        path.suffix.lower() in (*FORMATS, *ALIKE)
+        path.suffix.lower() in known
         and path.suffix.lower() != ".json"
         and not path.name.startswith(".")
         and path.name != "probe.safetensors"

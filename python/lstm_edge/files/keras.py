@@ -22,17 +22,21 @@ Source: keras/src/layers/rnn of Keras 3; keras/saving/legacy/hdf5_format.py of K
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.beside import Beside
 from lstm_edge.files.hdf5 import read_hdf5
-from lstm_edge.files.keras_config import Config, parse_config
-from lstm_edge.files.keras_parts import Part, alive, by_groups, by_names
+from lstm_edge.files.keras_config import (
+    USUAL,
+    Config,
+    functions,
+    parse_config,
+    word_of,
+)
+from lstm_edge.files.keras_parts import Part, alive, arrays_of, by_groups, by_names
 from lstm_edge.files.layers import (
     Array,
     RecurrentLayer,
@@ -41,15 +45,10 @@ from lstm_edge.files.layers import (
     name_layers,
     reorder,
 )
-from lstm_edge.files.shapes import Shape, check_shape, wrong_shape
+from lstm_edge.files.shapes import Shape, wrong_shape
 
 _ORDER = {4: (0, 1, 2, 3), 3: (1, 0, 2), 1: (0,)}
 """Rows a unit, to where Keras has the gates in PyTorch's order."""
-
-_KNOWN = ("tanh", "sigmoid", "hard_sigmoid", "relu", "linear")
-"""Functions of a layer that the core has."""
-
-_USUAL = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 
 _CLASSES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1, "CuDNNLSTM": 4, "CuDNNGRU": 3}
 """Rows a unit, of each class."""
@@ -169,7 +168,7 @@ def _around(
     if not _is_dense(part):
         return {}
     kernel = part.variables["kernel"]
-    word = _word(config.of(part.layer).get("activation", "linear"))
+    word = word_of(config.of(part.layer).get("activation", "linear"))
     reads = config.below.get(part.layer)
     inner = reads is not None and reads not in recurrent
     if word != "linear" or inner or part.layer in config.below.values():
@@ -197,15 +196,15 @@ def _recurrent(
             "model.save_weights('net.weights.h5')"
         )
     gates = _gates(part, settings, source)
-    arrays, by_cudnn = _arrays(part, gates, source)
-    functions = _functions(part, gates, config, source)
-    said = {} if by_cudnn else {k: w for k, w in functions.items() if w != _USUAL[k]}
+    arrays, by_cudnn = arrays_of(part, gates, source)
+    found = functions(part.layer, part.name, gates, config, source)
+    said = {} if by_cudnn else {k: w for k, w in found.items() if w != USUAL[k]}
     assumed = []
     if gates == 1:
-        said = {"nonlinearity": functions["activation"]} if settings else {}
+        said = {"nonlinearity": found["activation"]} if settings else {}
     elif not settings and not by_cudnn:  # CuDNN has the usual ones alone
-        gate = functions["recurrent_activation"]
-        assumed = [f"{functions['activation']}, and {gate} of the gates,"]
+        gate = found["recurrent_activation"]
+        assumed = [f"{found['activation']}, and {gate} of the gates,"]
         assumed += [f"a linear {name}" for name in dense]
     if gates == 3:
         bias = part.variables.get("bias")
@@ -221,41 +220,6 @@ def _recurrent(
         said=said,
         assumed=_sentence(part, assumed),
     )
-
-
-def _arrays(part: Part, gates: int, source: str) -> tuple[dict[str, Array], bool]:
-    """Take the arrays of a cell, and tell whether they lie as CuDNN has them."""
-    hidden = len(part.variables["recurrent_kernel"])
-    columns = gates * hidden
-    biases: dict[int, list[Shape]] = {
-        4: [(columns,), (2 * columns,)],
-        3: [(columns,), (2, columns), (2 * columns,)],
-        1: [(columns,)],
-    }
-    wanted: dict[str, list[Shape]] = {
-        "kernel": [("inputs", columns)],
-        "recurrent_kernel": [(hidden, columns)],
-        "bias": biases[gates],
-    }
-    for name in wanted.keys() & part.variables.keys():
-        check_shape(source, part.paths[name], part.variables[name], *wanted[name])
-    kernel, inner = part.variables["kernel"], part.variables["recurrent_kernel"]
-    bias = part.variables.get("bias")
-    if bias is None:
-        return {"weight_ih": kernel.T, "weight_hh": inner.T}, False
-    by_cudnn = gates > 1 and bias.shape == (2 * columns,)
-    if by_cudnn:
-        kernel = _blocks(kernel, gates, lambda k: k.T.reshape(k.shape, order="F"))
-        inner = _blocks(inner, gates, lambda k: k.T)
-        bias = bias.reshape(2, columns)
-    first, second = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
-    arrays = {"weight_ih": kernel.T, "weight_hh": inner.T}
-    return arrays | {"bias_ih": first, "bias_hh": second}, by_cudnn
-
-
-def _blocks(kernel: Array, gates: int, change: Callable[[Array], Array]) -> Array:
-    """Change the block of each gate."""
-    return np.hstack([change(block) for block in np.hsplit(kernel, gates)])
 
 
 def _gates(part: Part, settings: Mapping[str, Any], source: str) -> int:
@@ -276,37 +240,6 @@ def _gates(part: Part, settings: Mapping[str, Any], source: str) -> int:
     )
 
 
-def _functions(part: Part, gates: int, config: Config, source: str) -> dict[str, str]:
-    """Tell the functions of a layer, those of its Keras where nobody says them.
-
-    Raises
-    ------
-    CheckpointError
-        Others than the core has.
-    """
-    settings = config.of(part.layer, part.name)
-    words = {name: settings.get(name, word) for name, word in _USUAL.items()}
-    if "inner_activation" in settings:  # as Keras 1 called it
-        words["recurrent_activation"] = settings["inner_activation"]
-    if gates == 1:
-        del words["recurrent_activation"]
-    elif not settings and config.is_before("2.3"):
-        words["recurrent_activation"] = "hard_sigmoid"
-    for name, word in words.items():
-        if _word(word) not in _KNOWN:
-            raise CheckpointError(
-                f"{source}: layer '{part.layer}' has {name} {_word(word)}, expected "
-                f"one of {', '.join(_KNOWN)}"
-            )
-    flat = config.version and not config.is_before("3")
-    return {
-        name: "hard_sigmoid_6"
-        if flat and _word(word) == "hard_sigmoid"
-        else _word(word)
-        for name, word in words.items()
-    }
-
-
 def _sentence(part: Part, assumed: list[str]) -> str:
     if not assumed:
         return ""
@@ -316,12 +249,3 @@ def _sentence(part: Part, assumed: list[str]) -> str:
         "put model.to_json() beside it as a .json file, or choose: "
         f"--module '{part.name} (relu, gates hard_sigmoid)'"
     )
-
-
-def _word(activation: Any) -> str:
-    """Name of an activation, which can be a description of its function."""
-    while isinstance(activation, dict):
-        config = activation.get("config")
-        inner = config if isinstance(config, str) else activation.get("class_name")
-        activation = inner
-    return "linear" if activation is None else str(activation)

@@ -7,11 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lstm_edge.errors import CheckpointError
+
 _TRANSPARENT = {
     *("InputLayer", "Identity", "Masking", "ActivityRegularization"),
     *("Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise"),
 }
 """Layers that a trained net computes nothing in."""
+
+_KNOWN = ("tanh", "sigmoid", "hard_sigmoid", "relu", "linear")
+"""Functions of a layer that the core has."""
+
+USUAL = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 
 
 @dataclass(frozen=True)
@@ -159,3 +166,45 @@ def _snake_case(name: str) -> str:
     """Give the name of a class as Keras writes it into files."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def functions(
+    layer: str, name: str, gates: int, config: Config, source: str
+) -> dict[str, str]:
+    """Tell the functions of a layer, those of its Keras where nobody says them.
+
+    Raises
+    ------
+    CheckpointError
+        Others than the core has.
+    """
+    settings = config.of(layer, name)
+    words = {key: settings.get(key, word) for key, word in USUAL.items()}
+    if "inner_activation" in settings:  # as Keras 1 called it
+        words["recurrent_activation"] = settings["inner_activation"]
+    if gates == 1:
+        del words["recurrent_activation"]
+    elif not settings and config.is_before("2.3"):
+        words["recurrent_activation"] = "hard_sigmoid"
+    for key, word in words.items():
+        if word_of(word) not in _KNOWN:
+            raise CheckpointError(
+                f"{source}: layer '{layer}' has {key} {word_of(word)}, expected "
+                f"one of {', '.join(_KNOWN)}"
+            )
+    flat = config.version and not config.is_before("3")
+    return {
+        key: "hard_sigmoid_6"
+        if flat and word_of(word) == "hard_sigmoid"
+        else word_of(word)
+        for key, word in words.items()
+    }
+
+
+def word_of(activation: Any) -> str:
+    """Name of an activation, which can be a description of its function."""
+    while isinstance(activation, dict):
+        config = activation.get("config")
+        inner = config if isinstance(config, str) else activation.get("class_name")
+        activation = inner
+    return "linear" if activation is None else str(activation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from lstm_edge.extras import load
 from lstm_edge.files.keras_config import Config
 from lstm_edge.files.layers import Array
+from lstm_edge.files.shapes import Shape, check_shape
 
 _WAYS = {"forward_layer": "", "backward_layer": "_reverse"}
 
@@ -183,3 +184,38 @@ def alive(
         config.settings.setdefault(layer.name, told)
         paths = {kind: f"{layer.name}/{kind}" for kind in values}
         yield Part(name, layer.name, name, values, paths, way)
+
+
+def arrays_of(part: Part, gates: int, source: str) -> tuple[dict[str, Array], bool]:
+    """Take the arrays of a cell, and tell whether they lie as CuDNN has them."""
+    hidden = len(part.variables["recurrent_kernel"])
+    columns = gates * hidden
+    biases: dict[int, list[Shape]] = {
+        4: [(columns,), (2 * columns,)],
+        3: [(columns,), (2, columns), (2 * columns,)],
+        1: [(columns,)],
+    }
+    wanted: dict[str, list[Shape]] = {
+        "kernel": [("inputs", columns)],
+        "recurrent_kernel": [(hidden, columns)],
+        "bias": biases[gates],
+    }
+    for name in wanted.keys() & part.variables.keys():
+        check_shape(source, part.paths[name], part.variables[name], *wanted[name])
+    kernel, inner = part.variables["kernel"], part.variables["recurrent_kernel"]
+    bias = part.variables.get("bias")
+    if bias is None:
+        return {"weight_ih": kernel.T, "weight_hh": inner.T}, False
+    by_cudnn = gates > 1 and bias.shape == (2 * columns,)
+    if by_cudnn:
+        kernel = _blocks(kernel, gates, lambda k: k.T.reshape(k.shape, order="F"))
+        inner = _blocks(inner, gates, lambda k: k.T)
+        bias = bias.reshape(2, columns)
+    first, second = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
+    arrays = {"weight_ih": kernel.T, "weight_hh": inner.T}
+    return arrays | {"bias_ih": first, "bias_hh": second}, by_cudnn
+
+
+def _blocks(kernel: Array, gates: int, change: Callable[[Array], Array]) -> Array:
+    """Change the block of each gate."""
+    return np.hstack([change(block) for block in np.hsplit(kernel, gates)])

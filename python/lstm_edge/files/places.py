@@ -173,10 +173,15 @@ def matching(pattern: Path) -> list[Path]:
 
 
 def replace_file(path: Where, data: bytes) -> None:
-    """Write beside `path` and rename into place, so that nothing is half there."""
+    """Write beside `path` and rename into place, so that nothing is half there.
+
+    What is beside is made anew: a link that lies there leads to no other file.
+    """
     path = Path(path)
     beside = path.with_name(f".{path.name}.tmp")
-    beside.write_bytes(data)
+    beside.unlink(missing_ok=True)
+    with beside.open("xb") as file:
+        file.write(data)
     beside.replace(path)
 
 

@@ -172,7 +172,7 @@ def positive(name: str, value: Any) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number > 0):
         raise UsageError(f"{name}: expected a positive number, found {value!r}")

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any
 
 from lstm_edge.display import counted
-from lstm_edge.errors import CheckpointError
+from lstm_edge.errors import CheckpointError, one_line
 from lstm_edge.files.places import as_place
 from lstm_edge.net.assemble import assemble, embedding_name, readout_name
 from lstm_edge.net.modules import Module, Tensors, list_modules
@@ -115,10 +115,13 @@ class Inspection:
         return asdict(self)
 
     def __repr__(self) -> str:
-        """Return some lines for people."""
+        """Return some lines for people, which a terminal prints as they are."""
+        return "\n".join(map(one_line, self._lines()))
+
+    def _lines(self) -> list[str]:
         count = len(self.tensors)
         lines = [f"{self.source}: {count} tensors, {self.bytes} bytes"]
-        lines += [str(net) for net in self.nets]
+        lines += [line for net in self.nets for line in str(net).split("\n")]
         if not self.nets:
             lines.append("no LSTM, GRU or RNN among them:")
             shown = list(self.tensors.items())[:_SHOWN]
@@ -132,7 +135,7 @@ class Inspection:
         ]
         if said:
             lines.append(f"metadata: {', '.join(said)}")
-        return "\n".join(lines)
+        return lines
 
 
 def inspect_checkpoint(

@@ -60,7 +60,7 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         widths=plots.single(panels.widths(series)).to_json(),
         around=plots.single(panels.around(series)).to_json(),
         norms=plots.single(panels.norms(series)).to_json(),
-        spectra=json.dumps(plots.spectra(series)).replace("</", "<\\/"),
+        spectra=json.dumps(plots.spectra(series)).replace("<", "\\u003c"),
         chosen=json.dumps(
             series.at(sweep.advice.update or 0) if len(series.time) else 0
         ),

@@ -254,18 +254,23 @@ class Job:
                     future.cancel()
                     raise KeyboardInterrupt
                 getattr(executor, "check", bool)()  # of those that can be lost
-            outcome.rows, outcome.error = future.result()
+            rows, error = future.result()
+            if other := {row.version for row in rows} - {_core.__version__}:
+                raise LstmEdgeError(
+                    f"a worker has lstm-edge {', '.join(sorted(other))}"
+                )
+            outcome.rows, outcome.error = rows, error
             self._answered.set()
         except Exception as failure:
-            error = LstmEdgeError(
+            failed = LstmEdgeError(
                 f"{outcome.name}: the executor failed ({type(failure).__name__}: "
                 f"{failure}); expected workers that live and have lstm-edge "
                 f"{_core.__version__} installed"
             )
             sound = submitted and self._answered.is_set()
             if isinstance(failure, BrokenExecutor) or not sound:
-                raise error from failure
-            return outcome.refused(outcome.name, error)
+                raise failed from failure
+            return outcome.refused(outcome.name, failed)
         return outcome
 
 
