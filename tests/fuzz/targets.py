@@ -45,8 +45,11 @@ for _codec in pkgutil.iter_modules(encodings.__path__):
 _events: list[str] | None = None
 
 
-def _audit(event: str, _: Any) -> None:
-    if _events is not None and event.startswith((*_RUNS_CODE, "open")):
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if _events is None or not event.startswith((*_RUNS_CODE, "open")):
+        return
+    # a header of NumPy is parsed as a literal: running it would be an "exec"
+    if event != "compile" or arguments[1] != "<unknown>":
         _events.append(event)
 
 

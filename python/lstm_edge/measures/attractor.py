@@ -188,10 +188,12 @@ def attractors(
 
     A state that grows at a steady pace is unbounded. Whatever fits none of these is
     followed for twice as long, up to a limit, and is undecided then. Chaos must outlast
-    two looks, as it may be a transient; a torus needs a look of at least half the
-    limit. Starts are on the same attractor when their time
-    averages of all x and x² agree, over a period or within six standard errors;
-    undecided ones are put together.
+    two looks, as it may be a transient. A torus needs a look of at least half the
+    limit, or weighted Birkhoff averages [3]_ over two windows by which place and size
+    of the motion change by less than 1e-7 a step, and a tangent vector on it grows by
+    less than 3e-6. Starts are on the same attractor when their time averages of all x
+    and x² agree, over a period or within six standard errors; undecided ones are put
+    together.
 
     Parameters
     ----------
@@ -224,6 +226,7 @@ def attractors(
     ----------
     .. [1] R. P. Brent, BIT 20 (1980) 176.
     .. [2] G. A. Gottwald, I. Melbourne, SIAM J. Appl. Dyn. Syst. 8 (2009) 129.
+    .. [3] S. Das et al., Nonlinearity 30 (2017) 4111.
 
     Examples
     --------

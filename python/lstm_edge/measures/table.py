@@ -158,7 +158,7 @@ _PHASE = (
 MEASURES: dict[str, Measure] = {
     "lyapunov": Measure(
         name="lyapunov",
-        revision=2,
+        revision=3,
         defaults={"k": 2, "steps": 2000, "transient": 1000, "starts": 8, "seed": 0},
         compute=_lyapunov,
         columns=(
@@ -187,7 +187,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "attractors": Measure(
         name="attractors",
-        revision=2,
+        revision=3,
         defaults={
             "steps": 2000,
             "transient": 1000,
@@ -200,7 +200,7 @@ MEASURES: dict[str, Measure] = {
     ),
     CLOSER: Measure(
         name=CLOSER,
-        revision=2,
+        revision=3,
         defaults={
             "steps": 2000,
             "transient": 1000,

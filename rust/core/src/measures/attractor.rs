@@ -12,7 +12,9 @@
 //! Where Newton's method finds the cycle that a start is on, or comes nearer to with time as the
 //! multipliers say, these decide: inside the unit circle it is a fixed point or a cycle, however
 //! slowly it is approached, on it neutral, and a start that sits on a repelling one is nudged off.
-//! Chaos must outlast two looks. A state that grows at a steady pace is unbounded. A start of which none of this is true is
+//! Chaos must outlast two looks; a torus, which a slow spiral resembles, needs a look of half the
+//! limit, or weighted averages that tell the two apart sooner. A state that grows at a steady pace
+//! is unbounded. A start of which none of this is true is
 //! followed for twice as long, up to a limit; then it is undecided.
 
 use lstm_edge_kernels::Error;
@@ -33,6 +35,11 @@ use crate::tangent::BATCHES;
 /// How much ln variance may change between the halves of a look at a torus: 3e-6 a step where
 /// the look has 16,000 steps.
 const STEADY: f64 = 0.05;
+
+/// How much place (in parts of the size) and ln size of a motion on a torus may seem to change a
+/// step, and how fast a tangent vector on it may seem to grow.
+const RATE: f64 = 1e-7;
+const TANGENT_RATE: f64 = 3e-6;
 
 /// Steps below which neither exponent nor 0-1 test say anything.
 const SHORTEST: usize = 200;
@@ -276,6 +283,11 @@ impl<T: Real> Look<T> {
             ..Found::nothing(taken + self.steps)
         };
         let returned = self.watched.returns[row];
+        let regular = returned.is_none() && exponent.abs() <= margin && zero_one < 0.5;
+        if regular && self.is_quasiperiodic(row) {
+            found.kind = Kind::Torus;
+            return (found, None);
+        }
         if exponent <= 3.0 * margin
             && let Some(index) = self.cycle(map, row, returned, cycles)
         {
@@ -299,7 +311,7 @@ impl<T: Real> Look<T> {
             if self.steps > settings.steps || settings.steps == settings.limit {
                 found.kind = Kind::Chaos;
             }
-        } else if exponent.abs() <= margin && zero_one < 0.5 {
+        } else if regular {
             // what creeps towards a cycle looks like a torus at first
             let long = 2 * self.steps >= settings.limit;
             let averages = self.watched.averages.index_axis(Axis(0), row);
@@ -310,6 +322,29 @@ impl<T: Real> Look<T> {
             }
         }
         (found, None)
+    }
+
+    /// Whether the weighted Birkhoff averages of two windows, which on a torus converge faster
+    /// than any power of their length, say so: neither the place nor the size of the motion nor a
+    /// tangent vector has a rate.
+    fn is_quasiperiodic(&self, row: usize) -> bool {
+        let signal = self.watched.signal.row(row);
+        let growth = self.watched.growth.row(row);
+        let length = 3 * self.steps / 8;
+        let windows = [self.steps - 2 * length, self.steps - length];
+        let [(at, size), (later, last)] = windows.map(|begin| {
+            let signal = signal.slice(s![begin..begin + length]);
+            let mean = birkhoff(signal.iter().copied());
+            (mean, birkhoff(signal.iter().map(|x| (x - mean).powi(2))))
+        });
+        let rates = windows.map(|begin| {
+            let growth = growth.slice(s![begin..begin + length]);
+            birkhoff(growth.iter().copied())
+        });
+        let shrinks = (last / size).ln() / (2.0 * length as f64);
+        let drifts = (later - at) / (size.sqrt() * length as f64);
+        let still = |rate: f64| rate.abs() < RATE;
+        still(shrinks) && still(drifts) && rates.iter().all(|rate| rate.abs() < TANGENT_RATE)
     }
 
     /// Which cycle a start is on, or is drawn to.
@@ -354,6 +389,19 @@ fn trend(averages: &ArrayView2<'_, f64>) -> f64 {
         variance(Slice::from(batches / 2..)),
     );
     (second / first).ln()
+}
+
+/// The weighted Birkhoff average, with weights e^{−1/(t (1−t))} along 0 < t < 1 (Das et al. 2017,
+/// Nonlinearity 30, 4111).
+fn birkhoff(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    let weighted = values.enumerate().map(|(i, value)| {
+        let t = (i as f64 + 0.5) / count;
+        let weight = (-1.0 / (t * (1.0 - t))).exp();
+        (weight * value, weight)
+    });
+    let (sum, weights) = weighted.fold((0.0, 0.0), |(a, b), (x, w)| (a + x, b + w));
+    sum / weights
 }
 
 /// Whether the size of the state grows as fast in the second half of a look as in the first, to

@@ -216,3 +216,23 @@ fn two_frequencies_make_a_torus() {
         assert!(found.zero_one < 0.1);
     }
 }
+
+#[test]
+fn a_torus_is_told_early_and_a_slow_spiral_is_none() {
+    for omega in [0.618_034, 1.0, 2.4] {
+        for mu in [0.3, 0.05, 0.02] {
+            let on = found(&NeimarkSacker { mu, omega }, 4);
+            assert!(
+                on.found.iter().all(|f| f.kind == Kind::Torus),
+                "{mu} {omega}"
+            );
+            let early = |steps: usize| steps < DEFAULTS.transient + DEFAULTS.limit;
+            assert!(on.found.iter().all(|f| early(f.steps)), "{mu} {omega}");
+        }
+        for mu in [-1e-3, -1e-4, -1e-5, -1e-6] {
+            let spiral = found(&NeimarkSacker { mu, omega }, 4);
+            let torus = spiral.found.iter().any(|f| f.kind == Kind::Torus);
+            assert!(!torus, "{mu} {omega}");
+        }
+    }
+}
