@@ -337,10 +337,20 @@ def test_weights_without_a_configuration_tell_what_is_assumed(tmp_path: Path) ->
         "gates, and a linear out are assumed"
     )
     chosen = as_weights(path, module="deep (relu, gates hard_sigmoid)")
-    assert chosen.functions == ("relu", "hard_sigmoid")
+    assert (chosen.functions, chosen.assumed) == (("relu", "hard_sigmoid"), "")
     (tmp_path / "net.json").write_text(model.to_json())
     found = as_weights(path)
     assert (found.functions, found.assumed) == (("relu", "sigmoid"), "")
+
+
+def test_other_json_beside_the_weights_is_passed_over(tmp_path: Path) -> None:
+    model = net(layers.LSTM(4, activation="relu"))
+    path = write(model, tmp_path / "net.weights.h5")
+    (tmp_path / "broken.json").write_text('{"class_name": "config", "config"')
+    (tmp_path / "vocabulary.json").write_text('{"a": 1}')
+    assert as_weights(path).functions == ("tanh", "sigmoid")
+    (tmp_path / "model.json").write_text(model.to_json())
+    assert as_weights(path).functions == ("relu", "sigmoid")
 
 
 def test_layers_above_one_another_by_their_names_are_a_guess(tmp_path: Path) -> None:
@@ -350,7 +360,8 @@ def test_layers_above_one_another_by_their_names_are_a_guess(tmp_path: Path) -> 
     assert stack.hidden_sizes == (4, 4)
     assert "taken as layers upon one another, by their names" in stack.assumed
     lowest = stack.assumed.rpartition("--module '")[2].rstrip("'")
-    assert as_weights(path, module=lowest).hidden_sizes == (4,)
+    alone = as_weights(path, module=lowest)
+    assert (alone.hidden_sizes, alone.assumed) == ((4,), "")
     (path.parent / "net.json").write_text(model.to_json())
     assert as_weights(path).assumed == ""
 
@@ -603,3 +614,15 @@ def test_the_names_of_keras_1(tmp_path: Path, kind: str) -> None:
     )
     if gates:  # as Keras 1 took it
         assert as_weights(tmp_path / "old.h5").functions == ("tanh", "hard_sigmoid")
+
+
+@pytest.mark.parametrize("upper", ["relu", "tanh"])
+def test_layers_that_are_joined_have_one_function(tmp_path: Path, upper: str) -> None:
+    first = layers.LSTM(4, activation="relu", return_sequences=True, name="a")
+    second = layers.LSTM(4, activation=upper, name="b")
+    model = net(first, layers.LayerNormalization(), second)
+    path = write(model, tmp_path / "net.keras")
+    if upper == "relu":
+        assert as_weights(path, module="a,b").functions == ("relu", "sigmoid")
+    else:
+        assert "found activation relu and unsaid" in refusal(path, "a,b")

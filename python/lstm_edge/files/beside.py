@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from lstm_edge.files.places import exists, list_folder, read_all
+from lstm_edge.errors import CheckpointError
+from lstm_edge.files.places import exists, list_folder, read_all, read_start
 
 
 @dataclass(frozen=True)
@@ -35,3 +37,13 @@ class Beside:
             return None
         path = self.path.with_name(name)
         return read_all(path) if exists(path) else None
+
+    def start(self, name: str, count: int) -> bytes:
+        """Read the first bytes of one of `names`; none of what cannot be read."""
+        with suppress(CheckpointError):
+            return (
+                b""
+                if self.path is None
+                else read_start(self.path.with_name(name), count)
+            )
+        return b""

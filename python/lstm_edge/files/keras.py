@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +50,9 @@ from lstm_edge.files.shapes import Shape, wrong_shape
 
 _ORDER = {4: (0, 1, 2, 3), 3: (1, 0, 2), 1: (0,)}
 """Rows a unit, to where Keras has the gates in PyTorch's order."""
+
+_LARGEST = 2**24
+"""Bytes of a configuration."""
 
 _CLASSES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1, "CuDNNLSTM": 4, "CuDNNGRU": 3}
 """Rows a unit, of each class."""
@@ -103,9 +107,10 @@ def _told(beside: Beside) -> Any:
     """Read what ``model.to_json()`` wrote beside the weights, if that is one file."""
     found = []
     for name in beside.names(".json"):
-        data = beside.read(name) or b""
+        data = beside.start(name, _LARGEST)
         if b'"class_name"' in data and b'"config"' in data:
-            found.append(json.loads(data))
+            with suppress(ValueError, RecursionError):  # else it is something else
+                found.append(json.loads(data))
     return found[0] if len(found) == 1 else {}
 
 

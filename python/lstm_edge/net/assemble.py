@@ -81,9 +81,9 @@ def assemble(
 
 
 def _assumed(module: Module, cell: str, metadata: dict[str, str]) -> str:
-    said = [
-        text for p in module.prefix.split(",") if (text := metadata.get(f"{p}.assumed"))
-    ]
+    alone = module.places[:1] and module.places[0].startswith("layer ")
+    parts = [] if module.chosen or alone else module.prefix.split(",")
+    said = [text for part in parts if (text := metadata.get(f"{part}.assumed"))]
     if module.named_shortly:
         said.append(
             f"{module.names['weight_hh', 0]} and the like are taken for PyTorch's "

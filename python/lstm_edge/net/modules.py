@@ -106,10 +106,23 @@ class Module:
 
         The user decides first, then what the metadata says behind the prefix; what it
         says of ``nonlinearity`` and ``reset_after`` alone is of every module.
+
+        Raises
+        ------
+        CheckpointError
+            Modules that are joined, of which the metadata says different things.
         """
         alone = "" if what.endswith("activation") else metadata.get(what, "")
-        said = self.chosen.get(what, metadata.get(f"{self.prefix}.{what}", alone))
-        return said.lower()
+        parts = self.prefix.split(",")
+        said = {metadata.get(f"{part}.{what}", alone).lower() for part in parts}
+        if what in self.chosen:
+            said = {self.chosen[what]}
+        if len(said) > 1:
+            raise CheckpointError(
+                f"{self}: expected layers of one kind, found {what} "
+                f"{' and '.join(sorted(word or 'unsaid' for word in said))}"
+            )
+        return said.pop()
 
 
 def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
