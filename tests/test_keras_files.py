@@ -305,6 +305,9 @@ def test_the_hard_sigmoid_of_older_releases_is_steeper(tmp_path: Path) -> None:
     layer = layers.LSTM(4, recurrent_activation="hard_sigmoid")
     path = write(net(layer), tmp_path / "net.h5")
     assert as_weights(path).functions == ("tanh", "hard_sigmoid_6")
+    alone = write(net(layer), tmp_path / "alone.weights.h5")
+    (tmp_path / "alone.json").write_text(net(layer).to_json())  # without a version
+    assert as_weights(alone).functions == ("tanh", "hard_sigmoid_6")
     with h5py.File(path, "r+") as file:
         file.attrs["keras_version"] = "2.4.3"
     assert as_weights(path).functions == ("tanh", "hard_sigmoid")

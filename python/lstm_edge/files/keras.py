@@ -95,11 +95,10 @@ def read_keras(
     arrays, attributes = read_hdf5(data, source)
     about = attributes.get("model_weights", {}) | attributes[""]
     told = json.loads(config or about.get("model_config", "{}")) or _told(beside)
-    model = parse_config(told, about.get("keras_version", version))
-    if any("/vars/" in path for path in arrays):
-        parts = by_groups(arrays, attributes, model)
-    else:
-        parts = by_names(arrays)
+    of_keras_3 = any("/vars/" in path for path in arrays)
+    version = about.get("keras_version", version) or ("3" if of_keras_3 else "")
+    model = parse_config(told, version)
+    parts = by_groups(arrays, attributes, model) if of_keras_3 else by_names(arrays)
     return convert(list(parts), model, source)
 
 

@@ -265,7 +265,7 @@ class _Machine:
     def opaque(self, name: str) -> None:
         if name.startswith(_OTHER_TENSORS):
             raise ForeignObject(name)
-        if name not in self.foreign[:_MOST_NAMES]:
+        if len(self.foreign) < _MOST_NAMES and name not in self.foreign:
             self.foreign.append(name)
         self.push(Opaque(name))
 
