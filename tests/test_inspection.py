@@ -305,14 +305,10 @@ def test_arrays_of_each_gate_say_what_to_do(tmp_path: Path) -> None:
         as_weights(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("name", ["a.npy", "model.index", "model.data-00000-of-00001"])
-def test_formats_without_names_say_the_way_out(tmp_path: Path, name: str) -> None:
-    if name == "a.npy":
-        np.save(tmp_path / name, np.zeros(3))
-    else:
-        (tmp_path / name).write_bytes(b"\0" * 99)
-    with pytest.raises(CheckpointError, match=r"numpy\.savez|model\.save_weights"):
-        as_weights(tmp_path / name)
+def test_arrays_without_names_say_the_way_out(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    with pytest.raises(CheckpointError, match=r"numpy\.savez"):
+        as_weights(tmp_path / "a.npy")
 
 
 def test_what_a_terminal_would_obey_is_escaped(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from lstm_edge.files.safetensors import (
     read_safetensors,
     write_checkpoint,
 )
+from lstm_edge.files.tensorflow import is_tensorflow, read_tensorflow
 from lstm_edge.files.torch import read_torch
 
 __all__ = [
@@ -151,13 +152,14 @@ FORMATS: dict[str, Callable[..., tuple[Tensors, dict[str, str]]]] = {
     ".onnx": read_onnx,
     ".msgpack": _read_msgpack,
     ".json": read_json_net,
+    ".index": read_tensorflow,
 }
 """Suffix of a checkpoint file to its reader, of the content and the file's name."""
 
 ALIKE = (".pkl", ".th", ".net", ".model", ".jit", ".ptc", ".nam")
 """Suffixes that checkpoints have whose content tells the format."""
 
-_PARTED = (read_keras, read_onnx)
+_PARTED = (read_keras, read_onnx, read_tensorflow)
 """Readers of files that others beside them belong to."""
 
 _BEGINNINGS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
@@ -195,11 +197,13 @@ def _by_content(data: bytes, source: str) -> Callable[..., Any] | None:
     for place, start, what in _ELSEWHERE:
         if data[place : place + len(start)] == start:
             raise CheckpointError(f"{source}: found {what}")
-    if re.search(r"\.(index|meta|data-\d+-of-\d+)$", source):
+    if match := re.search(r"(.*)\.(?:meta|data-\d+-of-\d+)$", source):
         raise CheckpointError(
-            f"{source}: found a checkpoint of TensorFlow, expected a file of Keras; "
-            "load it there, then: model.save_weights('net.weights.h5')"
+            f"{source}: found a part of a TensorFlow checkpoint, expected its index: "
+            f"{match[1]}.index"
         )
+    if is_tensorflow(data):
+        return read_tensorflow
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
         return read_safetensors
     return next((read for start, read in _BEGINNINGS if data.startswith(start)), None)

@@ -222,7 +222,7 @@ def _recurrent(
         arrays={kind: reorder(array, order) for kind, array in arrays.items()},
         direction=part.direction,
         said=said,
-        assumed=_sentence(part, assumed),
+        assumed=_sentence(part, assumed, config.way_out),
     )
 
 
@@ -244,12 +244,11 @@ def _gates(part: Part, settings: Mapping[str, Any], source: str) -> int:
     )
 
 
-def _sentence(part: Part, assumed: list[str]) -> str:
+def _sentence(part: Part, assumed: list[str], way_out: str) -> str:
     if not assumed:
         return ""
     what = " and ".join(assumed)
     return (
         f"{part.name}: the file holds no configuration, so that {what} are assumed; "
-        "put model.to_json() beside it as a .json file, or choose: "
-        f"--module '{part.name} (relu, gates hard_sigmoid)'"
+        f"{way_out}: --module '{part.name} (relu, gates hard_sigmoid)'"
     )

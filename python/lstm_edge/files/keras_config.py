@@ -36,12 +36,15 @@ class Config:
         Where a ``.weights.h5`` keeps a layer, to its name.
     version : str
         Of the Keras that wrote it; "" where nobody says.
+    way_out : str
+        What to do where there is none.
     """
 
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     below: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     version: str = ""
+    way_out: str = "put model.to_json() beside it as a .json file, or choose"
 
     @property
     def knows_cells(self) -> bool:

@@ -14,11 +14,12 @@ from lstm_edge.files.keras_config import Config
 from lstm_edge.files.layers import Array
 from lstm_edge.files.shapes import Shape, check_shape
 
-_WAYS = {"forward_layer": "", "backward_layer": "_reverse"}
+WAYS = {"forward_layer": "", "backward_layer": "_reverse"}
+"""Groups of a Bidirectional, to the direction."""
 
 _STRUCTURE = {
     *("layers", "layer", "cell", "cells", "_layer_checkpoint_dependencies"),
-    *_WAYS,
+    *WAYS,
 }
 """Groups of a file that are no layers."""
 
@@ -68,7 +69,7 @@ def by_groups(
         steps = group.split("/")
         variables = _variables(steps)
         paths = {v: numbered[i] for i, v in enumerate(variables) if i in numbered}
-        ways = [_WAYS[step] for step in steps if step in _WAYS]
+        ways = [WAYS[step] for step in steps if step in WAYS]
         names = [
             _layer_name("/".join(steps[:end]), attributes, config)
             for end, step in enumerate(steps, 1)
@@ -114,7 +115,7 @@ def by_names(arrays: Mapping[str, Array]) -> Iterator[Part]:
         if in_cell and not stacked and len(steps) > 1:
             steps = steps[:-1]
         way = re.match(r"(forward|backward)_", steps[-1]) if len(steps) > 1 else None
-        direction = way and _WAYS[f"{way[1]}_layer"]
+        direction = way and WAYS[f"{way[1]}_layer"]
         inside = f"{steps[0]}.{steps[-1]}" if stacked else steps[-1]
         first = _of_keras_1(arrays, paths, steps[-1])
         variables = {name: arrays[path] for name, path in paths.items()}
