@@ -164,6 +164,13 @@ def broken() -> Arrays:
     return {name: np.full_like(array, np.nan) for name, array in cycle().items()}
 
 
+def measure_all(found: EdgeMonitor, *updates: tuple[Any, dict[str, Any]]) -> None:
+    """Update, which warns of what has ended by then, and wait for the rest."""
+    for model, metrics in updates:
+        found.update(model, **metrics)
+    found.flush()
+
+
 @pytest.mark.parametrize(
     ("model", "settings", "why"),
     [
@@ -177,10 +184,8 @@ def test_what_fails_is_recorded_and_shown_once(
     model: Any, settings: dict[str, Any], why: str
 ) -> None:
     found = EdgeMonitor(waiting=None, **{**FEW, **settings})
-    found.update(model, test_loss=3.0)
-    found.update(model)
     with pytest.warns(RuntimeWarning, match="training goes on") as caught:
-        found.flush()
+        measure_all(found, (model, {"test_loss": 3.0}), (model, {}))
     found.close()
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -194,10 +199,9 @@ def test_what_fails_is_recorded_and_shown_once(
 
 def test_measurements_go_on_after_one_that_failed() -> None:
     found = EdgeMonitor(waiting=None, **FEW)
-    for model in (cycle(), broken(), cycle()):
-        found.update(model)
+    models = (cycle(), broken(), cycle())
     with pytest.warns(RuntimeWarning, match="update 2"):
-        found.flush()
+        measure_all(found, *[(model, {}) for model in models])
     found.close()
     assert [result.phase for result in found.history] == ["order", "unknown", "order"]
     assert found.advice.update is None
@@ -220,10 +224,8 @@ def test_a_logger_that_fails_is_shown_once() -> None:
         raise ConnectionError("no network")
 
     found = EdgeMonitor(waiting=None, on_result=fail, **FEW)
-    for _ in range(3):
-        found.update(cycle())
     with pytest.warns(RuntimeWarning, match="ConnectionError: no network") as caught:
-        found.flush()
+        measure_all(found, *[(cycle(), {})] * 3)
     found.close()
     assert len(caught) == 1
     assert len(found.history) == 3
