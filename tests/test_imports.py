@@ -32,8 +32,8 @@ IMPORTS = {
         "xarray",
         "sweep": "_core distributed errors files measures net numpy results store "
         "track",
-        "report": "display errors files matplotlib numpy plotly results track",
-        "monitor": "_core errors matplotlib measures net numpy pandas track",
+        "report": "display errors files matplotlib numpy plotly results terms track",
+        "monitor": "_core errors matplotlib measures net numpy pandas terms track",
         "integrations": "errors extras files monitor",
         "lab": "",
         "lab.tasks": "errors files numpy pandas scipy sklearn torch",
@@ -41,7 +41,7 @@ IMPORTS = {
         "lab.zoom": "errors files lab.tasks lab.training numpy safetensors",
         "lab.falls": "errors lab.zoom numpy results sweep track",
         "lab.studies": "display errors files lab.tasks lab.training measures monitor "
-        "numpy pandas plotly report results scipy sweep torch track",
+        "numpy pandas plotly report results scipy sweep terms torch track",
         "lab.demo": "lab.training report results sweep",
         "lab.analogy": "_core display errors measures numpy track",
         "lab.analogy_plot": "errors lab.analogy matplotlib numpy report",

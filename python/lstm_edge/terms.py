@@ -62,3 +62,16 @@ PLACE = by_name(
     Column("update", "optimiser updates made"),
 )
 """The columns that say which checkpoint a row is of."""
+
+PHASE_COLOURS = {"order": "#56B4E9", "edge": "#F0E442", "chaos": "#D55E00"}
+"""Okabe & Ito (2008): told apart also by those who are colour-blind."""
+
+KIND_COLOURS = {
+    "fixed_point": "#0072B2",
+    "cycle": "#56B4E9",
+    "torus": "#F0E442",
+    "chaos": "#D55E00",
+    "unbounded": "#666666",
+    "undecided": "#BBBBBB",
+    "mixture": "#E69F00",
+}

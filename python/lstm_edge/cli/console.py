@@ -375,7 +375,7 @@ def _print_table(
     header, rows = content
     columns = zip(header, *rows, strict=True)
     if sum(max(map(len, cells)) + 2 for cells in columns) > console.width:
-        console.print(f"{title}", highlight=False)
+        console.print(title, highlight=False)
         _print_rows(console, header, rows)
         return
     table = Table(

@@ -40,10 +40,7 @@ class Beside:
 
     def start(self, name: str, count: int) -> bytes:
         """Read the first bytes of one of `names`; none of what cannot be read."""
-        with suppress(CheckpointError):
-            return (
-                b""
-                if self.path is None
-                else read_start(self.path.with_name(name), count)
-            )
+        if self.path is not None:
+            with suppress(CheckpointError):
+                return read_start(self.path.with_name(name), count)
         return b""

@@ -104,16 +104,12 @@ def list_checkpoints(
     told_by, names = "name", [path.stem for path in paths]
     if len(paths) > 1 and len(set(names)) == 1:  # each in a folder of its own
         told_by, names = "folder", [path.parent.name for path in paths]
-    if time_from is None:
-        times = [
-            (time, "file") if (time := _own(about)) is not None else (by_name, told_by)
-            for name, about in zip(names, said, strict=True)
-            for by_name in [time_in_name(name)]
-        ]
-    else:
+    if time_from is not None:
         times = [(_matched(time_from, path.name), "pattern") for path in paths]
-    if time_from is None and all(time is None for time, _ in times):
-        times = [(index, "order") for index in range(len(paths))]
+    else:
+        times = [_time(*both, told_by) for both in zip(names, said, strict=True)]
+        if all(time is None for time, _ in times):
+            times = [(index, "order") for index in range(len(paths))]
     found = [
         CheckpointFile(path, time, about, by)
         for path, (time, by), about in zip(paths, times, said, strict=True)
@@ -206,13 +202,13 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
     return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
 
-def _own(said: Mapping[str, str]) -> int | None:
-    """Tell the update that the file says; None where it says none."""
+def _time(name: str, said: Mapping[str, str], told_by: str) -> tuple[int | None, str]:
+    """Tell the update that the file says, else that of the name, and which told it."""
     with suppress(KeyError, ValueError):  # else the name decides
         update = int(said["update"])
         if abs(update) < MOST:
-            return update
-    return None
+            return update, "file"
+    return time_in_name(name), told_by
 
 
 def _matched(pattern: str, name: str) -> int | None:

@@ -15,12 +15,12 @@ Tensors = dict[str, Any]
 
 # Weights hardly compress, so a file that declares much more than it holds is hostile.
 _FREE_BYTES = 2**24
-_MAX_EXPANSION = 16
+MAX_EXPANSION = 16
 
 MAX_HEADER = 2**20
 """Bytes of a header: some thousand tensors; as objects it takes 30 times that."""
 
-_MAX_NAME = 1000
+MAX_NAME = 1000
 
 
 def flatten(nested: Mapping[Any, Any], source: str = "weights") -> Tensors:
@@ -43,9 +43,9 @@ def flatten(nested: Mapping[Any, Any], source: str = "weights") -> Tensors:
             if not deeper and not (hasattr(value, "shape") and hasattr(value, "dtype")):
                 continue
             name = f"{prefix}{key}"
-            if len(name) > _MAX_NAME:
+            if len(name) > MAX_NAME:
                 raise CheckpointError(
-                    f"{source}: expected names of at most {_MAX_NAME} characters, "
+                    f"{source}: expected names of at most {MAX_NAME} characters, "
                     f"found '{name[:20]}...{name[-20:]}'"
                 )
             if deeper:
@@ -55,9 +55,14 @@ def flatten(nested: Mapping[Any, Any], source: str = "weights") -> Tensors:
     return tensors
 
 
+def most_memory(size: int) -> int:
+    """Tell how many bytes may come out of a file of so many."""
+    return max(_FREE_BYTES, MAX_EXPANSION * size)
+
+
 def check_expansion(source: str, data: bytes, declared: int) -> None:
     """Refuse a file that would take far more memory than its own size."""
-    if declared > max(_FREE_BYTES, _MAX_EXPANSION * len(data)):
+    if declared > most_memory(len(data)):
         raise CheckpointError(
             f"{source}: declares {declared} bytes of tensors in a file of {len(data)} "
             "bytes; refused as hostile. If it is sound, save it uncompressed as "

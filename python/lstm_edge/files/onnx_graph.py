@@ -9,6 +9,7 @@ from typing import Any
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.beside import Beside
+from lstm_edge.files.guard import most_memory
 from lstm_edge.files.layers import Array, library
 
 _SHAPING = {
@@ -19,7 +20,6 @@ _SHAPING = {
 _COMPUTED = _SHAPING - {"Dropout"} | {"Slice", "Concat"}
 """Nodes that exporters leave between a constant and the cell."""
 
-_FREE_BYTES, _MAX_EXPANSION = 2**24, 16
 _GRAPH = 5  # type of an attribute
 
 
@@ -104,7 +104,7 @@ def read_graph(onnx: Any, data: bytes, source: str, beside: Beside) -> Graph:
             _fetch(name, tensor, files, source, beside)
     constants = {name: onnx.numpy_helper.to_array(t) for name, t in given.items()}
     size = len(data) + sum(map(len, files.values()))
-    _follow(nodes, constants, max(_FREE_BYTES, _MAX_EXPANSION * size), source)
+    _follow(nodes, constants, most_memory(size), source)
     producer = f"{model.producer_name} {model.producer_version}".strip()
     return Graph(nodes, constants, source, producer)
 

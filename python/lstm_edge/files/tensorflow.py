@@ -20,6 +20,7 @@ import numpy as np
 
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.beside import Beside
+from lstm_edge.files.guard import MAX_EXPANSION, MAX_NAME
 from lstm_edge.files.keras import convert
 from lstm_edge.files.keras_config import Config
 from lstm_edge.files.keras_parts import WAYS, Part
@@ -27,8 +28,7 @@ from lstm_edge.files.layers import Array, widen
 
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER = 48
-_MAX_NAME = 1000
-_FREE_BYTES, _MAX_EXPANSION = 2**20, 16
+_FREE_BYTES = 2**20
 
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 9: "<i8", 10: "?", 14: "", 19: "<f2"}
 """Number of a type to numpy's; 14 is bfloat16."""
@@ -140,7 +140,7 @@ def _part(group: str, paths: dict[str, str], arrays: dict[str, Array]) -> Part:
 def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Give the entries of a sorted table, in order."""
     footer = data[-_FOOTER:]
-    place, left = 0, _FREE_BYTES + _MAX_EXPANSION * len(data)
+    place, left = 0, _FREE_BYTES + MAX_EXPANSION * len(data)
     for _ in range(2):  # of the metaindex, which is empty
         _, place = _varint(footer, place)
     offset, place = _varint(footer, place)
@@ -167,8 +167,8 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
         own, place = _varint(block, place)
         length, place = _varint(block, place)
         key = key[:shared] + block[place : place + own]
-        if len(key) > _MAX_NAME:
-            raise ValueError(f"a name of more than {_MAX_NAME} bytes")
+        if len(key) > MAX_NAME:
+            raise ValueError(f"a name of more than {MAX_NAME} bytes")
         place += own
         yield key, block[place : place + length]
         place += length

@@ -1,7 +1,4 @@
-"""What results look like, on axes of matplotlib: which is loaded when it is asked for.
-
-Colours are those of Okabe & Ito (2008), told apart also by the colour-blind.
-"""
+"""What results look like, on axes of matplotlib, which is loaded only then."""
 
 from __future__ import annotations
 
@@ -10,18 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_edge.terms import KIND_COLOURS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-PHASES = {"order": "#0072B2", "edge": "#E69F00", "chaos": "#D55E00"}
-KINDS = {
-    "fixed_point": "#0072B2",
-    "cycle": "#56B4E9",
-    "torus": "#E69F00",
-    "chaos": "#D55E00",
-    "unbounded": "#666666",
-    "undecided": "#BBBBBB",
-}
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
@@ -51,7 +40,7 @@ def shares(ax: Axes | None, parts: list[tuple[str, float, str]], title: str) -> 
     """Draw a bar of shares for each attractor."""
     ax = axes_or_new(ax)
     for name, share, kind in parts:
-        ax.barh(name, share, color=KINDS[kind])
+        ax.barh(name, share, color=KIND_COLOURS[kind])
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of the starts")

@@ -136,8 +136,8 @@ def _cell(
             f"LSTM, (3 * H, H) of a GRU or (H, H) of an RNN{variant}"
         )
     functions = USUAL if gates == 1 else module.functions(metadata)
-    for word in (*functions, cell.removeprefix("rnn_")):
-        if word not in (*FUNCTIONS, *CELLS):
+    for word in functions if gates > 1 else (cell.removeprefix("rnn_"),):
+        if word not in FUNCTIONS:
             raise CheckpointError(
                 f"{source}: function of the cell: expected one of "
                 f"{', '.join(FUNCTIONS)}, found {word}"

@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING
 
 from lstm_edge.errors import UsageError
 from lstm_edge.report.panels import FIGURES, Line, Panel
-from lstm_edge.report.series import (
-    PHASE_COLOURS,
-    STABILITY_COLOURS,
-    Series,
-    make_series,
-)
+from lstm_edge.report.series import STABILITY_COLOURS, Series, make_series
 from lstm_edge.results.sweep import Sweep
+from lstm_edge.terms import PHASE_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -45,6 +45,8 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         If the file cannot be written.
     """
     series = make_series(sweep, most_dots=MOST_DOTS)
+    parts, lacks = panels.main_panels(series)
+    checkpoints = panels.told(series)
     return write_page(
         path,
         resource("lstm_edge.report", "page.html"),
@@ -53,14 +55,14 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         headline=_headline(sweep),
         verdict=_verdict(sweep),
         assumed=_assumed(sweep),
-        main=plots.main_figure(series).to_json(),
-        legend=_legend(plots.legend(series)),
-        kinds=_legend(plots.kinds(series)),
-        missing=_missing(series),
+        main=plots.main_figure(series, parts, checkpoints).to_json(),
+        legend=_legend(plots.legend(series, parts)),
+        kinds=_legend(plots.kinds(parts)),
+        missing=_missing(lacks),
         widths=plots.single(panels.widths(series)).to_json(),
         around=plots.single(panels.around(series)).to_json(),
         norms=plots.single(panels.norms(series)).to_json(),
-        spectra=json.dumps(plots.spectra(series)).replace("<", "\\u003c"),
+        spectra=json.dumps(plots.spectra(series, checkpoints)).replace("<", "\\u003c"),
         chosen=json.dumps(
             series.at(sweep.advice.update or 0) if len(series.time) else 0
         ),
@@ -93,9 +95,8 @@ def _legend(entries: list[tuple[str, str, str]]) -> str:
     )
 
 
-def _missing(series: Series) -> str:
-    told = [text for make, text in panels.MAIN.items() if make(series).empty]
-    return f'<p class="caption">{" ".join(told)}</p>' if told else ""
+def _missing(lacks: list[str]) -> str:
+    return f'<p class="caption">{" ".join(lacks)}</p>' if lacks else ""
 
 
 def _headline(sweep: Sweep) -> str:

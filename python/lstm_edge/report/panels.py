@@ -7,15 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_edge.report.series import (
-    KIND_COLOURS,
-    LINE_COLOURS,
-    NORMS,
-    PHASE_COLOURS,
-    Series,
-    loss_around,
-)
+from lstm_edge.report.series import LINE_COLOURS, NORMS, Series, loss_around
 from lstm_edge.report.tables import fall_table
+from lstm_edge.terms import KIND_COLOURS, PHASE_COLOURS
 from lstm_edge.track.transitions import EVENTS
 
 Floats = NDArray[np.float64]
@@ -262,6 +256,15 @@ MAIN = {
     orbit_diagram: "There is no orbit diagram without D~.",
 }
 """Of the page, and what is said where there is nothing to draw."""
+
+
+def main_panels(series: Series) -> tuple[list[Panel], list[str]]:
+    """Give those of the page that have something to draw, and what others lack."""
+    made = [(make(series), lack) for make, lack in MAIN.items()]
+    return (
+        [panel for panel, _ in made if not panel.empty],
+        [lack for panel, lack in made if panel.empty],
+    )
 
 
 def marks(series: Series) -> list[tuple[float, str, str]]:

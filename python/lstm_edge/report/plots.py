@@ -11,7 +11,8 @@ from plotly.subplots import make_subplots
 
 from lstm_edge.report import panels
 from lstm_edge.report.panels import Line, Panel
-from lstm_edge.report.series import PHASE_COLOURS, STABILITY_COLOURS, Series
+from lstm_edge.report.series import STABILITY_COLOURS, Series
+from lstm_edge.terms import PHASE_COLOURS
 
 MOST_EXPONENTS = 500_000
 """Of all spectra together: what keeps the page light."""
@@ -23,9 +24,10 @@ _WHOLE = 4.45
 """Height of all panels of the page together."""
 
 
-def main_figure(series: Series) -> go.Figure:
+def main_figure(
+    series: Series, parts: list[Panel], checkpoints: list[str]
+) -> go.Figure:
     """Losses, exponents, attractors, D~ and the orbit diagram on one time axis."""
-    parts = [panel for make in panels.MAIN if not (panel := make(series)).empty]
     count = len(parts)
     figure = make_subplots(
         rows=max(1, count),
@@ -36,7 +38,7 @@ def main_figure(series: Series) -> go.Figure:
         or None,
         row_heights=[panel.height for panel in parts] or None,
     )
-    told = [html.escape(line) for line in panels.told(series)]
+    told = [html.escape(line) for line in checkpoints]
     for row, panel in enumerate(parts, 1):
         _add_panel(figure, panel, row, series.sweep.table["update"], told)
     _add_falls(figure, series)
@@ -55,22 +57,20 @@ def main_figure(series: Series) -> go.Figure:
     return figure
 
 
-def legend(series: Series) -> list[tuple[str, str, str]]:
+def legend(series: Series, parts: list[Panel]) -> list[tuple[str, str, str]]:
     """Name, colour and form ("line", "dotted", "area", "fall") of what is drawn."""
     found: list[tuple[str, str, str]] = []
-    for make in panels.MAIN:
-        panel = make(series)
-        for line in () if panel.empty else panel.lines:
-            found.append((line.name, line.colour, "dotted" if line.dotted else "line"))
+    for line in (line for panel in parts for line in panel.lines):
+        found.append((line.name, line.colour, "dotted" if line.dotted else "line"))
     if panels.falls(series):
         found.append(("falls of the test loss", "currentColor", "fall"))
     found += [(name, colour, "area") for name, colour in PHASE_COLOURS.items()]
     return found
 
 
-def kinds(series: Series) -> list[tuple[str, str, str]]:
+def kinds(parts: list[Panel]) -> list[tuple[str, str, str]]:
     """As `legend`, of what the starts end on."""
-    return [(s.name, s.colour, "area") for s in panels.shares(series).shares]
+    return [(s.name, s.colour, "area") for panel in parts for s in panel.shares]
 
 
 def single(panel: Panel) -> go.Figure:
@@ -293,7 +293,7 @@ def _path(
         )
 
 
-def spectra(series: Series) -> dict[str, Any]:
+def spectra(series: Series, checkpoints: list[str]) -> dict[str, Any]:
     """Give the exponents of every checkpoint, for the one under the pointer."""
     exponents = series.sweep.exponents
     keep = max(1, -(-exponents.size // MOST_EXPONENTS))
@@ -306,7 +306,7 @@ def spectra(series: Series) -> dict[str, Any]:
     return {
         "time": series.time[::keep].tolist(),
         "name": series.sweep.names[::keep],
-        "told": [line.rpartition(" · ")[0] for line in panels.told(series)][::keep],
+        "told": [line.rpartition(" · ")[0] for line in checkpoints][::keep],
         "exponents": [short(row) for row in exponents[::keep]],
         "errors": [short(row) for row in errors[::keep]],
     }

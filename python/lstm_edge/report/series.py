@@ -10,21 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_edge.results.sweep import Sweep
+from lstm_edge.terms import KIND_COLOURS, PHASE_COLOURS
 
 Floats = NDArray[np.float64]
-
-PHASE_COLOURS = {"order": "#56B4E9", "edge": "#F0E442", "chaos": "#D55E00"}
-"""Okabe & Ito (2008): told apart also by those who are colour-blind."""
-
-KIND_COLOURS = {
-    "fixed_point": "#0072B2",
-    "cycle": "#56B4E9",
-    "torus": "#F0E442",
-    "chaos": "#D55E00",
-    "unbounded": "#666666",
-    "undecided": "#BBBBBB",
-    "mixture": "#E69F00",
-}
 
 STABILITY_COLOURS = {
     "stable": KIND_COLOURS["fixed_point"],

@@ -11,8 +11,6 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from filelock import FileLock, Timeout
-
 from lstm_edge.errors import StoreError
 from lstm_edge.store.rows import checksum
 
@@ -66,6 +64,8 @@ def _only_writer(path: Path) -> Iterator[None]:
     StoreError
         Another process writes, or there is no place for the lock.
     """
+    from filelock import FileLock, Timeout  # reading needs none of it
+
     beside = path.with_name(path.name + ".lock")
     lock = FileLock(beside, timeout=0, thread_local=False)
     try:

@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 
 from lstm_edge.lab.studies.results import Study
 from lstm_edge.lab.studies.rules import LAST, ORACLE
-from lstm_edge.report.series import PHASE_COLOURS, phase_bands
+from lstm_edge.report.series import phase_bands
+from lstm_edge.terms import PHASE_COLOURS
 
 COLOURS = ("#0072B2", "#CC79A7", "#E69F00", "#009E73", "#56B4E9", "#999999", "#000000")
 """Of the rules; Okabe & Ito (2008)."""
