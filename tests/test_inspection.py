@@ -298,10 +298,10 @@ def test_short_names_are_a_guess_that_is_told(tmp_path: Path) -> None:
     assert "enc_w_hh and the like are taken for PyTorch's" in weights.assumed
 
 
-def test_arrays_of_each_gate_say_what_to_do(tmp_path: Path) -> None:
-    gates = {f"W{gate}": np.zeros((3, 5)) for gate in "ifco"}
+def test_gates_in_one_array_of_an_unknown_name_say_what_to_do(tmp_path: Path) -> None:
+    gates = {"W": np.zeros((12, 2)), "U": np.zeros((12, 3)), "b": np.zeros(12)}
     np.savez(tmp_path / "a.npz", **gates)  # type: ignore[arg-type]
-    with pytest.raises(CheckpointError, match="stack them in the order i, f, g, o"):
+    with pytest.raises(CheckpointError, match="with the gates in the order i, f, g, o"):
         as_weights(tmp_path / "a.npz")
 
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +32,7 @@ from lstm_edge.files.hdf5 import read_hdf5
 from lstm_edge.files.keras_config import (
     USUAL,
     Config,
+    config_beside,
     functions,
     parse_config,
     word_of,
@@ -50,9 +50,6 @@ from lstm_edge.files.shapes import Shape, wrong_shape
 
 _ORDER = {4: (0, 1, 2, 3), 3: (1, 0, 2), 1: (0,)}
 """Rows a unit, to where Keras has the gates in PyTorch's order."""
-
-_LARGEST = 2**24
-"""Bytes of a configuration."""
 
 _CLASSES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1, "CuDNNLSTM": 4, "CuDNNGRU": 3}
 """Rows a unit, of each class."""
@@ -94,23 +91,13 @@ def read_keras(
     """
     arrays, attributes = read_hdf5(data, source)
     about = attributes.get("model_weights", {}) | attributes[""]
-    told = json.loads(config or about.get("model_config", "{}")) or _told(beside)
+    told = json.loads(config or about.get("model_config", "{}"))
+    told = told or config_beside(beside)
     of_keras_3 = any("/vars/" in path for path in arrays)
     version = about.get("keras_version", version) or ("3" if of_keras_3 else "")
     model = parse_config(told, version)
     parts = by_groups(arrays, attributes, model) if of_keras_3 else by_names(arrays)
     return convert(list(parts), model, source)
-
-
-def _told(beside: Beside) -> Any:
-    """Read what ``model.to_json()`` wrote beside the weights, if that is one file."""
-    found = []
-    for name in beside.names(".json"):
-        data = beside.start(name, _LARGEST)
-        if b'"class_name"' in data and b'"config"' in data:
-            with suppress(ValueError, RecursionError):  # else it is something else
-                found.append(json.loads(data))
-    return found[0] if len(found) == 1 else {}
 
 
 def is_keras(obj: object) -> bool:

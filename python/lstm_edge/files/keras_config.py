@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from lstm_edge.errors import CheckpointError
+from lstm_edge.files.beside import Beside
 
 _TRANSPARENT = {
     *("InputLayer", "Identity", "Masking", "ActivityRegularization"),
@@ -17,6 +20,9 @@ _TRANSPARENT = {
 
 _KNOWN = ("tanh", "sigmoid", "hard_sigmoid", "relu", "linear")
 """Functions of a layer that the core has."""
+
+_LARGEST = 2**24
+"""Bytes of a configuration."""
 
 USUAL = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 
@@ -66,6 +72,17 @@ class Config:
         return next(
             (self.settings[name] for name in names if name in self.settings), {}
         )
+
+
+def config_beside(beside: Beside) -> Any:
+    """Read what ``model.to_json()`` wrote beside the weights, if that is one file."""
+    found = []
+    for name in beside.names(".json"):
+        data = beside.start(name, _LARGEST)
+        if b'"class_name"' in data and b'"config"' in data:
+            with suppress(ValueError, RecursionError):  # else it is something else
+                found.append(json.loads(data))
+    return found[0] if len(found) == 1 else {}
 
 
 def parse_config(model: Any, version: str = "") -> Config:

@@ -12,6 +12,8 @@ from lstm_edge.errors import CheckpointError
 from lstm_edge.files import lightning, torch_pickles
 from lstm_edge.files.guard import Tensors, check_expansion, flatten, open_zip
 from lstm_edge.files.optimiser import moment_norm
+from lstm_edge.files.pickles import ForeignObject
+from lstm_edge.files.torch_tensor import Tensor
 
 _ATTRIBUTES = re.compile(r"(?:^|(?<=\.))_(?:modules|parameters|buffers)\.")
 """Where a pickled module keeps its parts, in the names of their tensors."""
@@ -41,7 +43,7 @@ def _tensors(
 ) -> tuple[Tensors, dict[str, str]]:
     try:
         found = read()
-    except torch_pickles.ForeignObject as error:
+    except ForeignObject as error:
         raise _refused(source, str(error)) from error
     if not isinstance(found.saved, dict):
         raise CheckpointError(
@@ -86,7 +88,7 @@ def _of_optimiser(found: torch_pickles.Contents, most: int) -> dict[str, str]:
     """
     left = most
 
-    def array(tensor: torch_pickles.Tensor) -> Any:
+    def array(tensor: Tensor) -> Any:
         nonlocal left
         left -= tensor.nbytes
         if left < 0:

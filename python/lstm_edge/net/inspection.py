@@ -17,6 +17,9 @@ from lstm_edge.net.weights import Weights
 _SHOWN = 20
 """Tensors listed where there is no net among them."""
 
+_MOST_NETS = 200
+"""Nets looked at: a file can be made of nothing but names of nets."""
+
 
 @dataclass(frozen=True)
 class FoundNet:
@@ -95,8 +98,11 @@ class Inspection:
     bytes : int
         Of their values.
     nets : tuple of FoundNet
+        At most 200.
     metadata : dict of str to str
         What it says of itself.
+    more : int
+        Further nets, which are not looked at.
     """
 
     source: str
@@ -104,6 +110,7 @@ class Inspection:
     bytes: int
     nets: tuple[FoundNet, ...]
     metadata: dict[str, str]
+    more: int = 0
 
     @property
     def usable(self) -> bool:
@@ -122,6 +129,8 @@ class Inspection:
         count = len(self.tensors)
         lines = [f"{self.source}: {count} tensors, {self.bytes} bytes"]
         lines += [line for net in self.nets for line in str(net).split("\n")]
+        if self.more:
+            lines.append(f"and {self.more} more nets, which are not looked at")
         if not self.nets:
             lines.append("no LSTM, GRU or RNN among them:")
             shown = list(self.tensors.items())[:_SHOWN]
@@ -161,14 +170,15 @@ def inspect_checkpoint(
         If the file is missing, damaged or unsafe.
     """
     tensors, metadata = read_named(as_place(path))
-    names = (readout, embedding)
+    names, found = (readout, embedding), list_modules(tensors)
     nets = [
         _inspect(tensors, metadata, str(path), module, *names)
-        for module in list_modules(tensors)
+        for module in found[:_MOST_NETS]
     ]
     about = {n: (tuple(map(int, t.shape)), str(t.dtype)) for n, t in tensors.items()}
     size = sum(int(tensor.nbytes) for tensor in tensors.values())
-    return Inspection(str(path), about, size, tuple(nets), metadata)
+    more = len(found) - len(nets)
+    return Inspection(str(path), about, size, tuple(nets), metadata, more)
 
 
 def _inspect(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from lstm_edge.errors import CheckpointError
@@ -139,8 +140,8 @@ def pick_module(tensors: Tensors, source: str, wanted: str | None) -> Module:
         raise CheckpointError(
             f"{source}: no LSTM, GRU or RNN found; expected tensors named "
             "weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 behind any prefix, "
-            f"found {shown}; where each gate has arrays of its own, stack them in the "
-            "order i, f, g, o (LSTM) or r, z, n (GRU) and save them under these names"
+            f"found {shown}; where the net has other names, save it under these, with "
+            "the gates in the order i, f, g, o (LSTM) or r, z, n (GRU)"
         )
     prefix, _, inside = (wanted or "").partition("(")
     if "," in prefix:
@@ -210,6 +211,11 @@ def _stacked(modules: list[Module]) -> Module:
 
 def list_modules(tensors: Tensors) -> list[Module]:
     """List the recurrent modules there are, in the order of the tensors."""
+    return list(_named(tuple(tensors)))
+
+
+@lru_cache(8)
+def _named(tensors: tuple[str, ...]) -> tuple[Module, ...]:
     found: dict[str, dict[tuple[str, int, bool], str]] = {}
     for name in tensors:
         match = _RECURRENT.fullmatch(name)
@@ -226,7 +232,7 @@ def list_modules(tensors: Tensors) -> list[Module]:
         else:
             both = {(kind, layer): name for (kind, layer, _), name in names.items()}
             modules.append(Module(prefix, names=both))
-    return modules
+    return tuple(modules)
 
 
 def is_recurrent(name: str) -> bool:

@@ -16,6 +16,7 @@ from lstm_edge.files.keras import from_keras, is_keras
 from lstm_edge.files.places import absolute, as_place, is_place
 from lstm_edge.net.assemble import assemble
 from lstm_edge.net.effective import effective
+from lstm_edge.net.gates import join_gates
 from lstm_edge.net.weights import Weights
 
 
@@ -59,7 +60,7 @@ def as_weights(
         return read_checkpoint(obj, module=module, readout=readout, embedding=embedding)
     if isinstance(obj, Mapping):
         tensors, said = to_torch(flatten(obj), "weights")
-        return assemble(effective(dict(tensors), "weights"), said, "weights", *chosen)
+        return assemble(*_computed(dict(tensors), said, "weights"), "weights", *chosen)
     if is_keras(obj):
         return assemble(*from_keras(obj), type(obj).__name__, *chosen)
     state_dict = getattr(obj, "state_dict", None)
@@ -76,7 +77,8 @@ def as_weights(
         if isinstance(getattr(part, "nonlinearity", None), str)
     }
     source = type(obj).__name__
-    return assemble(effective(flatten(state_dict()), source), said, source, *chosen)
+    tensors, said = _computed(flatten(state_dict()), said, source)
+    return assemble(tensors, said, source, *chosen)
 
 
 def read_checkpoint(
@@ -120,7 +122,15 @@ def read_named(path: Path) -> tuple[Tensors, dict[str, str]]:
     tensors, metadata = read_any(path)
     if "embedding_update" in metadata:
         tensors |= _embeddings(path, metadata["embedding_update"])
-    return effective(tensors, str(path)), metadata
+    return _computed(tensors, metadata, str(path))
+
+
+def _computed(
+    tensors: Tensors, said: dict[str, str], source: str
+) -> tuple[Tensors, dict[str, str]]:
+    """Give the weights that a net computes with, under PyTorch's names."""
+    joined, guessed = join_gates(effective(tensors, source))
+    return joined, said | guessed
 
 
 def _embeddings(path: Path, update: str) -> Tensors:
