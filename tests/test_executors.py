@@ -26,8 +26,9 @@ from click.testing import CliRunner
 from lstm_edge.cli import main
 from lstm_edge.errors import LstmEdgeError
 from lstm_edge.results.sweep import Sweep, open_sweep
-from lstm_edge.sweep.analysis import Progress, analyze
+from lstm_edge.sweep.analysis import analyze
 from lstm_edge.sweep.cluster import _DaskExecutor, dask_executor
+from lstm_edge.sweep.progress import Progress
 
 distributed = pytest.importorskip("distributed")
 

@@ -22,7 +22,8 @@ from lstm_edge.files.safetensors import write_checkpoint
 from lstm_edge.measures.table import MEASURES, Measure
 from lstm_edge.results.sweep import Sweep, open_sweep
 from lstm_edge.store.store import Store
-from lstm_edge.sweep.analysis import Progress, analyze
+from lstm_edge.sweep.analysis import analyze
+from lstm_edge.sweep.progress import Progress
 
 MakeRun = Callable[..., Path]
 
@@ -406,6 +407,17 @@ def test_a_bad_checkpoint_costs_its_own_row(run: Path, fake: Fake) -> None:
     again = analyze(run)
     assert len(again.names) == 8
     assert [name for name, _ in again.failed] == ["text-99.pt"]
+
+
+def test_progress_is_shown_when_asked_for(
+    make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(3)
+    analyze(run, progress=True)
+    lines = capsys.readouterr().err.strip().split("\r")
+    assert [line[:15] for line in lines] == [f"{i}/3 checkpoints" for i in (1, 2, 3)]
+    analyze(run)
+    assert capsys.readouterr().err == ""
 
 
 def test_another_net_in_the_run_costs_its_row(make_run: MakeRun) -> None:

@@ -13,7 +13,8 @@ from os import PathLike
 from lstm_edge.lab.training import training
 from lstm_edge.report.page import write_report
 from lstm_edge.results.sweep import Sweep
-from lstm_edge.sweep.analysis import Progress, analyze
+from lstm_edge.sweep.analysis import analyze
+from lstm_edge.sweep.progress import Progress
 
 SEED = 0
 """The first one: no seed is chosen for what comes of it."""

@@ -17,6 +17,9 @@ from lstm_edge.terms import PHASE_COLOURS
 MOST_EXPONENTS = 500_000
 """Of all spectra together: what keeps the page light."""
 
+_MANY_DOTS = 5000
+"""Beyond these a browser needs WebGL for an orbit diagram; fewer it draws without."""
+
 _MOST_MARKS = 8
 """Lines with a name: more would hide the series."""
 
@@ -212,8 +215,9 @@ def _bars(panel: Panel) -> go.Bar:
     )
 
 
-def _dots(dots: tuple[Any, Any]) -> go.Scattergl:
-    return go.Scattergl(
+def _dots(dots: tuple[Any, Any]) -> go.Scattergl | go.Scatter:
+    kind = go.Scattergl if len(dots[0]) > _MANY_DOTS else go.Scatter
+    return kind(
         x=dots[0].astype(np.float32),
         y=dots[1].astype(np.float32),
         mode="markers",

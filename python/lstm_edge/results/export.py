@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     import pandas
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
 def write_export(sweep: Sweep, path: str | PathLike[str]) -> Path:
     """Write a sweep in the format that the suffix names.
 
     ``.csv`` and ``.parquet`` hold the table, a row a checkpoint, with the exponents in
-    columns of their own and the `Sweep.origins` of each; ``.nc`` (netCDF 4) holds all
-    of `Sweep.to_xarray`. Checkpoints without exponents are in none: ``sweep.failed``
-    has the reasons.
+    columns of their own and the `Sweep.origins` of each; in ``.csv`` a text that a
+    spreadsheet would take for a formula has an apostrophe before it. ``.nc`` (netCDF 4)
+    holds all of `Sweep.to_xarray`. Checkpoints without exponents are in none:
+    ``sweep.failed`` has the reasons.
 
     Parameters
     ----------
@@ -40,7 +45,7 @@ def write_export(sweep: Sweep, path: str | PathLike[str]) -> Path:
     """
     target = Path(path)
     writers: dict[str, Callable[[Path], Any]] = {
-        ".csv": lambda file: _flat(sweep).to_csv(file, index=False),
+        ".csv": lambda file: _inert(_flat(sweep)).to_csv(file, index=False),
         ".parquet": lambda file: _parquet(sweep, file),
         ".nc": lambda file: _netcdf(sweep, file),
     }
@@ -66,6 +71,19 @@ def _flat(sweep: Sweep) -> pandas.DataFrame:
 
     exponents = {f"exponent_{i}": x for i, x in enumerate(sweep.exponents.T, 1)}
     return pandas.DataFrame({**sweep.table, **exponents, **sweep.origins})
+
+
+def _inert(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Put an apostrophe before texts that a spreadsheet would run as formulas."""
+    texts = table.select_dtypes(include=["object", "string"])
+    return table.assign(
+        **{
+            name: column.map(
+                lambda x: f"'{x}" if isinstance(x, str) and x[:1] in _FORMULA else x
+            )
+            for name, column in texts.items()
+        }
+    )
 
 
 def _parquet(sweep: Sweep, file: Path) -> None:

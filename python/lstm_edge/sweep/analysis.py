@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +26,7 @@ from lstm_edge.sweep.evaluation import Job, Outcome
 from lstm_edge.sweep.found import Found, look
 from lstm_edge.sweep.plan import make_plan
 from lstm_edge.sweep.pool import fill
+from lstm_edge.sweep.progress import Listener, Progress, told
 from lstm_edge.sweep.visiting import around_falls, coarse_to_fine, until_certain
 from lstm_edge.track.stability import stability
 
@@ -36,29 +36,6 @@ _LOG = logging.getLogger("lstm_edge")
 
 ELSEWHERE = 64
 """Checkpoints in flight to an executor that does not say how many workers it has."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a sweep is.
-
-    Attributes
-    ----------
-    done, failed : int
-        Checkpoints.
-    total : int or None
-        None where a sweep refines: it ends when nothing is in doubt any more.
-    name : str
-        The checkpoint just finished.
-    seconds : float
-        Since the sweep began.
-    """
-
-    done: int
-    total: int | None
-    failed: int
-    name: str
-    seconds: float
 
 
 def analyze(
@@ -81,7 +58,7 @@ def analyze(
     threads: int | None = None,
     executor: Executor | None = None,
     strict: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Listener | bool | None = None,
 ) -> Sweep:
     """Measure every checkpoint found, and find where training crosses into chaos.
 
@@ -140,8 +117,9 @@ def analyze(
         results are written here. It gives the same bits, and is not shut down.
     strict : bool
         Raise at the first checkpoint that cannot be used.
-    progress : callable, optional
-        Called in the calling thread after each checkpoint.
+    progress : bool or callable
+        True writes a line to the standard error that tells how far it is, in a terminal
+        or a notebook. A callable is called after each checkpoint, in this thread.
 
     Returns
     -------
@@ -188,7 +166,8 @@ def analyze(
         nets: set[str] = set()
         doubts: set[str] = set()
         done = 0
-        with closing(fill(store, job, visits, workers, ahead)) as outcomes:
+        outcomes = fill(store, job, visits, workers, ahead)
+        with told(progress) as report, closing(outcomes):
             for done, outcome in enumerate(outcomes, 1):
                 phase[place[outcome.name]] = outcome.phase
                 doubts.update(outcome.doubts)
@@ -197,11 +176,9 @@ def analyze(
                     errors.append(outcome.error)
                 if strict:
                     _refuse(outcome, nets)
-                if progress is not None:
-                    total = None if refine else len(files)
-                    seconds = time.monotonic() - begin
-                    failed, name = len(errors), outcome.name
-                    progress(Progress(done, total, failed, name, seconds))
+                total = None if refine else len(files)
+                seconds = time.monotonic() - begin
+                report(Progress(done, total, len(errors), outcome.name, seconds))
         _keep(store, found, doubts)
         if CLOSER in plan.settings:
             job = Job(plan, found.names, known, threads, executor, closer=True)
