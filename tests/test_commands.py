@@ -153,7 +153,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for out in ("first.sqlite", "second.sqlite", "runs/digits/analysis.sqlite"):
         analyze(folder / "runs" / "digits", out=folder / out, settings=settings)
     shutil.copy(folder / "first.sqlite", folder / "ckpts" / "analysis.sqlite")
-    for copy in ("runs/h60-s0", "runs/h60-s2", "lstm-edge-demo"):
+    demos = [f"demo-{seed}" for seed in range(10)]
+    for copy in ("runs/h60-s0", "runs/h60-s2", "lstm-edge-demo", *demos):
         shutil.copytree(folder / "runs" / "digits", folder / copy)
     shutil.copytree(folder / "runs" / "imdb", folder / "runs" / "imdb60")
     shutil.copy(folder / "first.sqlite", folder / "runs" / "imdb60" / "analysis.sqlite")
@@ -227,11 +228,11 @@ def test_lines_of_python(command: str, workplace: Path) -> None:
 
 @pytest.mark.slow  # each takes minutes, and needs the machine for itself
 @pytest.mark.parametrize("command", [c for c in of("python") if "benches/" in c])
-def test_benches(command: str, tmp_path: Path) -> None:
+def test_benches(command: str, workplace: Path) -> None:
     _, script, *rest = shlex.split(command)
     done = subprocess.run(
         [sys.executable, ROOT / script, *rest],
-        cwd=tmp_path,
+        cwd=workplace,
         capture_output=True,
         text=True,
     )
