@@ -105,6 +105,27 @@ def gru() -> tuple[Arrays, Callable[..., State]]:
     return net, step
 
 
+def gru_of_pytorch() -> tuple[Arrays, Callable[..., State]]:
+    """PyTorch's formula as linear layers, those of the state first."""
+    net = drawn(
+        **{f"W_h{g}.weight": (H, H) for g in "rzn"},
+        **{f"W_h{g}.bias": (H,) for g in "rzn"},
+        **{f"W_i{g}.weight": (H, X) for g in "rzn"},
+        **{f"W_i{g}.bias": (H,) for g in "rzn"},
+    )
+
+    def step(x: NDArray[np.float64], state: State) -> State:
+        (h,) = state
+        i, s = (
+            {g: net[f"W_{k}{g}.weight"] @ v + net[f"W_{k}{g}.bias"] for g in "rzn"}
+            for k, v in (("i", x), ("h", h))
+        )
+        r, z = sigmoid(i["r"] + s["r"]), sigmoid(i["z"] + s["z"])
+        return (z * h + (1 - z) * np.tanh(i["n"] + r * s["n"]),)
+
+    return net, step
+
+
 def elman() -> tuple[Arrays, Callable[..., State]]:
     """Karpathy's net of characters."""
     net = drawn(Wxh=(H, X), Whh=(H, H), bh=(H, 1), Why=(X, H), by=(X, 1))
@@ -115,7 +136,9 @@ def elman() -> tuple[Arrays, Callable[..., State]]:
     return net, step
 
 
-@pytest.mark.parametrize("way", [by_columns, together, layers, gru, elman])
+@pytest.mark.parametrize(
+    "way", [by_columns, together, layers, gru, gru_of_pytorch, elman]
+)
 def test_the_map_is_that_of_the_net(
     way: Callable[[], tuple[Arrays, Callable[..., State]]],
 ) -> None:

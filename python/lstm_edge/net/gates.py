@@ -21,7 +21,6 @@ References
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,7 +46,7 @@ class _Found:
     """The parts behind one prefix: tensors' names by letters and gate."""
 
     matrices: dict[tuple[str, str], str] = field(default_factory=dict)
-    biases: dict[str, list[str]] = field(default_factory=dict)
+    biases: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def gates(self, letters: str) -> set[str]:
         return {gate for kind, gate in self.matrices if kind == letters}
@@ -86,11 +85,9 @@ def _parts(tensors: Tensors) -> dict[str, _Found]:
         if match is None:
             continue
         found = parts.setdefault(match["prefix"], _Found())
-        kind, gate = match["kind"].lower(), match["gate"].lower()
-        if kind == "b" or match["end"] == ".bias":
-            found.biases.setdefault(gate, []).append(name)
-        else:
-            found.matrices[kind + match["source"].lower(), gate] = name
+        letters, gate = (match["kind"] + match["source"]).lower(), match["gate"].lower()
+        is_bias = letters[0] == "b" or match["end"] == ".bias"
+        (found.biases if is_bias else found.matrices)[letters, gate] = name
     return parts
 
 
@@ -130,16 +127,12 @@ def _join(
     hidden = weight_hh.shape[1]
     arrays = {"weight_ih": weight_ih, "weight_hh": weight_hh}
     used = [name for row in names for name in row]
-    biases = [name for a in order for name in found.biases.get(a, [])]
-    if biases:
-        rows = [_bias(tensors, found.biases.get(a, []), hidden) for a in order]
-        if any(row is None for row in rows):
-            return None
-        first, second = zip(*(row for row in rows if row is not None), strict=True)
-        arrays |= {"bias_ih": np.concatenate(first), "bias_hh": np.concatenate(second)}
-        used += biases
+    biases = _biases(tensors, found, kinds[1], order, hidden)
+    if biases is None:
+        return None
+    added, more = biases
     readout, named = _readout(tensors, found, hidden)
-    return arrays | readout, _about(names, order, guess), used + named
+    return arrays | added | readout, _about(names, order, guess), used + more + named
 
 
 def _split(
@@ -165,16 +158,30 @@ def _split(
     return whole[0][:, hidden:], whole[0][:, :hidden], guess
 
 
-def _bias(
-    tensors: Tensors, names: Iterable[str], hidden: int
-) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
-    """Give the biases of a gate's inputs and of its state."""
-    given = [numbers(tensors[name]) for name in names]
-    if any(bias.size != hidden for bias in given) or len(given) > 2:
+def _biases(
+    tensors: Tensors, found: _Found, inner: str, order: tuple[str, ...], hidden: int
+) -> tuple[dict[str, NDArray[np.floating]], list[str]] | None:
+    """Stack the biases of the inputs and of the state, whose letters are `inner`.
+
+    One that names neither is of the inputs. None where they do not fit.
+    """
+    of_state = {inner, f"b{inner[-1:]}"} if inner else set()
+    given = {(k, a): name for (k, a), name in found.biases.items() if a in order}
+    if any(numbers(tensors[name]).size != hidden for name in given.values()):
         return None
-    flat = [bias.reshape(hidden) for bias in given]
-    flat += [np.zeros(hidden, np.float32)] * (2 - len(flat))
-    return flat[0], flat[1]
+    stacked = {}
+    for kind, there in (("bias_ih", False), ("bias_hh", True)):
+        rows = []
+        for gate in order:
+            own = [
+                n for (k, a), n in given.items() if (k in of_state, a) == (there, gate)
+            ]
+            if len(own) > 1:
+                return None
+            rows += [numbers(tensors[name]).reshape(hidden) for name in own]
+            rows += [np.zeros(hidden, np.float32)] * (1 - len(own))
+        stacked[kind] = np.concatenate(rows)
+    return (stacked if given else {}), list(given.values())
 
 
 def _readout(
@@ -188,7 +195,7 @@ def _readout(
     if weight.ndim != 2 or hidden not in weight.shape:
         return {}, []
     weight = weight if weight.shape[1] == hidden else weight.T
-    biases = found.biases.get(gate, [])
+    biases = [n for (_, a), n in found.biases.items() if a == gate]
     if len(biases) != 1 or numbers(tensors[biases[0]]).size != len(weight):
         return {"readout.weight": weight}, [name]
     bias = numbers(tensors[biases[0]]).reshape(len(weight))
