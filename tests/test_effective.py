@@ -103,51 +103,6 @@ def test_parts_that_do_not_fit_are_refused(
         as_weights(state)
 
 
-def equinox_lstm(p: dict[str, Any], x: Any, h: Any, c: Any) -> tuple[Any, Any]:
-    """One step as equinox.nn.LSTMCell writes it."""
-    i, f, g, o = np.split(p["weight_ih"] @ x + p["weight_hh"] @ h + p["bias"], 4)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
-
-
-def equinox_gru(p: dict[str, Any], x: Any, h: Any) -> Any:
-    """One step as equinox.nn.GRUCell writes it."""
-    of_input = np.split(p["weight_ih"] @ x + p["bias"], 3)
-    of_hidden = np.split(p["weight_hh"] @ h, 3)
-    reset, update = (sigmoid(of_input[k] + of_hidden[k]) for k in (0, 1))
-    new = np.tanh(of_input[2] + reset * (of_hidden[2] + p["bias_n"]))
-    return new + update * (h - new)
-
-
-def sigmoid(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
-
-
-@pytest.mark.parametrize("prefix", ["", "cell."])
-@pytest.mark.parametrize("gates", [4, 3])
-def test_the_one_bias_of_equinox_is_used(gates: int, prefix: str) -> None:
-    random = np.random.default_rng(gates)
-    hidden, inputs, steps = 5, 2, 40
-    p = {
-        "weight_ih": random.normal(size=(gates * hidden, inputs)),
-        "weight_hh": random.normal(size=(gates * hidden, hidden)),
-        "bias": random.normal(size=gates * hidden),
-    }
-    if gates == 3:
-        p["bias_n"] = random.normal(size=hidden)
-    x = random.normal(size=(steps, inputs))
-    named = {prefix + name: value for name, value in p.items()}
-    start = random.normal(size=hidden * (2 if gates == 4 else 1))
-    found = lstm_edge.orbit(named, x, steps=steps, starts=1, initial_state=start)
-    h, c = start[:hidden], start[hidden:]
-    for t in range(steps):
-        if gates == 4:
-            h, c = equinox_lstm(p, x[t], h, c)
-        else:
-            h = equinox_gru(p, x[t], h)
-    np.testing.assert_allclose(found.hidden[0, -1], h, rtol=1e-9, atol=1e-12)
-
-
 def test_what_a_net_has_and_the_reader_does_not_use_is_told(tmp_path: Path) -> None:
     state = {f"net.{name}": value for name, value in nn.RNN(3, 5).state_dict().items()}
     state |= {"net.gain": torch.ones(5), "net.head.weight": torch.ones(2, 5)}

@@ -16,6 +16,7 @@ from typing import Any
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files import flax
 from lstm_edge.files.beside import Beside
+from lstm_edge.files.equinox import is_equinox, read_equinox
 from lstm_edge.files.guard import Tensors, flatten, open_zip
 from lstm_edge.files.json_nets import read_json_net
 from lstm_edge.files.keras import read_keras
@@ -153,6 +154,7 @@ FORMATS: dict[str, Callable[..., tuple[Tensors, dict[str, str]]]] = {
     ".msgpack": _read_msgpack,
     ".json": read_json_net,
     ".index": read_tensorflow,
+    ".eqx": read_equinox,
 }
 """Suffix of a checkpoint file to its reader, of the content and the file's name."""
 
@@ -171,12 +173,6 @@ _BEGINNINGS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
 
 _ELSEWHERE = (
     (0, b"\x1f\x8b", "a gzip archive, expected what is inside: gunzip it, or tar xzf"),
-    (
-        0,
-        b"\x93NUMPY",
-        "arrays without names; save them by PyTorch's names: "
-        "numpy.savez('net.npz', weight_ih_l0=..., weight_hh_l0=..., ...)",
-    ),
     (257, b"ustar", "a tar archive, expected the files inside: tar xf"),
     (
         4,
@@ -204,6 +200,8 @@ def _by_content(data: bytes, source: str) -> Callable[..., Any] | None:
         )
     if is_tensorflow(data):
         return read_tensorflow
+    if is_equinox(data):
+        return read_equinox
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
         return read_safetensors
     return next((read for start, read in _BEGINNINGS if data.startswith(start)), None)

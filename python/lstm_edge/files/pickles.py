@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any
 
-from lstm_edge.files.torch_tensor import KINDS, Tensor
+from lstm_edge.files.torch_tensor import KINDS, Tensor, size
 
 MOST_STEPS = 2**20
 """Instructions of a pickle: some ten a tensor; each takes up to 80 bytes."""
@@ -165,29 +165,8 @@ class _Machine:
         kind = name.rpartition(".")[2].removesuffix("Storage")
         if kind not in KINDS:
             raise ValueError(f"values of type {name}, which numpy lacks")
-        self.storages[key] = Tensor(kind, key, _size(numel))
+        self.storages[key] = Tensor(kind, key, size(numel))
         self.push(self.storages[key])
-
-
-def _view(
-    storage: Tensor,
-    offset: int,
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    *_: Any,
-) -> Tensor:
-    return replace(
-        storage,
-        offset=_size(offset),
-        shape=tuple(map(_size, shape)),
-        strides=tuple(map(_size, strides)),
-    )
-
-
-def _size(number: Any) -> int:
-    if type(number) is not int or not 0 <= number < 2**63:
-        raise ValueError("a size that is none")
-    return number
 
 
 def _ordered(pairs: Sequence[Sequence[Any]] = ()) -> dict[str, Any]:
@@ -196,9 +175,9 @@ def _ordered(pairs: Sequence[Sequence[Any]] = ()) -> dict[str, Any]:
 
 _CALLS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered,
-    "torch._utils._rebuild_tensor": _view,
-    "torch._utils._rebuild_tensor_v2": _view,
-    "torch._utils._rebuild_qtensor": _view,
+    "torch._utils._rebuild_tensor": Tensor.view,
+    "torch._utils._rebuild_tensor_v2": Tensor.view,
+    "torch._utils._rebuild_qtensor": Tensor.view,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
     "torch.Size": lambda sizes: sizes,
     "torch.device": lambda *_: None,

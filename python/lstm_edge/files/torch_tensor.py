@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -67,6 +67,17 @@ class Tensor:
         """Bytes of the whole storage."""
         return self.numel * self.dtype.itemsize
 
+    def view(
+        self, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+    ) -> Tensor:
+        """Describe a part of a storage, as PyTorch's calls that make tensors do."""
+        return replace(
+            self,
+            offset=size(offset),
+            shape=tuple(map(size, shape)),
+            strides=tuple(map(size, strides)),
+        )
+
     def of(self, storage: bytes | memoryview, order: Literal["<", ">"]) -> NDArray[Any]:
         """Give the values that lie in a storage, in byte order "<" or ">"."""
         width = self.dtype.itemsize
@@ -85,3 +96,16 @@ class Tensor:
         if self.kind != "BFloat16":
             return array
         return (array.astype(np.uint32) << 16).view(np.float32)  # its upper half
+
+
+def size(number: Any) -> int:
+    """Take a number of a file for a size.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    if type(number) is not int or not 0 <= number < 2**63:
+        raise ValueError("a size that is none")
+    return number
