@@ -76,8 +76,8 @@ def test_what_is_planted_is_found_and_nothing_else(noise: float) -> None:
     assert {bracket for _, bracket in changes} == {(1200, 1210), (1350, 1360)}
     assert track.transitions == []
     assert tell(track.anatomies) == (
-        "1 of 3 falls of the test loss pass through a change of stability between peak "
-        "and valley; 2 of 3 come with a jump of the exponent; 2 of 3 with a spike of "
+        "Falls of the test loss: 1 of 3 through a change of stability between peak "
+        "and valley; 2 of 3 with a jump of the exponent; 2 of 3 with a spike of "
         "the optimiser."
     )
 

@@ -11,7 +11,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+import lstm_edge
 from conftest import refusal
+from lstm_edge.errors import CheckpointError
 from lstm_edge.files.discovery import find_checkpoints
 from lstm_edge.net.reading import as_weights, read_checkpoint
 from lstm_edge.sweep.analysis import analyze
@@ -157,3 +159,14 @@ def test_damaged_folders(tmp_path: Path, name: str, content: str, says: str) -> 
     message = refusal(folder)
     assert says in message
     assert str(folder) in message
+
+
+@pytest.mark.parametrize("below", ["", "10", "10/default"])
+def test_orbax_is_named_with_a_way_out(tmp_path: Path, below: str) -> None:
+    place = tmp_path / below
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "_METADATA").write_text("{}")
+    (place / "d").mkdir()
+    for read in (lstm_edge.as_weights, find_checkpoints):
+        with pytest.raises(CheckpointError, match=r"Orbax.*msgpack_serialize"):
+            read(tmp_path)

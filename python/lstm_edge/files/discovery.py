@@ -20,6 +20,7 @@ from lstm_edge.files.huggingface import (
     weights_of,
 )
 from lstm_edge.files.lightning import said_by_name
+from lstm_edge.files.orbax import refuse_orbax
 from lstm_edge.files.places import (
     as_place,
     exists,
@@ -153,6 +154,8 @@ def _expand(path: Path) -> list[Path]:
         ]
         found += [folder for folder in folders if weights_of(folder)]
     if not found:
+        if is_folder(path):
+            refuse_orbax(path)
         raise CheckpointError(f"{path}: no checkpoint found, expected {suffixes()}")
     return found
 

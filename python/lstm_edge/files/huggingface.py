@@ -14,6 +14,7 @@ from typing import Any
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files.formats import read_tensors
 from lstm_edge.files.guard import Tensors
+from lstm_edge.files.orbax import refuse_orbax
 from lstm_edge.files.places import exists, is_folder, read_all
 
 INDEX = ".index.json"
@@ -61,6 +62,7 @@ def read_any(path: Path) -> tuple[Tensors, dict[str, str]]:
     if is_folder(path):
         weights = weights_of(path)
         if weights is None:
+            refuse_orbax(path)
             raise CheckpointError(
                 f"{path}: expected a checkpoint, found a folder without "
                 f"{', '.join(WEIGHTS)}; name one of its files"

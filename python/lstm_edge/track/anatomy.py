@@ -238,10 +238,9 @@ def tell(found: Sequence[Anatomy]) -> str:
     spiked = sum(bool(one.spiked) for one in found)
     changed = sum(bool(one.stability) for one in found)
     jumped = sum(one.jumped for one in found)
-    falls = "fall" if count == 1 else "falls"
     told = (
-        f"{share(changed)} {falls} of the test loss pass through a change of stability "
-        f"between peak and valley; {share(jumped)} come with a jump of the exponent"
+        f"Falls of the test loss: {share(changed)} through a change of stability "
+        f"between peak and valley; {share(jumped)} with a jump of the exponent"
     )
     if any(one.spikes for one in found):
         told += f"; {share(spiked)} with a spike of the optimiser"

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_edge.display import in_words, span_in_words
+from lstm_edge.display import counted, in_words, span_in_words
 from lstm_edge.terms import SIGNED
 from lstm_edge.track.advice import why_no_transition
 from lstm_edge.track.association import (
@@ -189,8 +189,8 @@ def _several_descents(run: _Run) -> Claim:
         "",
         text,
         HOLDS if len(run.falls) >= 2 else FAILS,
-        f"{len(run.falls)} later falls of the test loss by at least 10 %, beyond its "
-        "noise" + (f": {listed}" if run.falls else ""),
+        f"{counted(len(run.falls), 'later fall')} of the test loss by at least 10 %, "
+        "beyond its noise" + (f": {listed}" if run.falls else ""),
         {"falls": len(run.falls)},
     )
 
