@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -309,8 +310,49 @@ def test_stderr_is_the_spread_of_repeated_runs() -> None:
     spread = spectrum.per_start[:, 0].std(ddof=1)
     # 32 starts tell a deviation to 1 / sqrt(62) = 13 %; batch means are a little high
     assert 0.6 < spectrum.per_start_stderr[:, 0].mean() / spread < 1.7
-    together = np.sqrt((spectrum.per_start_stderr**2).sum(axis=0)) / 32
+    student = scipy.stats.t.ppf(0.975, 31) / scipy.stats.norm.ppf(0.975)
+    together = student * spread / np.sqrt(32)
+    np.testing.assert_allclose(spectrum.stderr, together, rtol=1e-3)
+
+
+def test_the_error_of_eight_starts_holds_their_true_mean() -> None:
+    net = nets.chaotic(40, 3)
+    long = lstm_edge.lyapunov(net, k=1, starts=16, steps=40_000)
+    runs = [lstm_edge.lyapunov(net, k=1, steps=500, seed=seed) for seed in range(60)]
+    off = np.array([(run.exponents - long.exponents) / run.stderr for run in runs])
+    # 57 of 60 are expected; fewer than 51 would come once in 400 times
+    assert np.count_nonzero(np.abs(off) < 1.96) >= 51
+    assert np.median(np.abs(off)) > 0.3  # nor is the error too large
+
+
+def test_few_starts_have_the_errors_of_their_time_averages() -> None:
+    spectrum = lstm_edge.lyapunov(nets.chaotic(), k=2, starts=3, steps=400)
+    together = np.sqrt((spectrum.per_start_stderr**2).sum(axis=0)) / 3
     np.testing.assert_allclose(spectrum.stderr, together, rtol=1e-12)
+
+
+def test_starts_that_a_drive_has_made_one_err_together() -> None:
+    inputs = np.random.default_rng(0).normal(size=(1200, 4))
+    found = lstm_edge.lyapunov(make_arrays(), inputs, k=1, steps=600, transient=600)
+    assert np.ptp(found.per_start) < 1e-6  # all follow the drive
+    own = found.per_start_stderr[:, 0].mean()
+    assert own > 0
+    np.testing.assert_allclose(found.stderr[0], own, rtol=1e-3)
+
+
+def test_more_steps_do_not_bring_two_attractors_together() -> None:
+    net = {  # tanh(3 h + 0.4) rests at two points that attract unlike
+        "weight_ih_l0": np.zeros((1, 1)),
+        "weight_hh_l0": np.array([[3.0]]),
+        "bias_ih_l0": np.array([0.4]),
+        "bias_hh_l0": np.array([0.0]),
+    }
+    apart: dict[str, Any] = {"k": 1, "starts": 8, "asymptotic": False, "steps": 200}
+    found = lstm_edge.lyapunov(net, **apart, tolerance=1e-3, limit=20_000)
+    assert len(np.unique(found.per_start.round(6))) == 2  # two fixed points
+    assert found.converged is False
+    assert found.settings["steps"] < 20_000
+    assert found.stderr[0] > 0.05
 
 
 def test_zero_margin_is_two_errors_and_the_bias_of_a_finite_run() -> None:

@@ -20,6 +20,7 @@ from lstm_edge.measures.system import (
     positive,
     refuse_beyond_memory,
 )
+from lstm_edge.measures.time_average import ensemble_error
 from lstm_edge.net.reading import as_weights
 from lstm_edge.terms import ATTRACTORS
 
@@ -41,7 +42,8 @@ class Attractor:
     exponent : float
         Mean of the largest exponent over those starts, nats per step.
     stderr : float
-        Its standard error.
+        Its standard error: from the spread over those starts, of fewer than four from
+        their own.
     starts : tuple of int
         Which ones.
     """
@@ -271,7 +273,7 @@ def attractors(
             period=int(period[starts_of[0]]),
             share=len(starts_of) / starts,
             exponent=float(exponent[starts_of].mean()),
-            stderr=float(np.sqrt((stderr[starts_of] ** 2).sum()) / len(starts_of)),
+            stderr=float(ensemble_error(exponent[starts_of], stderr[starts_of])),
             starts=tuple(starts_of.tolist()),
         )
         for starts_of in members

@@ -21,7 +21,7 @@ from lstm_edge.measures.system import (
     make_regime,
     positive,
 )
-from lstm_edge.measures.time_average import time_average_error
+from lstm_edge.measures.time_average import ensemble_error, time_average_error
 from lstm_edge.net.reading import as_weights
 
 if TYPE_CHECKING:
@@ -38,14 +38,16 @@ class LyapunovSpectrum(Result):
         Mean over the starts, in descending order; -inf is an answer (a direction that
         the map flattens), NaN means that an orbit left the finite numbers.
     stderr : ndarray of shape (k,)
-        Standard error of `exponents`, from batches of the time axis and from what its
-        halves disagree by; 0 where multipliers give the exponent. The spread over
-        starts is not in it: see `per_start`.
+        Standard error of `exponents`: from the spread over the starts, so that it holds
+        for what random starts end on; of fewer than four starts, from
+        `per_start_stderr`. 0 where all starts have the same exact exponent.
     per_start : ndarray of shape (starts, k)
         The same for each start, columns in the order of `exponents`. Of a start on a
         fixed point or a cycle, or that comes nearer to one as its multipliers say,
         ln|mu| / p: exact, where a time average still sees the way there.
     per_start_stderr : ndarray of shape (starts, k)
+        From batches of the time axis, and from what its halves disagree by. A run sees
+        no memory that is longer than an eighth of it.
     finite_time : ndarray of shape (starts, windows, k)
         Growth rates over consecutive windows of the measured steps, at most 32 of
         nearly equal length.
@@ -250,8 +252,10 @@ def lyapunov(
     dtype : {"float64", "float32"}
     tolerance : float, optional
         Double `steps` until the standard error of the largest exponent, ``stderr[0]``,
-        is below this, in the unit of the exponents. What is returned has the same bits
-        as a plain call with ``settings["steps"]``.
+        is below this, in the unit of the exponents; or until the errors of all starts
+        are below a quarter of it, as then they end on several attractors, and more
+        steps do not help. What is returned has the same bits as a plain call with
+        ``settings["steps"]``.
     limit : int, optional
         Steps beyond which `tolerance` is given up. Default: 64 times `steps`.
     seed : int
@@ -326,12 +330,13 @@ def lyapunov(
         **{name: settings[name] for name in ("k", "transient", "starts", "seed")},
     )
     while True:
-        told = settings | {"steps": steps}
-        spectrum = _spectrum(measure(steps=steps), found.state_size, told)
+        used = settings | {"steps": steps}
+        spectrum = _spectrum(measure(steps=steps), found.state_size, used)
         if enough is None:
             return spectrum
         converged = bool(spectrum.stderr[0] <= enough)
-        if converged or steps >= most or np.isnan(spectrum.exponents[0]):
+        told = bool((spectrum.per_start_stderr[:, 0] <= enough / 4).all())
+        if converged or told or steps >= most or np.isnan(spectrum.exponents[0]):
             return replace(spectrum, converged=converged)
         steps = min(2 * steps, most)
 
@@ -353,7 +358,7 @@ def _spectrum(
     phase, chaotic_share = classify(per_start[:, 0], margin, exact[:, 0])
     return LyapunovSpectrum(
         exponents=per_start.mean(axis=0),
-        stderr=np.sqrt((errors**2).sum(axis=0)) / len(per_start),
+        stderr=ensemble_error(per_start, errors),
         per_start=per_start,
         per_start_stderr=errors,
         finite_time=batches,

@@ -158,7 +158,7 @@ _PHASE = (
 MEASURES: dict[str, Measure] = {
     "lyapunov": Measure(
         name="lyapunov",
-        revision=3,
+        revision=4,
         defaults={"k": 2, "steps": 2000, "transient": 1000, "starts": 8, "seed": 0},
         compute=_lyapunov,
         columns=(

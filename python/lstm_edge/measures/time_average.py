@@ -1,4 +1,4 @@
-"""The error of a time average, from means over batches of the time axis."""
+"""Errors of time averages, and of their mean over an ensemble of starts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ NORMAL = 1.959964
 
 FEWEST = 8
 """Batches of the longest kind: fewer of them tell too little of their spread."""
+
+FEWEST_STARTS = 4
+"""Starts whose spread is taken for the error of their mean."""
 
 
 def time_average_error(batches: Floats) -> Floats:
@@ -46,6 +49,35 @@ def time_average_error(batches: Floats) -> Floats:
     trend = np.abs(halves[1] - halves[0]) / 2
     error = np.where(trend > 2 * error, trend, error)
     return np.where(flat, 0.0, error)
+
+
+def ensemble_error(averages: Floats, errors: Floats) -> Floats:
+    """Estimate standard errors of means over starts, from what the starts differ by.
+
+    Their spread sees memories that are longer than a run, which its batches do not, and
+    is widened as Student's t asks for so few starts at 95 %. Fewer than four tell too
+    little; there the starts' own errors make that of their mean. Starts that differ by
+    less than a quarter of their own errors are not independent, as where a drive has
+    led all to one state: the mean errs as each does.
+
+    Parameters
+    ----------
+    averages, errors : ndarray of shape (starts,) or (starts, k)
+        Time averages, with their standard errors.
+
+    Returns
+    -------
+    ndarray of shape () or (k,)
+    """
+    count = len(averages)
+    typical = np.sqrt((errors**2).mean(axis=0))
+    if count < FEWEST_STARTS:
+        return np.asarray(typical / np.sqrt(count))
+    finite = np.isfinite(averages)
+    spread = np.where(finite, averages, 0.0).std(axis=0, ddof=1)
+    error = spread * _student(count - 1) / NORMAL / np.sqrt(count)
+    error = np.where(spread < typical / 4, typical, error)
+    return np.asarray(np.where(finite.all(axis=0), error, typical / np.sqrt(count)))
 
 
 def _of_means(batches: Floats) -> Floats:
