@@ -159,12 +159,23 @@ def test_chaos_has_the_twins_exponents() -> None:
 
 def test_phase_of_a_mixture_is_edge_up_to_half_in_chaos() -> None:
     margin = np.full(4, 0.1)
-    assert classify(np.array([0.5, -0.5, -0.5, -0.5]), margin) == ("edge", 0.25)
-    assert classify(np.array([0.5, 0.5, -0.5, -0.5]), margin) == ("chaos", 0.5)
-    assert classify(np.array([-0.05, -0.5, -0.5, -0.5]), margin) == ("edge", 0.0)
-    assert classify(np.array([0.05, 0.05, 0.05, 0.05]), margin) == ("edge", 0.0)
-    assert classify(np.full(4, -np.inf), margin) == ("order", 0.0)
-    assert classify(np.array([np.nan, -1, -1, -1]), margin)[0] == "unknown"
+    phases = [
+        ([0.5, -0.5, -0.5, -0.5], "edge", 0.25),
+        ([0.5, 0.5, -0.5, -0.5], "chaos", 0.5),
+        ([-0.01, -0.5, -0.5, -0.5], "edge", 0.0),
+        ([0.01, 0.01, 0.01, 0.01], "edge", 0.0),
+        ([-0.05, -0.5, -0.5, -0.5], "undecided", 0.0),
+        ([0.05, 0.05, 0.01, 0.01], "undecided", 0.0),
+        ([0.5, 0.05, -0.5, -0.5], "undecided", 0.25),
+        ([0.01, 0.05, -0.5, -0.5], "edge", 0.0),
+        ([-np.inf] * 4, "order", 0.0),
+    ]
+    for exponents, phase, share in phases:
+        assert classify(np.array(exponents), margin, 0.02) == (phase, share)
+    assert classify(np.array([np.nan, -1, -1, -1]), margin, 0.02)[0] == "unknown"
+    exact = np.full(4, 1e-9)  # multipliers tell a sign where a run could not
+    held = np.full(4, True)
+    assert classify(np.full(4, -0.01), exact, 0.02, held) == ("order", 0.0)
 
 
 # ---- identities

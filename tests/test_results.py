@@ -132,5 +132,5 @@ def test_a_notebook_shows_some_of_many_rows(tmp_path: Path) -> None:
 
 def test_the_phases_are_those_that_the_measures_tell() -> None:
     largest = ([-1, -1], [-1, 0], [1, 1], [np.nan, 0])
-    told = {classify(np.array(values), np.full(2, 0.1))[0] for values in largest}
+    told = {classify(np.array(values), np.full(2, 0.1), 0.05)[0] for values in largest}
     assert told == {*PHASES, UNKNOWN}

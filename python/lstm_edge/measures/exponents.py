@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.measures.drawing import with_errors
-from lstm_edge.measures.phase import EXACT_ZERO, classify, zero_margin
+from lstm_edge.measures.phase import EXACT_ZERO, classify, zero_bias, zero_margin
 from lstm_edge.measures.result import Result
 from lstm_edge.measures.system import (
     core_call,
@@ -355,7 +355,8 @@ def _spectrum(
     errors = np.where(exact, 0.0, time_average_error(batches))
     margin = zero_margin(errors[:, 0], steps, transient, dt)
     margin = np.where(exact[:, 0], EXACT_ZERO / dt, margin)
-    phase, chaotic_share = classify(per_start[:, 0], margin, exact[:, 0])
+    bias = zero_bias(steps, transient, dt)
+    phase, chaotic_share = classify(per_start[:, 0], margin, bias, exact[:, 0])
     return LyapunovSpectrum(
         exponents=per_start.mean(axis=0),
         stderr=ensemble_error(per_start, errors),

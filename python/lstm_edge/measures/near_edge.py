@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from lstm_edge.measures.exponents import lyapunov
+from lstm_edge.terms import UNDECIDED
 
 
 def at_edge(
@@ -30,8 +31,8 @@ def at_edge(
     Returns
     -------
     bool
-        True where the phase of `lyapunov` is "edge": some starts are within their
-        error of zero, or of another sign than most.
+        True where the phase of `lyapunov` is "edge" or "undecided": some starts are
+        within their error of zero, or of another sign than most.
     """
     spectrum = lyapunov(
         weights,
@@ -42,4 +43,4 @@ def at_edge(
         transient=transient,
         starts=starts,
     )
-    return spectrum.phase == "edge"
+    return spectrum.phase in ("edge", UNDECIDED)

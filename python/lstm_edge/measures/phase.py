@@ -38,13 +38,19 @@ def zero_margin(
     dt : float
         Time of a step.
     """
-    bias = (1.0 + np.log1p(steps / max(transient, 1))) / (steps * dt)
+    bias = zero_bias(steps, transient, dt)
     return np.asarray(2.0 * stderr + bias, np.float64)
+
+
+def zero_bias(steps: int, transient: int, dt: float = 1.0) -> float:
+    """Bound what a finite run may give to an exponent of zero; see `zero_margin`."""
+    return float((1.0 + np.log1p(steps / max(transient, 1))) / (steps * dt))
 
 
 def classify(
     largest: NDArray[np.float64],
     margin: NDArray[np.float64],
+    bias: float,
     on_cycle: NDArray[np.bool_] | None = None,
 ) -> tuple[str, float]:
     """Phase of an ensemble of starts, and the share of chaotic ones.
@@ -55,16 +61,19 @@ def classify(
         Largest exponent of each start.
     margin : ndarray of shape (starts,)
         As from `zero_margin`.
+    bias : float
+        As from `zero_bias`: an exponent that is nearer to zero is zero.
     on_cycle : ndarray of shape (starts,), optional
         Which starts sit on a fixed point or a cycle: one that repels is no chaos.
 
     Returns
     -------
     phase : {"order", "edge", "chaos", "undecided", "unknown"}
-        Undecided when a start sits on a repelling fixed point or cycle. Order when
-        every start has a negative exponent, chaos when at least half of them have a
-        positive one, edge otherwise (exponents of zero, mixtures); unknown when an
-        orbit left the finite numbers.
+        Chaos when at least half of the starts have a positive exponent. Undecided when
+        starts could change the answer whose exponents have no sure sign, but are not
+        zero either, or when a start sits on a repelling fixed point or cycle. Order
+        when all exponents are negative, edge otherwise (exponents of zero, mixtures);
+        unknown when an orbit left the finite numbers.
     chaotic_share : float
     """
     if np.isnan(largest).any():
@@ -75,7 +84,13 @@ def classify(
     share = float(np.mean(positive))
     if share >= CHAOTIC_SHARE:
         return "chaos", share
-    return ("order" if np.all(largest < -margin) else "edge"), share
+    zero = np.abs(largest) <= np.minimum(margin, bias)
+    doubt = ~positive & ~zero & (largest >= -margin)
+    if np.mean(positive | doubt) >= CHAOTIC_SHARE:
+        return UNDECIDED, share
+    if positive.any() or zero.any():
+        return "edge", share
+    return (UNDECIDED if doubt.any() else "order"), share
 
 
 def phase_of_attractors(kind: Sequence[str], exponent: NDArray[np.float64]) -> str:
