@@ -8,6 +8,9 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lstm_edge.errors import CheckpointError
 from lstm_edge.files import lightning, torch_pickles
 from lstm_edge.files.guard import Tensors, check_expansion, flatten, open_zip
@@ -36,6 +39,55 @@ def read_torch(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
         f"{source}: expected a file written by torch.save, found other content; "
         "save a state_dict, or rename the file if it has another format"
     )
+
+
+def read_saved(
+    data: bytes, source: str, make: Callable[[NDArray[Any]], Any] = np.asarray
+) -> Any:
+    """Read all that torch.save wrote: dictionaries, lists, numbers, texts, tensors.
+
+    Parameters
+    ----------
+    data : bytes
+        Of a file of PyTorch 1.6 or later.
+    source : str
+    make : callable, optional
+        Makes of each array what takes its tensor's place.
+
+    Raises
+    ------
+    CheckpointError
+        If its tensors would take far more memory than the file.
+    ValueError
+        If it is damaged, or holds other objects.
+    """
+    made: dict[int, Any] = {}  # what stands there often is made once
+    declared = 0
+
+    def filled(value: Any) -> Any:
+        nonlocal declared
+        if id(value) not in made:
+            if isinstance(value, Tensor):
+                declared += value.nbytes
+                check_expansion(source, data, declared)
+                made[id(value)] = make(found.array(value))
+            elif isinstance(value, dict):
+                made[id(value)] = {}
+                made[id(value)].update((k, filled(v)) for k, v in value.items())
+            elif isinstance(value, list):
+                made[id(value)] = []
+                made[id(value)].extend(map(filled, value))
+            elif isinstance(value, tuple):
+                made[id(value)] = tuple(map(filled, value))
+            else:
+                return value
+        return made[id(value)]
+
+    with open_zip(data, source) as (names, read):
+        found = torch_pickles.read_zip(names, read)
+        if found.foreign:
+            raise ValueError(f"it holds the object {found.foreign[0]}")
+        return filled(found.saved)
 
 
 def _tensors(

@@ -9,22 +9,24 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lstm_edge.errors import ConflictError, LstmEdgeError, UsageError
+from lstm_edge.errors import CheckpointError, ConflictError, LstmEdgeError, UsageError
 from lstm_edge.files.metrics import METRICS
 from lstm_edge.files.places import replace_file
 from lstm_edge.files.safetensors import write_checkpoint
+from lstm_edge.files.torch import read_saved
 
 COLUMNS = ("update", *METRICS)
 """Columns of ``metrics.csv``."""
@@ -41,7 +43,8 @@ DAMAGE = (
     RuntimeError,
     TypeError,
     ValueError,
-    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    CheckpointError,
 )
 """What reading a state raises that was changed by others."""
 
@@ -224,16 +227,22 @@ def kept_states(folder: Path) -> dict[int, Path]:
 def read_state(path: Path) -> tuple[dict[str, Any], int]:
     """Read a state, and the size of ``metrics.csv`` that belongs to it.
 
+    As data: torch.load would run, or end, the process at the file's will.
+
     Raises
     ------
     LstmEdgeError
         If it was changed by others.
     """
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = read_saved(path.read_bytes(), str(path), _to_tensor)
         return dict(saved["state"]), int(saved["metrics_bytes"])
     except DAMAGE as error:
         raise damaged(path, error) from error
+
+
+def _to_tensor(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.array(array, array.dtype.newbyteorder("=")))
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
