@@ -263,3 +263,16 @@ def test_the_module_runs_as_the_command_does() -> None:
     )
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: lstm-edge [OPTIONS] COMMAND")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands(shell: str) -> None:
+    def asked(how: str, **words: str) -> str:
+        env = {"_LSTM_EDGE_COMPLETE": f"{shell}_{how}", **words}
+        return CliRunner().invoke(main, prog_name="lstm-edge", env=env).output
+
+    assert "_LSTM_EDGE_COMPLETE" in asked("source")
+    words = {"COMP_WORDS": "lstm-edge ana", "COMP_CWORD": "1"}
+    words["COMP_WORDS"] = "lstm-edge" if shell == "fish" else words["COMP_WORDS"]
+    words["COMP_CWORD"] = "ana" if shell == "fish" else words["COMP_CWORD"]
+    assert "analyze" in asked("complete", **words)
