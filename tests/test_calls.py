@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,3 +143,35 @@ def test_cancel_ends_a_call_in_another_thread_which_held_no_lock() -> None:
     assert not ended.is_set()
     cancel.cancel()
     assert ended.wait(60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("lstm_edge.lyapunov(net, starts=10**8)", "starts"),
+        ("lstm_edge.lyapunov(net, numpy.broadcast_to(0.0, (10**9, 4)))", "inputs"),
+        ("lstm_edge.asymptotic_distance(net, samples=10**8)", "samples"),
+        ("lstm_edge.attractors(net, limit=10**8)", "limit"),
+        ("lstm_edge.orbit(net, steps=10**9)", "steps"),
+    ],
+)
+def test_what_asks_for_more_memory_than_a_limit_leaves(call: str, name: str) -> None:
+    code = (
+        "import resource, numpy, lstm_edge, conftest\n"
+        "net = conftest.make_arrays()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))\n"
+        f"try:\n    {call}\nexcept lstm_edge.UsageError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert re.match(
+        rf"{name}: asks for .* GiB, this process may have 4\.0", done.stdout
+    )

@@ -20,6 +20,7 @@ from lstm_edge.measures.system import (
     initial_states,
     make_regime,
     positive,
+    refuse_beyond_memory,
 )
 from lstm_edge.measures.time_average import ensemble_error, time_average_error
 from lstm_edge.net.reading import as_weights
@@ -316,6 +317,8 @@ def lyapunov(
         "dtype": dtype,
         "seed": count("seed", seed, 0),
     }
+    # of each start: states and growths of the batches
+    refuse_beyond_memory("starts", 34 * starts * (found.state_size + settings["k"]))
     measure = partial(
         core_call,
         found,

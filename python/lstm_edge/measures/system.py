@@ -18,7 +18,9 @@ from __future__ import annotations
 import math
 import operator
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,8 +181,15 @@ def positive(name: str, value: Any) -> float:
     return number
 
 
+_CONTAINER = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
+"""Where Linux tells how much memory a container may have."""
+
+
 def refuse_beyond_memory(name: str, numbers: int) -> None:
-    """Refuse what would take more memory than the machine has.
+    """Refuse what would take more memory than the machine, or a limit, leaves.
 
     Parameters
     ----------
@@ -193,15 +202,27 @@ def refuse_beyond_memory(name: str, numbers: int) -> None:
     ------
     UsageError
     """
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return  # the system does not tell
-    if 8 * numbers > memory:
+    memory = _memory()
+    if memory and 8 * numbers > memory:
         raise UsageError(
-            f"{name}: asks for {8 * numbers / 2**30:.0f} GiB, this machine has "
-            f"{memory / 2**30:.0f}; take fewer"
+            f"{name}: asks for {8 * numbers / 2**30:.1f} GiB, this process may have "
+            f"{memory / 2**30:.1f}; take fewer"
         )
+
+
+def _memory() -> int | None:
+    """Tell the bytes that this process may have; None where nothing tells."""
+    told = []
+    with suppress(AttributeError, OSError, ValueError):
+        told.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for limit in _CONTAINER:
+        with suppress(OSError, ValueError):  # there is none, or it is "max"
+            told.append(int(Path(limit).read_text()))
+    with suppress(ImportError, OSError):  # Windows has no limits
+        import resource
+
+        told.append(resource.getrlimit(resource.RLIMIT_AS)[0])
+    return min((size for size in told if size > 0), default=None)
 
 
 def cast(name: str, value: Any, kind: np.dtype[Any]) -> NDArray[Any]:
@@ -216,8 +237,11 @@ def cast(name: str, value: Any, kind: np.dtype[Any]) -> NDArray[Any]:
         given = np.asarray(value)
         if given.dtype.kind not in "biuf":
             raise TypeError
+        refuse_beyond_memory(name, given.size)  # views can claim to be of any size
         with np.errstate(over="ignore"):
             array = np.ascontiguousarray(given, kind)
+    except UsageError:
+        raise
     except (TypeError, ValueError):
         raise UsageError(
             f"{name}: expected an array of numbers, found {type(value).__name__}"
