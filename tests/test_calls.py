@@ -175,3 +175,8 @@ def test_what_asks_for_more_memory_than_a_limit_leaves(call: str, name: str) -> 
     assert re.match(
         rf"{name}: asks for .* GiB, this process may have 4\.0", done.stdout
     )
+
+
+def test_inputs_of_unequal_lengths_are_refused_in_words() -> None:
+    with pytest.raises(lstm_edge.UsageError, match="inputs: expected an array"):
+        lstm_edge.lyapunov(make_arrays(), [[1, 2, 3, 4], [1, 2]])

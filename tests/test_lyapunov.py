@@ -336,6 +336,12 @@ def test_the_error_of_eight_starts_holds_their_true_mean() -> None:
     assert np.median(np.abs(off)) > 0.3  # nor is the error too large
 
 
+def test_starts_with_one_exact_exponent_have_no_error() -> None:
+    for seed in range(5):
+        found = lstm_edge.lyapunov(nets.cycle(), seed=seed)
+        assert not found.stderr.any()
+
+
 def test_few_starts_have_the_errors_of_their_time_averages() -> None:
     spectrum = lstm_edge.lyapunov(nets.chaotic(), k=2, starts=3, steps=400)
     together = np.sqrt((spectrum.per_start_stderr**2).sum(axis=0)) / 3

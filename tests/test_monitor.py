@@ -176,7 +176,7 @@ def measure_all(found: EdgeMonitor, *updates: tuple[Any, dict[str, Any]]) -> Non
     [
         (broken(), {}, "NaN or infinite values"),
         (nn.Linear(2, 2), {}, "weight_hh_l0"),
-        (cycle(), {"steps": -1}, "steps: expected an integer from 1"),
+        (cycle(), {"interval": -1}, "interval: expected an integer from 1"),
         (cycle(), {"inputs": np.zeros((1, 50, 1))}, "end"),
     ],
 )
@@ -455,3 +455,10 @@ def test_updates_ascend_and_metrics_are_numbers() -> None:
         with pytest.raises(UsageError, match="test_loss: expected a number"):
             found.update(cycle(), test_loss="low")  # type: ignore[arg-type]
         assert found.update(cycle(), 12, test_loss=torch.tensor(0.5))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["k", "steps", "transient", "starts", "seed"])
+def test_a_setting_that_cannot_be_is_refused_at_once(name: str) -> None:
+    settings: Any = {name: -5}
+    with pytest.raises(lstm_edge.UsageError, match=f"{name}: expected an integer"):
+        lstm_edge.EdgeMonitor(None, **settings)

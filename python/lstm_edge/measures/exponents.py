@@ -297,7 +297,7 @@ def lyapunov(
     array([-0.69314718,        -inf])
     """
     steps = count("steps", steps)
-    most = count("limit", 64 * steps if limit is None else limit, steps)
+    most = count("limit", min(64 * steps, 2**53) if limit is None else limit, steps)
     enough = None if tolerance is None else positive("tolerance", tolerance)
     found = as_weights(weights, module=module)
     regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)

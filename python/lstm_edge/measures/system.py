@@ -237,7 +237,7 @@ def cast(name: str, value: Any, kind: np.dtype[Any]) -> NDArray[Any]:
         given = np.asarray(value)
         if given.dtype.kind not in "biuf":
             raise TypeError
-        refuse_beyond_memory(name, given.size)  # views can claim to be of any size
+        refuse_beyond_memory(name, 2 * given.size)  # here and in the core
         with np.errstate(over="ignore"):
             array = np.ascontiguousarray(given, kind)
     except UsageError:
@@ -283,7 +283,10 @@ def initial_states(
 
 def _are_tokens(weights: Weights, inputs: ArrayLike) -> bool:
     """Whether inputs are integers for the net's embedding, not numbers (B, T, I)."""
-    given = np.asarray(inputs)
+    try:
+        given = np.asarray(inputs)
+    except ValueError:  # of unequal lengths, which is refused as what it is
+        return False
     whole = given.dtype.kind in "iu" and given.size > 0
     return weights.embedding is not None and whole and given.ndim in (1, 2)
 

@@ -74,7 +74,9 @@ def ensemble_error(averages: Floats, errors: Floats) -> Floats:
     if count < FEWEST_STARTS:
         return np.asarray(typical / np.sqrt(count))
     finite = np.isfinite(averages)
-    spread = np.where(finite, averages, 0.0).std(axis=0, ddof=1)
+    told = np.where(finite, averages, 0.0)
+    alike = (told == told[0]).all(axis=0)  # else their mean has an error of rounding
+    spread = np.where(alike, 0.0, told.std(axis=0, ddof=1))
     error = spread * _student(count - 1) / NORMAL / np.sqrt(count)
     error = np.where(spread < typical / 4, typical, error)
     return np.asarray(np.where(finite.all(axis=0), error, typical / np.sqrt(count)))

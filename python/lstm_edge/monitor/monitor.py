@@ -56,6 +56,10 @@ class _Taken:
     metrics: dict[str, float]
 
 
+_LEAST = {"k": 1, "steps": 1, "transient": 0, "starts": 1, "seed": 0}
+"""Settings that are whole numbers, and the least that each may be."""
+
+
 class EdgeMonitor:
     """The largest exponent of a net while it trains, off the training thread.
 
@@ -140,6 +144,8 @@ class EdgeMonitor:
         self.on_result = on_result
         self.writer = writer
         self.settings = {**MEASURES["lyapunov"].defaults, **settings}
+        for name, least in _LEAST.items():  # now, not at the first measurement
+            count(name, self.settings[name], least)
         self.history: list[MonitorResult] = []
         self.skipped = 0
         self._last: int | None = None  # update of the last call
