@@ -13,7 +13,6 @@ from torch import nn
 
 from conftest import refusal
 from lstm_edge.files.discovery import find_checkpoints
-from lstm_edge.files.lightning import said_by_name
 from lstm_edge.net.reading import as_weights, read_checkpoint
 
 pytestmark = pytest.mark.integration
@@ -92,21 +91,6 @@ def test_other_objects_are_not_opened(tmp_path: Path) -> None:
     fit(tmp_path, where=Path("data"))
     weights = as_weights(tmp_path / "epoch=0-step=2.ckpt")
     assert "pathlib." in weights.metadata["not opened"]
-
-
-@pytest.mark.parametrize(
-    ("stem", "said"),
-    [
-        ("epoch=3-step=1200", {"epoch": "3", "update": "1200"}),
-        ("epoch=3-step=1200-v1", {"epoch": "3", "update": "1200"}),
-        ("net-epoch=03-val_loss=0.25", {"epoch": "03"}),
-        ("last", {}),
-        ("step=0.5", {}),
-        ("timestep=5", {}),
-    ],
-)
-def test_time_by_the_name(stem: str, said: dict[str, str]) -> None:
-    assert said_by_name(stem) == said
 
 
 def test_a_wrong_tensor_is_named(tmp_path: Path) -> None:

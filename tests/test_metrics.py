@@ -124,7 +124,7 @@ def test_two_logs_that_fit_are_a_question(tmp_path: Path) -> None:
 def test_losses_in_metadata_and_in_names(tmp_path: Path) -> None:
     said, told = read_metrics(None, tmp_path, files("e1", "e2", val_loss="0.5"))
     assert losses(said) == [0.5, 0.5]
-    assert told == "metadata: 2 of 2 checkpoints have a loss"
+    assert told == "what the files say: 2 of 2 checkpoints have a loss"
     named = [
         CheckpointFile(Path(name), i)
         for i, name in enumerate(

@@ -99,7 +99,7 @@ def test_a_sweep_says_what_it_takes_for_times(tmp_path: Path) -> None:
     plain = " ".join(first.output.split())
     assert "times: by the names of the files: 7-a-9.npz is 9, 12-b-9.npz is 9" in plain
     assert "2 files have the time 9" in plain
-    assert "passed over best.npz, whose names tell no time" in plain
+    assert "passed over best.npz, whose name tells no time" in plain
     again = ["analyze", str(folder), *options, "--time-from", r"^(\d+)"]
     second = CliRunner().invoke(main, again)
     plain = " ".join(second.output.split())

@@ -12,14 +12,12 @@ from pathlib import Path
 
 from lstm_edge.errors import CheckpointError, UsageError
 from lstm_edge.files.formats import ALIKE, FORMATS, suffixes
+from lstm_edge.files.headers import said_by
 from lstm_edge.files.huggingface import (
     belongs_to_folder,
     holds_no_weights,
-    read_any,
-    said_in,
     weights_of,
 )
-from lstm_edge.files.lightning import said_by_name
 from lstm_edge.files.orbax import refuse_orbax
 from lstm_edge.files.places import (
     as_place,
@@ -30,11 +28,16 @@ from lstm_edge.files.places import (
     list_subfolders,
     matching,
 )
-from lstm_edge.files.safetensors import read_metadata
 from lstm_edge.files.times import MOST, time_in_name
 
 _READERS = 16
 """Headers read at a time."""
+
+_DEPTH = 4
+"""Levels of folders that are looked through."""
+
+_SHOWN = 3
+"""Folders that are named."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def list_checkpoints(
     places = [path for item in where for path in _expand(as_place(item))]
     paths = sorted({identity(p): p for p in places}.values(), key=_natural)
     with ThreadPoolExecutor(_READERS) as readers:  # far places answer slowly
-        saying = [readers.submit(_said_by, path) for path in paths]
+        saying = [readers.submit(said_by, path) for path in paths]
         said = [future.result() for future in saying]
     told_by, names = "name", [path.stem for path in paths]
     if len(paths) > 1 and len(set(names)) == 1:  # each in a folder of its own
@@ -141,7 +144,7 @@ def _expand(path: Path) -> list[Path]:
     if is_folder(path / "checkpoints"):
         path = path / "checkpoints"
     if is_folder(path):
-        found = _inside(path)
+        found = _inside(path) or _below(path)
     elif exists(path):
         return [path]
     else:
@@ -175,6 +178,33 @@ def _inside(folder: Path) -> list[Path]:
     return files
 
 
+def _below(folder: Path) -> list[Path]:
+    """Checkpoints of the one run below a folder that holds none itself.
+
+    As Lightning keeps them in ``lightning_logs/version_0/checkpoints``, or each in a
+    folder of its own, named alike in all.
+    """
+    held: dict[Path, list[Path]] = {}
+    level = [folder]
+    for _ in range(_DEPTH):
+        inner = [
+            below
+            for place in level
+            for below in list_subfolders(place)
+            if not below.name.startswith((".", "__"))
+        ]
+        held |= {place: files for place in inner if (files := _inside(place))}
+        level = [place for place in inner if place not in held]
+    found = [file for files in held.values() for file in files]
+    if len(held) > 1 and (len(found) > len(held) or len({f.name for f in found}) > 1):
+        some = ", ".join(map(str, sorted(held)[:_SHOWN]))
+        raise CheckpointError(
+            f"{folder}: expected the checkpoints of one run, found some in "
+            f"{len(held)} folders below it, such as {some}; name one of them"
+        )
+    return found
+
+
 def _is_checkpoint(path: Path, known: Collection[str] = (*FORMATS, *ALIKE)) -> bool:
     return (
         path.suffix.lower() in known
@@ -183,20 +213,6 @@ def _is_checkpoint(path: Path, known: Collection[str] = (*FORMATS, *ALIKE)) -> b
         and path.name != "probe.safetensors"
         and not holds_no_weights(path.name)
     )
-
-
-def _said_by(path: Path) -> dict[str, str]:
-    """Read what a checkpoint says of itself; {} where that cannot be read alone."""
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".safetensors":
-            return read_metadata(path)
-        if suffix == ".ckpt":
-            said = said_by_name(path.stem)
-            return said if "update" in said else read_any(path)[1]
-        return said_in(path) if is_folder(path) else {}
-    except (CheckpointError, MemoryError):
-        return {}  # a damaged one is reported when it is read
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:

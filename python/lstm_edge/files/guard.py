@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from lstm_edge.errors import CheckpointError
 
@@ -60,11 +60,11 @@ def most_memory(size: int) -> int:
     return max(_FREE_BYTES, MAX_EXPANSION * size)
 
 
-def check_expansion(source: str, data: bytes, declared: int) -> None:
+def check_expansion(source: str, size: int, declared: int) -> None:
     """Refuse a file that would take far more memory than its own size."""
-    if declared > most_memory(len(data)):
+    if declared > most_memory(size):
         raise CheckpointError(
-            f"{source}: declares {declared} bytes of tensors in a file of {len(data)} "
+            f"{source}: declares {declared} bytes of tensors in a file of {size} "
             "bytes; refused as hostile. If it is sound, save it uncompressed as "
             ".safetensors"
         )
@@ -72,22 +72,24 @@ def check_expansion(source: str, data: bytes, declared: int) -> None:
 
 @contextmanager
 def open_zip(
-    data: bytes, source: str
+    content: bytes | IO[bytes], source: str
 ) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
     """Give the names in an archive, and what reads one in the size it declares."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
+    size = file.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if len({member.filename for member in members}) < len(members):
             raise ValueError("a name stands there twice")
         # others take memory without limit before a byte comes out
         if any(m.compress_type not in (0, zipfile.ZIP_DEFLATED) for m in members):
             raise ValueError("compressed in a way that numpy and torch do not know")
-        if sum(member.compress_size for member in members) > len(data):
+        if sum(member.compress_size for member in members) > size:
             raise ValueError("more is declared than the file holds")
-        check_expansion(source, data, sum(member.file_size for member in members))
+        check_expansion(source, size, sum(member.file_size for member in members))
 
         def read(name: str) -> bytes:
-            with archive.open(name) as file:  # without a size it reads what is there
-                return file.read(archive.getinfo(name).file_size)
+            with archive.open(name) as member:  # without a size: what is there
+                return member.read(archive.getinfo(name).file_size)
 
         yield archive.namelist(), read

@@ -7,11 +7,9 @@ loops and callbacks are passed over.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 _MARK = "pytorch-lightning_version"
-_TIME = re.compile(r"(?:^|[^a-z])(epoch|step)=(\d{1,18})(?!\d|\.\d)")
 
 
 def unwrap(saved: dict[Any, Any]) -> tuple[dict[Any, Any], dict[str, str]]:
@@ -39,17 +37,6 @@ def unwrap(saved: dict[Any, Any]) -> tuple[dict[Any, Any], dict[str, str]]:
     if "global_step" in own:
         said["update"] = own["global_step"]
     return state, said
-
-
-def said_by_name(stem: str) -> dict[str, str]:
-    """Read the time from a file's name as ModelCheckpoint writes it.
-
-    ``epoch=3-step=1200-v1`` is update 1200.
-    """
-    return {
-        "update" if name == "step" else name: number
-        for name, number in _TIME.findall(stem)
-    }
 
 
 def _plain(values: dict[Any, Any]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from lstm_edge.files.logs import (
     plain,
     read_log,
 )
-from lstm_edge.files.places import is_folder, list_folder
+from lstm_edge.files.places import absolute, is_folder, list_folder
 from lstm_edge.terms import Column, by_name
 
 METRICS = by_name(
@@ -121,7 +121,7 @@ def read_metrics(
         return {}, f"losses: {len(found)} logs fit ({names}); choose one with --metrics"
     said = {file.update: _said_by(file) for file in files}
     if any(_has_loss(known) for known in said.values()):
-        return said, _count("metadata", said, files)
+        return said, _count("what the files say", said, files)
     named = {file.update: {**said[file.update], **_loss_in(file)} for file in files}
     if any(_has_loss(known) for known in named.values()):
         return named, f"{_count('names', named, files)} (a guess)"
@@ -131,7 +131,7 @@ def read_metrics(
 
 def _logs(run: Path, files: Sequence[CheckpointFile]) -> list[Path]:
     """List the logs that lie in the run's folder, or beside its files."""
-    folders = {run, files[0].path.parent} if files else {run}
+    folders = {absolute(run), *(absolute(f.path.parent) for f in files[:1])}
     found: set[Path] = set()
     for folder in folders:
         try:

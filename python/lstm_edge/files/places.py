@@ -22,6 +22,10 @@ Where = str | PathLike[str]
 """A path, or the URL of a place elsewhere, as a user gives it."""
 
 
+_BLOCK = 2**16
+"""Bytes that a file elsewhere gives at a time."""
+
+
 def as_place(where: Where) -> Path:
     """Give a path, or a UPath for a URL.
 
@@ -110,6 +114,18 @@ def read_start(path: Path, count: int) -> bytes:
             return cast(bytes, _fs(path).cat_file(_name(path), start=0, end=count))
         with _opened(path) as file:
             return file.read(count)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file to read parts of it, in any order."""
+    with _explained(path):
+        if is_remote(path):
+            opened = _fs(path).open(_name(path), "rb", block_size=_BLOCK)
+        else:
+            opened = _opened(path)
+        with opened as file:
+            yield file
 
 
 def stamp(path: Path) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import PurePath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,16 @@ def read_torch(data: bytes, source: str) -> tuple[Tensors, dict[str, str]]:
     )
 
 
+def read_said(file: IO[bytes], source: str) -> dict[str, str]:
+    """Read what stands beside the tensors in an archive, without reading those.
+
+    A number in a tensor without dimensions, such as a loss, counts as a number.
+    """
+    with open_zip(file, source) as (names, read):
+        found = torch_pickles.read_zip(names, read)
+        return _parted(found)[1] if isinstance(found.saved, dict) else {}
+
+
 def read_saved(
     data: bytes, source: str, make: Callable[[NDArray[Any]], Any] = np.asarray
 ) -> Any:
@@ -69,7 +79,7 @@ def read_saved(
         if id(value) not in made:
             if isinstance(value, Tensor):
                 declared += value.nbytes
-                check_expansion(source, data, declared)
+                check_expansion(source, len(data), declared)
                 made[id(value)] = make(found.array(value))
             elif isinstance(value, dict):
                 made[id(value)] = {}
@@ -102,11 +112,11 @@ def _tensors(
             f"{source}: expected a state_dict, found {type(found.saved).__name__}; "
             "save module.state_dict()"
         )
-    weights, said = lightning.unwrap(found.saved)
+    weights, said = _parted(found)
     tensors = {_ATTRIBUTES.sub("", k): v for k, v in flatten(weights, source).items()}
     if not tensors and found.foreign:
         raise _refused(source, found.foreign[0])
-    check_expansion(source, data, sum(t.nbytes for t in tensors.values()))
+    check_expansion(source, len(data), sum(t.nbytes for t in tensors.values()))
     if found.foreign:
         said["not opened"] = ", ".join(found.foreign[:_SHOWN])
     return {name: found.array(tensor) for name, tensor in tensors.items()}, {
@@ -114,6 +124,15 @@ def _tensors(
         **_of_modules(weights),
         **_of_optimiser(found, len(data)),
     }
+
+
+def _parted(found: torch_pickles.Contents) -> tuple[dict[Any, Any], dict[str, str]]:
+    """Part what was saved into the weights and what is said of them."""
+    weights, said = lightning.unwrap(found.saved)
+    for name, value in found.saved.items():
+        if isinstance(value, Tensor) and value.shape == () and "." not in str(name):
+            said[str(name)] = str(found.array(value).item())
+    return weights, said
 
 
 def _of_modules(saved: dict[Any, Any]) -> dict[str, str]:

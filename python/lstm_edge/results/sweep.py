@@ -340,6 +340,18 @@ def open_sweep(path: Where) -> Sweep:
 
 
 def store_file(path: Where) -> Path:
-    """Find the store: the file itself, or the one in its run folder."""
+    """Find the store: the file itself, or the one in, above or below a folder.
+
+    Above ``checkpoints``, as `analyze` puts it; below, where a trainer made folders of
+    its own, as Lightning does.
+    """
     file = Path(path)
-    return file / "analysis.sqlite" if file.is_dir() else file
+    if not file.is_dir():
+        return file
+    there = file / "analysis.sqlite"
+    if there.exists():
+        return there
+    if file.name == "checkpoints":
+        return file.parent / there.name
+    below = [*file.glob(f"*/{there.name}"), *file.glob(f"*/*/{there.name}")]
+    return below[0] if len(below) == 1 else there

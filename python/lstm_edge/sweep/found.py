@@ -11,10 +11,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lstm_edge.errors import CheckpointError, UsageError, one_line
 from lstm_edge.files.discovery import CheckpointFile, list_checkpoints
 from lstm_edge.files.metrics import LogOptions, Metrics, read_metrics, run_folder
 from lstm_edge.files.places import Where, absolute, as_place, is_place, stamp
+from lstm_edge.files.times import time_in_name
 from lstm_edge.net.modules import is_recurrent
 from lstm_edge.net.reading import read_named
 
@@ -124,15 +127,22 @@ def look(
     if not files:
         raise CheckpointError("checkpoints: expected some files or folders, found none")
     files, states = _with_nets(files)
+    files, copies = _without_copies(files)
     passed_over = [
-        f"passed over {_some(paths)}, {why}"
-        for paths, why in (
-            (timeless, "whose names tell no time"),
-            (states, "which hold no recurrent net"),
+        f"passed over {_some(paths)}, {one if len(paths) == 1 else several}"
+        for paths, one, several in (
+            (timeless, "whose name tells no time", "whose names tell no time"),
+            (states, "which holds no recurrent net", "which hold no recurrent net"),
         )
         if paths
     ]
+    passed_over += [
+        f"passed over {copy.name}, which holds the same weights as {original.name}"
+        for copy, original in copies
+    ]
     folders = {run_folder(absolute(file.path)) for file in files}
+    if files[0].told_by == "folder":  # each checkpoint in a folder of its own
+        folders = {folder.parent for folder in folders}
     run = folders.pop() if len(folders) == 1 else Path()
     path = None if metrics is None else as_place(metrics)
     try:
@@ -156,6 +166,36 @@ def _with_nets(
     if len(states) == len(files):
         return files, []
     return [file for file in files if file.path not in states], states
+
+
+def _without_copies(
+    files: list[CheckpointFile],
+) -> tuple[list[CheckpointFile], list[tuple[Path, Path]]]:
+    """Part off what has no time in its name, and is a copy, as ``last.ckpt`` is."""
+    at: dict[int, Path] = {}
+    for file in files:
+        if time_in_name(file.path.stem) is not None:
+            at.setdefault(file.update, file.path)
+    copies = [
+        (file.path, at[file.update])
+        for file in files
+        if file.update in at
+        and time_in_name(file.path.stem) is None
+        and _same_weights(*((p, stamp(p)) for p in (file.path, at[file.update])))
+    ]
+    copied = {copy for copy, _ in copies}
+    return [file for file in files if file.path not in copied], copies
+
+
+@lru_cache(maxsize=64)
+def _same_weights(*written: tuple[Path, tuple[int, ...]]) -> bool:
+    try:
+        first, second = (read_named(path)[0] for path, _ in written)
+    except CheckpointError:
+        return False  # it is reported when it is measured
+    return first.keys() == second.keys() and all(
+        np.array_equal(first[name], second[name]) for name in first
+    )
 
 
 @lru_cache(maxsize=4096)
