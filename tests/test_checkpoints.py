@@ -88,6 +88,36 @@ def test_a_copy_of_the_best_has_no_place_among_those_with_a_time(
         find_checkpoints(best, tmp_path / "epoch_1.pt")
 
 
+def test_folders_below_are_looked_through(tmp_path: Path, tiny_weights: Arrays) -> None:
+    deep = tmp_path / "run" / "lightning_logs" / "version_0" / "checkpoints"
+    (tmp_path / "run" / ".hidden").mkdir(parents=True)
+    deep.mkdir(parents=True)
+    for step in (4, 8):
+        write_checkpoint(deep / f"step={step}.safetensors", tiny_weights, {})
+    write_checkpoint(tmp_path / "run/.hidden/1.safetensors", tiny_weights, {})
+    assert [file.update for file in find_checkpoints(tmp_path)] == [4, 8]
+    second = deep.parent.parent / "version_1"
+    second.mkdir()
+    write_checkpoint(second / "step=4.safetensors", tiny_weights, {})
+    with pytest.raises(CheckpointError, match="of one run, found some in 2 folders"):
+        find_checkpoints(tmp_path)
+    assert [file.update for file in find_checkpoints(second)] == [4]
+
+
+def test_checkpoints_in_a_folder_each(tmp_path: Path, tiny_weights: Arrays) -> None:
+    for step in (300, 20):
+        (tmp_path / f"step_{step}").mkdir()
+        write_checkpoint(tmp_path / f"step_{step}/net.safetensors", tiny_weights, {})
+    found = find_checkpoints(tmp_path)
+    assert [(file.update, file.told_by) for file in found] == [
+        (20, "folder"),
+        (300, "folder"),
+    ]
+    (tmp_path / "step_20/net.safetensors").rename(tmp_path / "step_20/a.safetensors")
+    with pytest.raises(CheckpointError, match="name one of them"):
+        find_checkpoints(tmp_path)
+
+
 def test_nothing_found_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"expected \.safetensors, \.npz"):
         find_checkpoints(tmp_path)

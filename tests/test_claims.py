@@ -148,6 +148,25 @@ def test_the_fourth_gives_its_chance_and_the_error_of_flicker() -> None:
     assert "flicker" in fourth.evidence
 
 
+def test_a_run_that_is_not_overtrained_cannot_be_told() -> None:
+    falling = check_claims(np.arange(40), np.linspace(2, 1, 40), [])[0]
+    assert falling.answer == OPEN
+    assert "not overtrained" in falling.evidence
+    rising = [*np.linspace(2, 1, 20), *np.linspace(1, 1.3, 20)]
+    assert check_claims(np.arange(40), rising, [])[0].answer == FAILS
+
+
+def test_few_changes_that_do_not_last_are_worth_a_closer_look() -> None:
+    loss = np.full(20, np.nan)
+    raw = [replace(onset((40, 60)), sustained=False, bracket=(40, 60))]
+    lost = replace(raw[0], direction="to_unstable")
+    found = intervals_to_zoom(20 * np.arange(20), loss, [lost, *raw])
+    assert [(i.first, i.last, i.reason) for i in found] == [
+        (40, 60, "loss of stability, onset of chaos")
+    ]
+    assert intervals_to_zoom(20 * np.arange(20), loss, 3 * raw + 3 * [lost]) == []
+
+
 def test_transitions_and_falls_are_worth_a_closer_look() -> None:
     loss = loss_with_falls([300])
     updates = 10 * np.arange(700)

@@ -159,7 +159,7 @@ def test_ten_thousand_checkpoints_stay_below_20_mb(tmp_path: Path) -> None:
     assert "dots are left out" in page.read_text()
 
 
-def dom(page: Path, profile: Path) -> tuple[str, str]:
+def dom(page: Path | str, profile: Path) -> tuple[str, str]:
     """What a browser makes of a page, and what it complains of."""
     done = subprocess.run(
         [
@@ -171,7 +171,7 @@ def dom(page: Path, profile: Path) -> tuple[str, str]:
             f"--user-data-dir={profile}",
             "--enable-logging=stderr",
             "--dump-dom",
-            page.as_uri(),
+            page if isinstance(page, str) else page.as_uri(),
         ],
         capture_output=True,
         text=True,
@@ -246,7 +246,8 @@ def test_the_page_names_the_run_and_marks_what_happened(tmp_path: Path) -> None:
     page = write_report(sweep, tmp_path / "report.html").read_text()
     assert "<title>mine: order and chaos along training</title>" in page
     assert (
-        f'<p class="run">mine · {len(sweep.checkpoints)} checkpoints · zero</p>' in page
+        f'<p class="run">mine · {len(sweep.checkpoints)} checkpoints · input: zero</p>'
+        in page
     )
     series = make_series(sweep, most_dots=10)
     marked = panels.marks(series)

@@ -17,7 +17,10 @@ from click.testing import CliRunner
 from torch import nn
 
 from lstm_edge.cli import main
+from lstm_edge.files.headers import said_by
+from lstm_edge.files.safetensors import write_checkpoint
 from lstm_edge.results.sweep import open_sweep
+from lstm_edge.sweep.found import look
 
 pytestmark = [
     pytest.mark.integration,
@@ -138,6 +141,33 @@ def keras_run(folder: Path) -> dict[int, float]:
         ],
     )
     return {i + 1: float(loss) for i, loss in enumerate(history.history["val_loss"])}
+
+
+def test_a_copy_of_the_last_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    for update, name in ((1, "net-1"), (2, "net-2"), (2, "last"), (2, "other")):
+        torch.manual_seed(7 if name == "other" else update)
+        arrays = {k: v.detach().numpy() for k, v in nn.LSTM(2, 4).state_dict().items()}
+        path = tmp_path / f"{name}.safetensors"
+        write_checkpoint(path, arrays, {"update": str(update)})
+    found = look(tmp_path, None)
+    assert [f.path.stem for f in found.files] == ["net-1", "net-2", "other"]
+    told = "passed over last.safetensors, which holds the same weights as net-2.saf"
+    assert told in found.times
+    assert "2 files have the time 2" in found.doubts[0]
+
+
+def test_a_torch_file_tells_its_numbers_without_its_tensors(tmp_path: Path) -> None:
+    saved = {"epoch": 3, "loss": torch.tensor(0.5), "lr": 1e-3}
+    torch.save({**saved, "net": Net().state_dict()}, tmp_path / "a.pt")
+    said = {"epoch": "3", "loss": "0.5", "lr": "0.001"}
+    assert said_by(tmp_path / "a.pt") == said
+    whole = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "b.pt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "c.pt").write_bytes(b"")
+    torch.save([1, 2], tmp_path / "d.pt")
+    assert [dict(said_by(tmp_path / f"{name}.pt")) for name in "bcde"] == [{}] * 4
+    (tmp_path / "b.pt").write_bytes(whole)
+    assert said_by(tmp_path / "b.pt") == said
 
 
 @pytest.mark.parametrize("trainer", [own_loop, lightning_run, keras_run])

@@ -302,8 +302,8 @@ def test_without_losses_there_is_advice_but_no_regret() -> None:
     [
         ("", "0 checkpoints with a known phase are too few"),
         ("oooCC", "5 checkpoints with a known phase are too few"),
-        ("o" * 40, "the net is never chaotic: in order in 40 checkpoints"),
-        ("o" * 20 + "e" * 20, "in order in 20 checkpoints, at the edge in 20"),
+        ("o" * 40, "the net is never chaotic: 40 checkpoints in order"),
+        ("o" * 20 + "e" * 20, "20 checkpoints in order, 20 at the edge"),
         ("C" * 40, "chaotic in all 40 checkpoints"),
         ("C" * 20 + "o" * 20, "begins in chaos, leaves it, and does not return"),
         ("o" * 20 + "CC" + "o" * 20, "does not last"),

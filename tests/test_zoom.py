@@ -109,6 +109,9 @@ def test_a_part_is_a_run_to_analyse(task: Task, run: Path) -> None:
     sweep = lstm_edge.analyze(zoom(run, 30, 36, task=task), settings=settings)
     assert list(sweep.table["update"]) == [*range(30, 37)]
     assert all(loss > 0 for loss in sweep.table["test_loss"])
+    assert {claim.answer for claim in sweep.claims} == {"cannot be told"}
+    said = {claim.evidence for claim in sweep.claims}
+    assert said == {"updates 30 to 36 are a part of a run"}
 
 
 def test_embeddings_are_replayed_too(tmp_path: Path) -> None:

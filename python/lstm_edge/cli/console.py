@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -31,10 +32,12 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_edge.display import by_reason, counted, plain_values
+from lstm_edge.report.next_steps import next_steps
 from lstm_edge.report.tables import fall_table, number, transition_table
 from lstm_edge.terms import PHASES, UNDECIDED, UNKNOWN
 from lstm_edge.track.anatomy import Anatomy, tell
 from lstm_edge.track.claims import OPEN
+from lstm_edge.track.zoom_intervals import FEW as FEW_CHANGES
 
 if TYPE_CHECKING:
     from lstm_edge.lab.analogy import Analogy
@@ -47,14 +50,16 @@ if TYPE_CHECKING:
 LOG_SECONDS = 60.0
 """Between two lines of progress where there is no terminal."""
 
+_STYLE = {"order": "blue", "edge": "yellow", "chaos": "red"}
+
+_SPARKS = 50
+"""Characters of the largest exponent along training."""
+
 NEWEST = 15
 """Rows of the live table."""
 
 FEW = 25
 """Checkpoints of a sweep that are printed a row each."""
-
-_FEW_CHANGES = 5
-"""That are shown although none is sustained."""
 
 MOST_REASONS = 10
 """Of failures that are printed."""
@@ -236,12 +241,8 @@ def _show_verdict(console: Console, sweep: Sweep) -> None:
     advice = sweep.advice
     console.print(f"[bold]{escape(advice.headline)}[/]", highlight=False)
     console.print(advice.verdict, markup=False, highlight=False)
-    if sweep.track.zoom_intervals:
-        listed = ", ".join(
-            f"{i.first} to {i.last} ({i.reason})"
-            for i in sweep.track.zoom_intervals[:6]
-        )
-        console.print(f"worth checkpoints at every update: {listed}", highlight=False)
+    for step in next_steps(sweep):
+        console.print(step, markup=False, highlight=False)
 
 
 def show_study(console: Console, study: Study) -> None:
@@ -278,6 +279,7 @@ def show_watched(
     console = Console()
     failed: dict[str, str] = {}
     newest: deque[Watched] = deque(maxlen=NEWEST)
+    along: dict[int, tuple[float, str]] = {}
     with closing(watched), ExitStack() as stack:
         if not (quiet or as_json):
             stack.enter_context(told(console))
@@ -288,16 +290,20 @@ def show_watched(
             if row.message:
                 failed[row.name] = row.message
             newest.append(row)
+            if math.isfinite(row.exponent):
+                along[row.update] = row.exponent, row.phase
             if as_json:
                 print_json("checkpoint", **plain_values(asdict(row)))
             elif live is not None:
-                live.update(_watch_table(newest, len(failed)))
+                live.update(_watch_table(newest, along, len(failed)))
             elif not quiet:
                 console.print("  ".join(_cells(row)), markup=False, highlight=False)
     return failed
 
 
-def _watch_table(rows: Collection[Watched], failed: int) -> Group:
+def _watch_table(
+    rows: Collection[Watched], along: Mapping[int, tuple[float, str]], failed: int
+) -> Group:
     table = Table()
     columns = ["update", "epoch", "phase", "exponent", "D~", "test loss"]
     columns += ["note"] if any(row.message for row in rows) else []
@@ -306,12 +312,27 @@ def _watch_table(rows: Collection[Watched], failed: int) -> Group:
         table.add_column(column, justify="left" if words else "right")
     advice = Text("waiting for checkpoints")
     for row in rows:
-        style = {"order": "blue", "edge": "yellow", "chaos": "red"}.get(row.phase)
+        style = _STYLE.get(row.phase)
         table.add_row(*map(Text, _cells(row)[: len(columns)]), style=style)
         advice = Text(row.advice.reason)
         if row.advice.update is not None:
             advice = Text(f"advised so far: update {row.advice.update}: ") + advice
-    return Group(table, advice, Text(f"{failed} failed" if failed else "", style="red"))
+    note = Text(f"{failed} failed" if failed else "", style="red")
+    return Group(table, _sparkline(along), advice, note)
+
+
+def _sparkline(along: Mapping[int, tuple[float, str]]) -> Text:
+    """Draw the largest exponent along training, a character for some checkpoints."""
+    known = [along[update] for update in sorted(along)]
+    if len(known) < 2:
+        return Text()
+    shown = known[:: -(-len(known) // _SPARKS)]
+    low, high = min(v for v, _ in shown), max(v for v, _ in shown)
+    text = Text("largest exponent: ")
+    for value, phase in shown:
+        height = (value - low) / ((high - low) or 1.0)
+        text.append("▁▂▃▄▅▆▇█"[round(7 * height)], style=_STYLE.get(phase))
+    return text.append(f"  {low:.3g} to {high:.3g}")
 
 
 def _cells(row: Watched) -> list[str]:
@@ -353,7 +374,7 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
     if lasting:
         title = f"sustained transitions, beside {raw}"
         _print_table(console, title, transition_table(lasting))
-    elif 0 < len(found) <= _FEW_CHANGES:
+    elif 0 < len(found) <= FEW_CHANGES:
         title = "no sustained transition; the changes there are:"
         _print_table(console, title, transition_table(found))
     else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,10 @@ from lstm_edge.cli.group import (
     readout_option,
 )
 from lstm_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from lstm_edge.report.live import LivePage
+    from lstm_edge.sweep.watching import Watched
 
 SETTINGS = (
     click.option("--steps", type=int, help="Measured steps of the exponents."),
@@ -160,18 +164,23 @@ def analyze(dask: str | None, as_json: bool, quiet: bool, **options: Any) -> Non
     sys.exit(SOME_FAILED if sweep.failed else DONE)
 
 
-@main.command(epilog=examples("lstm-edge watch runs/digits"))
+@main.command(
+    epilog=examples("lstm-edge watch runs/digits", "lstm-edge watch runs/digits --page")
+)
 @_what_to_measure
 @click.option("--workers", default=1, show_default=True, help="Checkpoints at a time.")
 @click.option("--poll", default=2.0, show_default=True, help="Seconds between looks.")
 @click.option("--idle", type=float, help="End when nothing new came in these seconds.")
+@click.option("--page", is_flag=True, help="Serve the report, to this machine alone.")
+@click.option("--port", default=0, help="Of that page; default: a free one.")
 @json_option
 @quiet_option
-def watch(as_json: bool, quiet: bool, **options: Any) -> None:
+def watch(page: bool, port: int, as_json: bool, quiet: bool, **options: Any) -> None:
     """Measure checkpoints as training writes them.
 
     Works at the lowest priority, so that training on the same machine keeps its speed.
-    Ctrl-C ends it; analyze with the same options goes on where it ended.
+    Ctrl-C ends it; analyze with the same options goes on where it ended. With --page a
+    browser shows the report at the address printed, and adds checkpoints as they come.
     """
     from lstm_edge.cli.console import show_watched
     from lstm_edge.sweep.watching import watch as watch_over
@@ -180,8 +189,27 @@ def watch(as_json: bool, quiet: bool, **options: Any) -> None:
         os.nice(19)
     if hasattr(os, "SCHED_IDLE"):  # what the niceness leaves, on Linux
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    failed = show_watched(watch_over(**_plan(options)), quiet, as_json)
+    with ExitStack() as stack:
+        watched = watch_over(**_plan(options))
+        if page:
+            from lstm_edge.report.live import LivePage, serve
+
+            shown = LivePage()
+            click.echo(f"page: {stack.enter_context(serve(shown, port))}", err=True)
+            watched = _shown_by(shown, watched)
+        failed = show_watched(watched, quiet, as_json)
     sys.exit(SOME_FAILED if failed else DONE)
+
+
+def _shown_by(page: LivePage, watched: Generator[Watched]) -> Generator[Watched]:
+    """Tell the page where the results are; leave it beside them at the end."""
+    try:
+        with closing(watched):
+            for row in watched:
+                page.store = row.store
+                yield row
+    finally:
+        page.content()
 
 
 @main.command(

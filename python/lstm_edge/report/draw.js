@@ -17,4 +17,4 @@ function draw(only) {
       showSendToCloud: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "sendDataToCloud"] });
   }
 }
-dark.addEventListener("change", draw);
+dark.onchange = draw;

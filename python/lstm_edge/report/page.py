@@ -10,6 +10,7 @@ from pathlib import Path
 from lstm_edge.display import by_reason, counted
 from lstm_edge.report import panels, plots
 from lstm_edge.report.html_page import resource, table, write_page
+from lstm_edge.report.next_steps import next_steps
 from lstm_edge.report.series import Series, make_series
 from lstm_edge.report.tables import coincidence_table, fall_table, transition_table
 from lstm_edge.results.sweep import Sweep
@@ -83,7 +84,8 @@ def _name(sweep: Sweep) -> str:
 
 def _run(sweep: Sweep) -> str:
     told = [_name(sweep), counted(len(sweep.checkpoints), "checkpoint")]
-    told += [str(sweep.run[key]) for key in ("inputs",) if sweep.run.get(key)]
+    if inputs := sweep.run.get("inputs"):
+        told.append(f"input: {inputs}")
     return " · ".join(told)
 
 
@@ -149,11 +151,8 @@ def _transitions(series: Series) -> str:
             f"<details><summary>{number}, flicker included"
             f"</summary>{table(*transition_table(raw))}</details>"
         )
-    zoom = track.zoom_intervals
-    if zoom:
-        listed = ", ".join(f"{i.first} to {i.last} ({i.reason})" for i in zoom)
-        text += f"<p>Worth checkpoints at every update: {html.escape(listed)}.</p>"
-    return text
+    steps = (f"<li>{html.escape(step)}</li>" for step in next_steps(series.sweep))
+    return f"{text}<ul>{''.join(steps)}</ul>"
 
 
 def _falls(sweep: Sweep) -> str:

@@ -172,7 +172,10 @@ def distance(series: Series) -> Panel:
     """D~ of Wei et al. 2025."""
     values = series.column("distance")
     line = Line(series.time, values, "D~", LINE_COLOURS["distance"], form=".2f")
-    return Panel("D~ (ln distance)", series.unit, (line,), height=0.75)
+    known = values[np.isfinite(values)]
+    flat = known.size and np.ptp(known) < 1
+    limits = (known.mean() - 0.5, known.mean() + 0.5) if flat else None
+    return Panel("D~ (ln distance)", series.unit, (line,), height=0.75, limits=limits)
 
 
 def orbit_diagram(series: Series) -> Panel:

@@ -126,15 +126,11 @@ def _add_panel(
 
 
 def _set_axes(figure: go.Figure, panel: Panel, place: dict[str, int]) -> None:
-    own = {"secondary_y": False} if any(line.right for line in panel.lines) else {}
-    kind = "log" if panel.log else "linear"
+    right = [line for line in panel.lines if line.right]
+    own = {"secondary_y": False} if right else {}
+    left = [line for line in panel.lines if not line.right]
     title = panel.title.replace(" (", "<br>(")
-    figure.update_yaxes(title_text=title, type=kind, **place, **own)
-    if panel.log and own:  # 1, 2 and 5 of each decade, or the decades alone
-        values = np.concatenate([line.y for line in panel.lines if not line.right])
-        values = values[np.isfinite(values) & (values > 0)]
-        few = len(values) and values.max() < 100 * values.min()
-        figure.update_yaxes(dtick="D2" if few else 1, **place, **own)
+    figure.update_yaxes(title_text=title, **_scale(panel, left), **place, **own)
     if panel.limits:
         figure.update_yaxes(range=panel.limits, **place, **own)
     if panel.shares:
@@ -142,21 +138,26 @@ def _set_axes(figure: go.Figure, panel: Panel, place: dict[str, int]) -> None:
     if own:
         figure.update_yaxes(
             title_text="train loss",
-            type=kind,
             showgrid=False,
-            dtick=_decades_a_tick(panel) if panel.log else None,
             exponentformat="power",
+            **_scale(panel, right),
             secondary_y=True,
             **place,
         )
 
 
-def _decades_a_tick(panel: Panel) -> int:
-    """Give a logarithmic axis to the right some five whole powers of ten."""
-    values = np.concatenate([np.asarray(line.y) for line in panel.lines if line.right])
+def _scale(panel: Panel, lines: list[Line]) -> dict[str, Any]:
+    """Give an axis 1, 2 and 5 of each decade, or some five whole powers of ten.
+
+    What stays within a factor of three has no whole numbers on a logarithmic axis.
+    """
+    values = np.concatenate([np.zeros(0), *(line.y for line in lines)])
     values = values[np.isfinite(values) & (values > 0)]
-    decades = np.log10(values.max() / values.min()) if len(values) else 0.0
-    return max(1, round(decades / 5))
+    ratio = values.max() / values.min() if len(values) else 1.0
+    if not panel.log or ratio < 3:
+        return {"type": "linear"}
+    decades = max(1, round(np.log10(ratio) / 5))
+    return {"type": "log", "dtick": "D2" if ratio < 100 else decades}
 
 
 def _trace(line: Line, updates: Any) -> go.Scatter:

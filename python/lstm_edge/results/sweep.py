@@ -23,7 +23,7 @@ from lstm_edge.store.store import Store, load_each
 from lstm_edge.terms import PHASES, PLACE
 from lstm_edge.track import stability
 from lstm_edge.track.advice import Advice
-from lstm_edge.track.claims import Claim
+from lstm_edge.track.claims import OPEN, Claim
 from lstm_edge.track.stability import stability_columns
 from lstm_edge.track.track import Track, make_track
 from lstm_edge.track.transitions import Transition
@@ -214,8 +214,15 @@ class Sweep:
 
     @property
     def claims(self) -> list[Claim]:
-        """The claims of Wei et al. 2025, tested on this run."""
-        return self.track.claims
+        """The claims of Wei et al. 2025, tested on this run; of no part of one."""
+        part = self.run.get("part")
+        if not part:
+            return self.track.claims
+        why = f"updates {part['from']} to {part['to']} are a part of a run"
+        return [
+            replace(claim, answer=OPEN, evidence=why, numbers={})
+            for claim in self.track.claims
+        ]
 
     def summary(self) -> dict[str, Any]:
         """Give counts, transitions, claims and advice as plain values; NaN is None."""

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from lstm_edge import _core
-from lstm_edge.errors import UsageError
-from lstm_edge.files.places import Where, as_place, is_remote
+from lstm_edge.errors import CheckpointError, UsageError
+from lstm_edge.files.places import Where, as_place, is_remote, read_all
 from lstm_edge.store.store import Store
 from lstm_edge.sweep.found import Found
 from lstm_edge.sweep.plan import Plan
+
+
+def _part_of(run: Path) -> dict[str, int] | None:
+    """Tell which updates of a run `zoom` has replayed there; None of a whole run."""
+    try:
+        about = json.loads(read_all(run / "run.json"))
+        return cast("dict[str, int] | None", about.get("zoom"))
+    except (CheckpointError, ValueError, AttributeError):
+        return None
 
 
 @contextmanager
@@ -42,6 +53,7 @@ def open_store(out: Where | None, found: Found, plan: Plan) -> Iterator[Store]:
         store.set_checkpoints(checkpoints)
         store.set_run(
             source=str(found.run),
+            part=_part_of(found.run),
             settings={name: dict(s) for name, s in plan.settings.items()},
             inputs=plan.regime,
             losses=found.losses,

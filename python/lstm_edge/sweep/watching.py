@@ -53,6 +53,8 @@ class Watched:
         Why it could not be used; "" else.
     advice : Advice
         The checkpoint to take by what is known so far.
+    store : Path
+        Where the results are.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Watched:
     test_loss: float
     message: str
     advice: Advice
+    store: Path
 
 
 def watch(
@@ -139,17 +142,22 @@ def watch(
                 arrivals.rest(sum(row.seconds for row in outcome.rows))
                 if outcome.phase:
                     numbers[outcome.name] = numbers_of(outcome.scalars)
-                yield _watched(outcome, make_track(arrivals.checkpoints, numbers))
+                track = make_track(arrivals.checkpoints, numbers)
+                yield _watched(outcome, track, store.path)
 
 
 def _wait_for_the_first(
     where: Callable[..., Found], poll: float, idle: float | None
 ) -> Found:
     begin = time.monotonic()
+    told = False
     while True:
         try:
             return where(before={})
-        except CheckpointError:
+        except CheckpointError as error:
+            if not told:
+                _LOG.info("waiting for checkpoints: %s", error)
+                told = True
             if idle is not None and time.monotonic() - begin >= idle:
                 raise
         time.sleep(poll if idle is None else min(poll, idle))
@@ -233,7 +241,7 @@ class _Arrivals:
         ] + new
 
 
-def _watched(outcome: Outcome, track: Track) -> Watched:
+def _watched(outcome: Outcome, track: Track, store: Path) -> Watched:
     """Tell of a checkpoint, and what is advised by all so far."""
     at = track.name.index(outcome.name)
     return Watched(
@@ -247,4 +255,5 @@ def _watched(outcome: Outcome, track: Track) -> Watched:
         test_loss=float(track.test_loss[at]),
         message="" if outcome.error is None else str(outcome.error),
         advice=track.advice,
+        store=store,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_edge.display import in_words, span_in_words
+from lstm_edge.display import counted, in_words, span_in_words
 from lstm_edge.terms import PHASES
 from lstm_edge.track.transitions import EVENTS, SUSTAIN, Transition, first_transition
 
@@ -180,9 +180,12 @@ def _verdict(
             return _sentences([found.reason, STUDIED])
         why = "there is no sustained onset of chaos, and no test loss is known"
         return _sentences([f"no checkpoint is advised: {why}"])
-    told = [f"it lies {_where(found.best_update, onset, lost)}"]
+    told = [_where(found.best_update, onset, lost)]
     if found.update is None:
-        told.append(f"a rule without a test set finds nothing here: {found.reason}")
+        told.append(
+            "without a test set the rule of Wei et al. 2025, the first onset of chaos, "
+            f"finds no checkpoint: {found.reason}"
+        )
     elif found.regret == found.regret:
         told.append(
             "without a test set the rule of Wei et al. 2025, the first onset of chaos, "
@@ -219,9 +222,11 @@ def _where(best: float, onset: Transition | None, lost: Transition | None) -> st
                 f"{apart} updates {side} {event} ({in_words(transition.update)})"
             )
     if places:
-        return " and ".join(places)
-    missing = f"{EVENTS['to_unstable']} nor {EVENTS['to_chaos']}"
-    return f"in a run with neither a sustained {missing}"
+        return f"it lies {' and '.join(places)}"
+    return (
+        f"the run has no sustained {EVENTS['to_unstable']} and no sustained "
+        f"{EVENTS['to_chaos']}"
+    )
 
 
 def _why(first: Transition | None, phase: Sequence[str]) -> str:
@@ -259,10 +264,9 @@ def why_no_transition(phase: Sequence[str]) -> str:
         why = f"the net is chaotic in all {len(known)} checkpoints"
     elif not chaotic:
         edge = known.count("edge")
-        why = (
-            f"the net is never chaotic: in order in {len(known) - edge} checkpoints"
-            + (f", at the edge in {edge}" if edge else "")
-        )
+        ordered = len(known) - edge
+        why = f"the net is never chaotic: {counted(ordered, 'checkpoint')} in order"
+        why += f", {edge} at the edge" if edge else ""
     elif known[0] == "chaos":
         why = "the net begins in chaos, leaves it, and does not return to it for good"
     elif chaotic == known[-SUSTAIN:].count("chaos"):

@@ -30,7 +30,7 @@ from lstm_edge.track.association import (
     rank_correlation,
     state_changes,
 )
-from lstm_edge.track.falls import Fall, find_falls, overtraining_begins
+from lstm_edge.track.falls import PROMINENCE, Fall, find_falls, overtraining_begins
 from lstm_edge.track.transitions import EVENTS, Transition, first_transition
 
 Floats = NDArray[np.float64]
@@ -179,6 +179,14 @@ def _several_descents(run: _Run) -> Claim:
     text = "The test loss goes through several descents after overtraining."
     if len(run.loss) < 3:
         why = f"too few test losses are known ({len(run.loss)})"
+        return Claim(1, "", text, OPEN, why)
+    begin = overtraining_begins(run.time, run.loss)
+    after = run.loss[run.time >= begin]
+    if not run.falls and after.max() < np.exp(PROMINENCE) * after[0]:
+        why = (
+            f"the test loss never rises by 10 % from its optimum ({after[0]:.4g} at "
+            f"update {in_words(begin)}): the run is not overtrained"
+        )
         return Claim(1, "", text, OPEN, why)
     listed = ", ".join(
         f"update {in_words(fall.begin)} ({fall.high:.3g} to {fall.low:.3g})"

@@ -215,7 +215,8 @@ class Track:
     @cached_property
     def zoom_intervals(self) -> list[Interval]:
         """Where checkpoints at every update would tell more."""
-        return intervals_to_zoom(self.update, self.test_loss, self.transitions)
+        changes = [*self.stability_transitions, *self.transitions]
+        return intervals_to_zoom(self.update, self.test_loss, changes)
 
 
 _SERIES = (
