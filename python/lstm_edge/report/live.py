@@ -93,6 +93,8 @@ def serve(page: LivePage, port: int = 0) -> Iterator[str]:
     }
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 1.0  # of a connection on which nothing is asked
+
         def do_GET(self) -> None:
             if self.headers.get("Host") not in hosts:
                 return self.send_error(403)
@@ -119,6 +121,7 @@ def serve(page: LivePage, port: int = 0) -> Iterator[str]:
             f"--port: expected a free port, found {port}: {error}; leave it out"
         ) from error
     hosts = {f"{name}:{server.server_port}" for name in (HOST, "localhost")}
+    server.daemon_threads = False  # what is being answered is, before the end
     with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
