@@ -41,6 +41,14 @@ def get(address: str, host: str | None = None) -> str:
     return text
 
 
+def refused(address: str, host: str | None = None) -> int:
+    """The code with which a request is refused."""
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        get(address, host)
+    answer.value.close()
+    return answer.value.code
+
+
 def test_the_page_follows_the_store(tmp_path: Path) -> None:
     page = LivePage()
     with serve(page) as address:
@@ -68,9 +76,7 @@ def test_nobody_else_is_served(tmp_path: Path) -> None:
             ("../../etc/passwd", None, 404),
             ("version?x", None, 404),
         ):
-            with pytest.raises(urllib.error.HTTPError) as refused:
-                get(address + path, host)
-            assert refused.value.code == code
+            assert refused(address + path, host) == code
         port = int(address.rstrip("/").rpartition(":")[2])
         with (
             pytest.raises(UsageError, match="expected a free port"),
@@ -83,9 +89,7 @@ def test_a_store_that_is_gone_costs_the_page_alone(tmp_path: Path) -> None:
     page = LivePage()
     page.store = tmp_path / "none.sqlite"
     with serve(page) as address:
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            get(address)
-        assert refused.value.code == 503
+        assert refused(address) == 503
         page.store = None
         assert "waiting" in get(address)
 
