@@ -180,3 +180,26 @@ def test_what_asks_for_more_memory_than_a_limit_leaves(call: str, name: str) -> 
 def test_inputs_of_unequal_lengths_are_refused_in_words() -> None:
     with pytest.raises(lstm_edge.UsageError, match="inputs: expected an array"):
         lstm_edge.lyapunov(make_arrays(), [[1, 2, 3, 4], [1, 2]])
+
+
+def test_what_takes_long_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    weights = lstm_edge.as_weights(make_arrays())
+    stopped = _core.Cancel()
+    stopped.cancel()
+    calls: list[Any] = [
+        lambda: lstm_edge.lyapunov(weights, steps=10**10, cancel=stopped),
+        lambda: lstm_edge.attractors(weights, transient=10**10, cancel=stopped),
+        lambda: lstm_edge.asymptotic_distance(weights, steps=10**10, cancel=stopped),
+    ]
+    for call in (*calls, *calls):
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    told = [record.getMessage() for record in caplog.records]
+    names = ["lyapunov", "attractors", "asymptotic_distance"]
+    assert [text.partition(":")[0] for text in told] == names
+    assert all(
+        re.search(r"about [\d,]+ (minutes|hours|days) on", text) for text in told
+    )
+    assert "steps = 10,000,000,000" in told[0]
+    lstm_edge.lyapunov(weights, steps=100)
+    assert len(caplog.records) == len(told)

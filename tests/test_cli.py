@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from lstm_edge import lyapunov
 from lstm_edge.cli import main
+from lstm_edge.measures.table import MEASURES
 from lstm_edge.results.sweep import open_sweep
 
 COMMANDS = sorted(main.commands)
@@ -276,3 +277,15 @@ def test_a_shell_can_complete_commands(shell: str) -> None:
     words["COMP_WORDS"] = "lstm-edge" if shell == "fish" else words["COMP_WORDS"]
     words["COMP_CWORD"] = "ana" if shell == "fish" else words["COMP_CWORD"]
     assert "analyze" in asked("complete", **words)
+
+
+def test_help_states_the_defaults_of_the_measures() -> None:
+    options = {option.name: option for option in main.commands["analyze"].params}
+    for measure, names in {
+        "lyapunov": ("steps", "transient", "starts", "seed"),
+        "attractors": ("transient", "starts", "seed"),
+        "distance": ("samples", "seed"),
+    }.items():
+        for name in names:
+            shown = options[name].show_default  # type: ignore[attr-defined]
+            assert shown == str(MEASURES[measure].defaults[name])

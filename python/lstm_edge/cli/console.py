@@ -378,7 +378,7 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
         title = "no sustained transition; the changes there are:"
         _print_table(console, title, transition_table(found))
     else:
-        console.print(f"no sustained transition ({raw})")
+        console.print(f"no sustained transition ({raw})", highlight=False)
 
 
 def show_falls(console: Console, anatomies: list[Anatomy]) -> None:

@@ -30,18 +30,37 @@ if TYPE_CHECKING:
     from lstm_edge.sweep.watching import Watched
 
 SETTINGS = (
-    click.option("--steps", type=int, help="Measured steps of the exponents."),
-    click.option("--transient", type=int, help="Steps before them."),
-    click.option("--starts", type=int, help="Ensemble of starts."),
-    click.option("--samples", type=int, help="Samples of the asymptotic distance."),
+    click.option(
+        "--steps",
+        type=int,
+        show_default="2000",
+        help="Measured steps of the exponents.",
+    ),
+    click.option(
+        "--transient", type=int, show_default="1000", help="Steps before them."
+    ),
+    click.option("--starts", type=int, show_default="8", help="Ensemble of starts."),
+    click.option(
+        "--samples",
+        type=int,
+        show_default="500",
+        help="Samples of the asymptotic distance.",
+    ),
 )
 """Options of the measures."""
 
 _OPTIONS = (
     click.argument("checkpoints", nargs=-1, required=True),
-    click.option("--out", type=click.Path(path_type=Path), help="The store (SQLite)."),
     click.option(
-        "--metrics", help="Log of training: CSV, JSON, TensorBoard; default: found."
+        "--out",
+        type=click.Path(path_type=Path),
+        show_default="analysis.sqlite in the run",
+        help="The store (SQLite).",
+    ),
+    click.option(
+        "--metrics",
+        show_default="found",
+        help="Log of training: CSV, JSON, TensorBoard.",
     ),
     click.option(
         "--time-from", metavar="REGEX", help="Finds the time in a file's name."
@@ -61,7 +80,12 @@ _OPTIONS = (
     click.option("--zero", is_flag=True, help="Zero input, even beside a probe."),
     click.option("--closed-loop", is_flag=True, help="The readout is the next input."),
     *SETTINGS,
-    click.option("--seed", type=int, help="Of starts, frames and perturbations."),
+    click.option(
+        "--seed",
+        type=int,
+        show_default="0",
+        help="Of starts, frames and perturbations.",
+    ),
     click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'."),
     readout_option,
     embedding_option,
@@ -125,7 +149,9 @@ def _plan(options: dict[str, Any]) -> dict[str, Any]:
 @_what_to_measure
 @click.option("--spectrum", is_flag=True, help="All exponents rather than two.")
 @click.option("--refine", is_flag=True, help="Only what the transitions hang on.")
-@click.option("--workers", type=int, help="Checkpoints at a time; default: the cores.")
+@click.option(
+    "--workers", type=int, show_default="the cores", help="Checkpoints at a time."
+)
 @click.option("--dask", metavar="ADDRESS", help="Measure on a Dask cluster.")
 @click.option("--strict", is_flag=True, help="Stop at the first bad checkpoint.")
 @json_option
@@ -172,7 +198,7 @@ def analyze(dask: str | None, as_json: bool, quiet: bool, **options: Any) -> Non
 @click.option("--poll", default=2.0, show_default=True, help="Seconds between looks.")
 @click.option("--idle", type=float, help="End when nothing new came in these seconds.")
 @click.option("--page", is_flag=True, help="Serve the report, to this machine alone.")
-@click.option("--port", default=0, help="Of that page; default: a free one.")
+@click.option("--port", default=0, show_default="a free one", help="Of that page.")
 @json_option
 @quiet_option
 def watch(page: bool, port: int, as_json: bool, quiet: bool, **options: Any) -> None:

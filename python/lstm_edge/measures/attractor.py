@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
+from lstm_edge.measures.cost import refuse_beyond_memory, tell_if_long
 from lstm_edge.measures.drawing import shares
 from lstm_edge.measures.phase import phase_of_attractors
 from lstm_edge.measures.result import Result
@@ -18,7 +19,6 @@ from lstm_edge.measures.system import (
     initial_states,
     make_regime,
     positive,
-    refuse_beyond_memory,
 )
 from lstm_edge.measures.time_average import ensemble_error
 from lstm_edge.net.reading import as_weights
@@ -248,6 +248,16 @@ def attractors(
     )
     # a signal and the growth of every step of a look
     refuse_beyond_memory("limit", 4 * starts * count("limit", limit))
+    tell_if_long(
+        "attractors",
+        found,
+        starts * (count("steps", steps) + count("transient", transient, 0)),
+        vectors=1,
+        threads=threads,
+        starts=starts,
+        steps=steps,
+        transient=transient,
+    )
     kind, counts, numbers, states, averages = core_call(
         found,
         _core.attractors,

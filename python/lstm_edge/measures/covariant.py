@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.errors import UsageError
+from lstm_edge.measures.cost import refuse_beyond_memory, tell_if_long
 from lstm_edge.measures.result import Result
 from lstm_edge.measures.system import (
     core_call,
     count,
     initial_states,
     make_regime,
-    refuse_beyond_memory,
 )
 from lstm_edge.net.reading import as_weights
 
@@ -136,6 +136,17 @@ def covariant_vectors(
     points = -(-count("steps", steps) // interval)
     behind = -(-count("settle", settle, 0) // interval)
     refuse_beyond_memory("steps", (points + behind) * many * (2 * n + 3 * many))
+    tell_if_long(
+        "covariant_vectors",
+        found,
+        interval * (points + behind) + count("transient", transient, 0),
+        vectors=many,
+        threads=1,
+        k=many,
+        steps=steps,
+        settle=settle,
+        transient=transient,
+    )
     states, q, r = core_call(
         found,
         _core.frames,

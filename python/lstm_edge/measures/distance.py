@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
+from lstm_edge.measures.cost import refuse_beyond_memory, tell_if_long
 from lstm_edge.measures.result import Result
 from lstm_edge.measures.system import (
     core_call,
     count,
     make_regime,
     positive,
-    refuse_beyond_memory,
 )
 from lstm_edge.net.reading import as_weights
 
@@ -124,6 +124,14 @@ def asymptotic_distance(
     samples = count("samples", samples)
     refuse_beyond_memory("samples", 4 * samples * found.state_size)
     samples = min(samples, regime.batch or samples)
+    tell_if_long(
+        "asymptotic_distance",
+        found,
+        2 * samples * count("steps", steps),
+        threads=threads,
+        samples=samples,
+        steps=steps,
+    )
     per_sample, observable = core_call(
         found,
         _core.asymptotic_distance,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
+from lstm_edge.measures.cost import refuse_beyond_memory, tell_if_long
 from lstm_edge.measures.drawing import with_errors
 from lstm_edge.measures.phase import EXACT_ZERO, classify, zero_bias, zero_margin
 from lstm_edge.measures.result import Result
@@ -20,7 +21,6 @@ from lstm_edge.measures.system import (
     initial_states,
     make_regime,
     positive,
-    refuse_beyond_memory,
 )
 from lstm_edge.measures.time_average import ensemble_error, time_average_error
 from lstm_edge.net.reading import as_weights
@@ -319,6 +319,16 @@ def lyapunov(
     }
     # of each start: states and growths of the batches
     refuse_beyond_memory("starts", 34 * starts * (found.state_size + settings["k"]))
+    tell_if_long(
+        "lyapunov",
+        found,
+        starts * (steps + settings["transient"]),
+        vectors=settings["k"],
+        threads=threads,
+        k=settings["k"],
+        starts=starts,
+        steps=steps,
+    )
     measure = partial(
         core_call,
         found,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
+from lstm_edge.measures.cost import refuse_beyond_memory
 from lstm_edge.measures.drawing import paths
 from lstm_edge.measures.result import Result
 from lstm_edge.measures.system import (
@@ -16,7 +17,6 @@ from lstm_edge.measures.system import (
     count,
     initial_states,
     make_regime,
-    refuse_beyond_memory,
 )
 from lstm_edge.net.reading import as_weights
 

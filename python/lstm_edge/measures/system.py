@@ -17,10 +17,7 @@ from __future__ import annotations
 
 import math
 import operator
-import os
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_edge import _core
 from lstm_edge.errors import UsageError
+from lstm_edge.measures.cost import refuse_beyond_memory
 from lstm_edge.net.weights import KINDS, Weights
 
 _DTYPES = ("float32", "float64")
@@ -179,50 +177,6 @@ def positive(name: str, value: Any) -> float:
     if not (math.isfinite(number) and number > 0):
         raise UsageError(f"{name}: expected a positive number, found {value!r}")
     return number
-
-
-_CONTAINER = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
-"""Where Linux tells how much memory a container may have."""
-
-
-def refuse_beyond_memory(name: str, numbers: int) -> None:
-    """Refuse what would take more memory than the machine, or a limit, leaves.
-
-    Parameters
-    ----------
-    name : str
-        The argument to blame.
-    numbers : int
-        How many float64 it asks for.
-
-    Raises
-    ------
-    UsageError
-    """
-    memory = _memory()
-    if memory and 8 * numbers > memory:
-        raise UsageError(
-            f"{name}: asks for {8 * numbers / 2**30:.1f} GiB, this process may have "
-            f"{memory / 2**30:.1f}; take fewer"
-        )
-
-
-def _memory() -> int | None:
-    """Tell the bytes that this process may have; None where nothing tells."""
-    told = []
-    with suppress(AttributeError, OSError, ValueError):
-        told.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for limit in _CONTAINER:
-        with suppress(OSError, ValueError):  # there is none, or it is "max"
-            told.append(int(Path(limit).read_text()))
-    with suppress(ImportError, OSError):  # Windows has no limits
-        import resource
-
-        told.append(resource.getrlimit(resource.RLIMIT_AS)[0])
-    return min((size for size in told if size > 0), default=None)
 
 
 def cast(name: str, value: Any, kind: np.dtype[Any]) -> NDArray[Any]:

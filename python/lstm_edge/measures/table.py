@@ -69,7 +69,9 @@ def _lyapunov(
     scalars = {
         "lambda_max": float(spectrum.per_start[worst, 0]),
         "lambda_max_stderr": float(spectrum.per_start_stderr[worst, 0]),
+        "lambda_max_margin": float(spectrum.zero_margin[worst]),
         "lambda_mean": float(spectrum.exponents[0]),
+        "kaplan_yorke_dimension": spectrum.kaplan_yorke_dimension,
         "phase": spectrum.phase,
         "chaotic_share": spectrum.chaotic_share,
         "exponents": spectrum.exponents.tolist(),
@@ -169,6 +171,11 @@ MEASURES: dict[str, Measure] = {
                 error="lambda_max_stderr",
             ),
             Column("lambda_max_stderr", "standard error of lambda_max, nats per step"),
+            Column(
+                "lambda_max_margin",
+                "how far lambda_max must lie from 0 to have a sign, nats per step",
+            ),
+            Column("kaplan_yorke_dimension", "Kaplan-Yorke dimension, of the means"),
             Column(
                 "lambda_mean",
                 "largest Lyapunov exponent, mean over starts, nats per step",

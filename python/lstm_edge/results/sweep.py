@@ -20,7 +20,7 @@ from lstm_edge.measures.table import CLOSER, COLUMNS, numbers_of
 from lstm_edge.results.dataset import make_dataset, stack_padded
 from lstm_edge.store.rows import Row, canonical
 from lstm_edge.store.store import Store, load_each
-from lstm_edge.terms import PHASES, PLACE
+from lstm_edge.terms import ATTRACTORS, PHASES, PLACE, Column, by_name
 from lstm_edge.track import stability
 from lstm_edge.track.advice import Advice
 from lstm_edge.track.claims import OPEN, Claim
@@ -33,6 +33,13 @@ if TYPE_CHECKING:
     import xarray
 
 _EMPTY = np.zeros(0)
+
+_SHARES = by_name(
+    *(
+        Column(f"{kind}_share", f"share of the starts that end on: {kind}")
+        for kind in ATTRACTORS
+    )
+)
 
 MOST_SHOWN = 50
 """Checkpoints of the table in a notebook."""
@@ -114,6 +121,8 @@ class Sweep:
             if not column.axes:
                 missing = np.nan if column.unit else ""
                 columns[column.name] = [x.get(column.name, missing) for x in found]
+        for kind, share in self.attractor_shares.items():
+            columns[f"{kind}_share"] = list(share)
         for key in METRICS:
             columns[key] = [
                 self.checkpoints[n][1].get(key, float("nan")) for n in self.names
@@ -290,7 +299,7 @@ class Sweep:
                 "per_start": self.per_start,
                 "observable": self.observable,
             },
-            {**PLACE, **METRICS, **COLUMNS, **stability.COLUMNS},
+            {**PLACE, **METRICS, **COLUMNS, **stability.COLUMNS, **_SHARES},
             sorted(done),
             str(self.run.get("inputs", "")),
         )
@@ -309,7 +318,7 @@ class Sweep:
     def _repr_html_(self) -> str:
         import html
 
-        frame = self.to_pandas()
+        frame = self.to_pandas().dropna(axis="columns", how="all")
         return f"<b>{html.escape(repr(self))}</b>{frame.to_html(max_rows=MOST_SHOWN)}"
 
     def __getstate__(self) -> dict[str, Any]:
