@@ -18,7 +18,7 @@ import pytest
 import lstm_edge
 from lstm_edge.errors import UsageError
 from lstm_edge.report import panels
-from lstm_edge.report.figures import save_figures
+from lstm_edge.report.figures import plot_figure, save_figures
 from lstm_edge.report.page import write_report
 from lstm_edge.report.series import loss_around, make_series
 from lstm_edge.results.sweep import Sweep
@@ -156,7 +156,29 @@ def test_ten_thousand_checkpoints_stay_below_20_mb(tmp_path: Path) -> None:
     sweep = made_sweep("oeCC" * 2500, samples=500)
     page = write_report(sweep, tmp_path / "large.html")
     assert page.stat().st_size < 20e6
-    assert "dots are left out" in page.read_text()
+    density = make_series(sweep).density
+    assert density is not None
+    assert density.share.shape == (300, 1000)
+
+
+def test_many_samples_are_drawn_as_a_density(tmp_path: Path) -> None:
+    sweep = made_sweep("oeCC" * 11, samples=500)
+    series = make_series(sweep)
+    density, values = series.density, sweep.observable
+    assert density is not None
+    assert series.dots is None
+    np.testing.assert_allclose(density.share.sum(axis=0), 1)
+    np.testing.assert_array_equal(density.time, series.time)
+    spread = np.sqrt(density.value**2 @ density.share)  # about the mean
+    np.testing.assert_allclose(spread, [x.std() for x in values], rtol=0.01)
+    assert (density.darkness.min(), density.darkness.max()) == (0, 1)
+    assert panels.orbit_diagram(make_series(made_sweep("oC"))).density is None
+    assert '"type":"heatmap"' in write_report(sweep, tmp_path / "a.html").read_text()
+    assert len(plot_figure(sweep).axes) >= 3
+    with pytest.raises(UsageError, match="expected one of"):
+        plot_figure(sweep, "none")
+    with pytest.raises(UsageError, match="nothing to show of 'norms'"):
+        plot_figure(sweep, "norms")
 
 
 def dom(page: Path | str, profile: Path) -> tuple[str, str]:
@@ -249,7 +271,7 @@ def test_the_page_names_the_run_and_marks_what_happened(tmp_path: Path) -> None:
         f'<p class="run">mine · {len(sweep.checkpoints)} checkpoints · input: zero</p>'
         in page
     )
-    series = make_series(sweep, most_dots=10)
+    series = make_series(sweep)
     marked = panels.marks(series)
     sustained = [t for t in sweep.track.transitions if t.sustained]
     assert {t.event for t in sustained} <= {name for _, name, _ in marked}
@@ -274,7 +296,7 @@ def test_panels_without_data_say_what_fills_them(tmp_path: Path) -> None:
 
 def test_the_loss_around_crossings_is_their_average() -> None:
     sweep = made_sweep("oooooCCCCC" * 8)
-    series = make_series(sweep, most_dots=10)
+    series = make_series(sweep)
     around = loss_around(series, "to_chaos", share=0.02)
     assert around is not None
     # the loss is 1 / (1 + epoch); a crossing lies halfway between two checkpoints
@@ -285,9 +307,7 @@ def test_the_loss_around_crossings_is_their_average() -> None:
     expected = at - np.interp(events, epochs, -np.log1p(epochs))[:, None]
     assert around.events == len(events) == 8
     np.testing.assert_allclose(around.mean, expected.mean(axis=0), atol=1e-12)
-    assert (
-        loss_around(make_series(made_sweep("o" * 9), most_dots=9), "to_chaos") is None
-    )
+    assert loss_around(make_series(made_sweep("o" * 9)), "to_chaos") is None
 
 
 def test_a_report_of_a_real_sweep(make_run: Callable[..., Path]) -> None:

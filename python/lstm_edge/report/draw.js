@@ -11,6 +11,11 @@ function draw(only) {
     for (const key of Object.keys(layout)) {
       if (/^[xy]axis/.test(key)) Object.assign(layout[key], { gridcolor: line, zerolinecolor: line, linecolor: line });
     }
+    for (const trace of figure.data) {
+      if (trace.name !== "samples") continue;
+      trace.colorscale = [[0, ink + "00"], [1, ink]];
+      if (trace.marker) trace.marker.color = ink;
+    }
     layout.modebar = { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink };
     layout.hoverlabel = { bgcolor: style.getPropertyValue("--paper").trim(), font: { color: ink } };
     Plotly.react(id, figure.data, layout, { responsive: true, displaylogo: false,

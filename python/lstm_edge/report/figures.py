@@ -7,6 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lstm_edge.errors import UsageError
 from lstm_edge.report.panels import FIGURES, Line, Panel
 from lstm_edge.report.series import STABILITY_COLOURS, Series, make_series
@@ -18,7 +20,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf")
-MOST_DOTS = 2_000_000
+
+
+def plot_figure(sweep: Sweep, name: str = "paper") -> Figure:
+    """Draw one figure of a sweep, to show or to go on with.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    name : str
+        As in `save_figures`: "paper" is the main figure of Wei et al. 2025.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Its panels are ``figure.axes``; ``figure.axes[0].set_xlim(first, last)`` zooms
+        all of them.
+
+    Raises
+    ------
+    UsageError
+        Another name, or a figure that has nothing to show.
+    """
+    if name not in FIGURES:
+        raise UsageError(f"name: expected one of {[*FIGURES]}, found {name!r}")
+    series = make_series(sweep)
+    panels = [part(series) for part in FIGURES[name]]
+    if all(panel.empty for panel in panels):
+        raise UsageError(f"name: {sweep.path} has nothing to show of {name!r}")
+    return _draw(panels, series)
 
 
 def save_figures(
@@ -53,7 +83,7 @@ def save_figures(
     for name in wanted:
         if name not in FORMATS:
             raise UsageError(f"formats: expected some of {FORMATS}, found {name!r}")
-    series = make_series(sweep, most_dots=MOST_DOTS)
+    series = make_series(sweep)
     written = []
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -113,6 +143,17 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             markeredgewidth=0,
             color="black",
             alpha=0.5,
+            rasterized=True,
+        )
+    if panel.density is not None:
+        density = panel.density
+        axes.pcolormesh(
+            density.time,
+            density.value,
+            np.ma.masked_equal(density.darkness, 0),
+            cmap="Greys",
+            vmin=0,
+            shading="nearest",
             rasterized=True,
         )
     if several or panel.shares:

@@ -16,9 +16,18 @@ from lstm_edge.report.tables import coincidence_table, fall_table, transition_ta
 from lstm_edge.results.sweep import Sweep
 from lstm_edge.track.anatomy import CAUTION, tell
 
-MOST_DOTS = 250_000
-"""Of the orbit diagram: what a browser draws at once without waiting."""
-
+CAPTION = (
+    "Shaded: the phase of each checkpoint. The strip on top: blue where all starts "
+    "are stable, else what some end on: yellow a torus, red chaos, orange several. "
+    "Triangles: falls of the test loss; point at one to see its anatomy. "
+    "Exponents are in nats per step: the largest with two standard errors, in grey "
+    "the middle 80 % of the starts. "
+    "Below them what the starts end on, as shares; at the bottom one dot for each "
+    "sample, the sum of h after the last step minus its mean over the samples; of many "
+    "the density. "
+    "Hover over a checkpoint to see its spectrum beside the figure, or beneath it; "
+    "drag to zoom."
+)
 
 WHAT_IS_A_HIT = (
     "Weights walk: their way per update against its median. A hit is a change within "
@@ -45,7 +54,7 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
     UsageError
         If the file cannot be written.
     """
-    series = make_series(sweep, most_dots=MOST_DOTS)
+    series = make_series(sweep)
     parts, lacks = panels.main_panels(series)
     checkpoints = panels.told(series)
     return write_page(
@@ -67,7 +76,7 @@ def write_report(sweep: Sweep, path: str | PathLike[str]) -> Path:
         chosen=json.dumps(
             series.at(sweep.advice.update or 0) if len(series.time) else 0
         ),
-        caption=_caption(series),
+        caption=CAPTION,
         transitions=_transitions(series),
         falls=_falls(sweep),
         claims=_claims(sweep),
@@ -116,23 +125,6 @@ def _verdict(sweep: Sweep) -> str:
 def _assumed(sweep: Sweep) -> str:
     told = sweep.run.get("assumed", ())
     return "".join(f"<p>Assumed: {html.escape(str(text))}.</p>" for text in told)
-
-
-def _caption(series: Series) -> str:
-    text = (
-        "Shaded: the phase of each checkpoint. The strip on top: blue where all starts "
-        "are stable, else what some end on: yellow a torus, red chaos, orange several. "
-        "Triangles: falls of the test loss; point at one to see its anatomy. "
-        "Exponents are in nats per step: the largest with two standard errors, in grey "
-        "the middle 80 % of the starts. "
-        "Below them what the starts end on, as shares; at the bottom one dot for each "
-        "sample, the sum of h after the last step minus its mean over the samples. "
-        "Hover over a checkpoint to see its spectrum beside the figure, or beneath it; "
-        "drag to zoom."
-    )
-    if series.left_out:
-        text += f" {series.left_out:,} dots are left out to keep the page light."
-    return text
 
 
 def _transitions(series: Series) -> str:

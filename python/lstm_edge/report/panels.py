@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_edge.report.series import LINE_COLOURS, NORMS, Series, loss_around
+from lstm_edge.report.series import LINE_COLOURS, NORMS, Density, Series, loss_around
 from lstm_edge.report.tables import fall_table
 from lstm_edge.terms import KIND_COLOURS, PHASE_COLOURS
 from lstm_edge.track.transitions import EVENTS
@@ -61,6 +61,8 @@ class Panel:
         Stacked up.
     bars : list of (name, height, colour)
     dots : (x, y) of ndarray or None
+    density : Density or None
+        In their place where there are many.
     log, zero, training : bool
         Logarithmic axis; a line at zero; whether the axis across is training, which is
         shaded by phase and marked where losses fall.
@@ -75,6 +77,7 @@ class Panel:
     shares: tuple[Line, ...] = ()
     bars: tuple[tuple[str, float, str], ...] = ()
     dots: tuple[Floats, Floats] | None = None
+    density: Density | None = None
     log: bool = False
     zero: bool = False
     training: bool = True
@@ -89,7 +92,7 @@ class Panel:
         known = any(
             np.isfinite(values).any() for values in (*series, dots) if len(values)
         )
-        return not (known or self.bars)
+        return not (known or self.bars or self.density)
 
 
 def losses(series: Series) -> Panel:
@@ -179,9 +182,10 @@ def distance(series: Series) -> Panel:
 
 
 def orbit_diagram(series: Series) -> Panel:
-    """Where the samples end: a dot each."""
+    """Where the samples end: a dot each, or how dense they lie."""
     title = "sum of h minus its mean"
-    return Panel(title, series.unit, dots=series.dots, height=1.05)
+    dots, density = series.dots, series.density
+    return Panel(title, series.unit, dots=dots, density=density, height=1.05)
 
 
 def widths(series: Series) -> Panel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,11 @@ from plotly.subplots import make_subplots
 
 from lstm_edge.report import panels
 from lstm_edge.report.panels import Line, Panel
-from lstm_edge.report.series import STABILITY_COLOURS, Series
+from lstm_edge.report.series import STABILITY_COLOURS, Density, Series
 from lstm_edge.terms import PHASE_COLOURS
 
 MOST_EXPONENTS = 500_000
 """Of all spectra together: what keeps the page light."""
-
-_MANY_DOTS = 5000
-"""Beyond these a browser needs WebGL for an orbit diagram; fewer it draws without."""
 
 _MOST_MARKS = 8
 """Lines with a name: more would hide the series."""
@@ -114,15 +112,22 @@ def _add_panel(
                 **text if last else {"hoverinfo": "skip", "hovertemplate": None}
             )
         figure.add_trace(trace, **place, **right)
-    for share in panel.shares:
-        figure.add_trace(_share(share), **place)
-    if panel.bars:
-        figure.add_trace(_bars(panel), **place)
-    if panel.dots is not None:
-        figure.add_trace(_dots(panel.dots), **place)
+    for trace in _areas(panel):
+        figure.add_trace(trace, **place)
     if panel.zero:
         figure.add_hline(y=0, line_width=1, line_color="#888", **place)
     _set_axes(figure, panel, place)
+
+
+def _areas(panel: Panel) -> Iterator[Any]:
+    """Draw what has no lines."""
+    yield from map(_share, panel.shares)
+    if panel.bars:
+        yield _bars(panel)
+    if panel.density is not None:
+        yield _density(panel.density)
+    elif panel.dots is not None:
+        yield _dots(panel.dots)
 
 
 def _set_axes(figure: go.Figure, panel: Panel, place: dict[str, int]) -> None:
@@ -216,9 +221,20 @@ def _bars(panel: Panel) -> go.Bar:
     )
 
 
-def _dots(dots: tuple[Any, Any]) -> go.Scattergl | go.Scatter:
-    kind = go.Scattergl if len(dots[0]) > _MANY_DOTS else go.Scatter
-    return kind(
+def _density(density: Density) -> go.Heatmap:
+    return go.Heatmap(
+        x=density.time.astype(np.float32),
+        y=density.value.astype(np.float32),
+        z=np.ceil(255 * density.darkness).astype(np.uint8),
+        colorscale=[[0, "rgba(0,0,0,0)"], [1, "rgba(0,0,0,1)"]],
+        showscale=False,
+        name="samples",
+        hoverinfo="skip",
+    )
+
+
+def _dots(dots: tuple[Any, Any]) -> go.Scatter:
+    return go.Scatter(
         x=dots[0].astype(np.float32),
         y=dots[1].astype(np.float32),
         mode="markers",

@@ -31,6 +31,12 @@ LINE_COLOURS = {
     "lambda_mean": "#999999",
 }
 
+MOST_DOTS = 20_000
+"""Of an orbit diagram; of more their density is drawn."""
+
+BINS, COLUMNS = 300, 1000
+"""Of that density: of the values, and at most of the times."""
+
 NORMS = ("gradient_norm", "update_norm", "weight_norm")
 
 
@@ -60,8 +66,8 @@ class Series:
     train_loss: Floats
     test_loss: Floats
     bands: dict[str, list[tuple[float, float]]]
-    dots: tuple[Floats, Floats]
-    left_out: int
+    dots: tuple[Floats, Floats] | None
+    density: Density | None
 
     def column(self, name: str) -> Floats:
         """Column of the sweep's table, as floats."""
@@ -93,20 +99,13 @@ class Series:
         return float(np.interp(update, known["update"], known["epoch"]))
 
 
-def make_series(sweep: Sweep, *, most_dots: int) -> Series:
-    """Prepare a sweep for drawing.
-
-    Parameters
-    ----------
-    sweep : Sweep
-    most_dots : int
-        Of the orbit diagram.
-    """
+def make_series(sweep: Sweep) -> Series:
+    """Prepare a sweep for drawing."""
     table = sweep.table
     epochs = np.asarray(table["epoch"], float)
     unit = "epoch" if len(epochs) and np.isfinite(epochs).all() else "update"
     time = epochs if unit == "epoch" else np.asarray(table["update"], float)
-    dots, left_out = _orbit_diagram(sweep, time, most_dots)
+    dots, density = _orbit_diagram(sweep, time)
     evaluations = [
         (metrics.get("epoch", np.nan) if unit == "epoch" else float(update), metrics)
         for update, metrics in sweep.checkpoints.values()
@@ -120,8 +119,32 @@ def make_series(sweep: Sweep, *, most_dots: int) -> Series:
         test_loss=np.array([m.get("test_loss", np.nan) for _, m in evaluations]),
         bands=phase_bands(time, list(table["phase"])),
         dots=dots,
-        left_out=left_out,
+        density=density,
     )
+
+
+@dataclass(frozen=True)
+class Density:
+    """Where the samples of each checkpoint are: an orbit diagram of many dots.
+
+    Attributes
+    ----------
+    time : ndarray of shape (m,)
+        Of the checkpoints, or of some neighbours together.
+    value : ndarray of shape (b,)
+        Middle of each bin.
+    share : ndarray of shape (b, m)
+        Of the samples of a time in each bin.
+    """
+
+    time: Floats
+    value: Floats
+    share: Floats
+
+    @property
+    def darkness(self) -> Floats:
+        """0 where nothing is, 1 where most are; the root shows single samples."""
+        return np.asarray(np.sqrt(self.share / max(self.share.max(), 1e-300)))
 
 
 @dataclass(frozen=True)
@@ -203,14 +226,20 @@ def _bands(
 
 
 def _orbit_diagram(
-    sweep: Sweep, time: Floats, most: int
-) -> tuple[tuple[Floats, Floats], int]:
-    total = sum(map(len, sweep.each("distance", "observable")))
-    keep = max(1, -(-total // most))
+    sweep: Sweep, time: Floats
+) -> tuple[tuple[Floats, Floats] | None, Density | None]:
+    """Give the samples of each checkpoint as dots, or of many dots their density."""
     values = [
-        x[::keep] - x.mean() if len(x) else x
-        for x in sweep.each("distance", "observable")
+        x - x.mean() if len(x) else x for x in sweep.each("distance", "observable")
     ]
-    times = np.repeat(time, [len(x) for x in values])
-    joined = np.concatenate(values) if values else np.zeros(0)
-    return (times, joined), total - len(joined)
+    joined = np.concatenate([np.zeros(0), *values])
+    if len(joined) <= MOST_DOTS:
+        return (np.repeat(time, [len(x) for x in values]), joined), None
+    low, high = joined.min(), joined.max()
+    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    together = -(-len(values) // COLUMNS)
+    columns = [slice(i, i + together) for i in range(0, len(values), together)]
+    counts = [np.histogram(np.concatenate(values[c]), edges)[0] for c in columns]
+    share = np.array([n / max(1, n.sum()) for n in counts]).T
+    middle = (edges[1:] + edges[:-1]) / 2
+    return None, Density(np.array([time[c].mean() for c in columns]), middle, share)
