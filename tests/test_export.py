@@ -51,6 +51,21 @@ def test_a_table_comes_back_as_it_was(
     assert [p.name for p in tmp_path.glob(f"*results.{suffix}*")] == [path.name]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "nc"])
+def test_what_lies_in_the_way_is_not_written_to(
+    sweep: Sweep, tmp_path: Path, suffix: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    left = tmp_path / f".results.{suffix}.part"  # of an export that was killed
+    for prepare in (lambda: left.write_text("half"), lambda: left.symlink_to(victim)):
+        prepare()
+        write_export(sweep, tmp_path / f"results.{suffix}")
+        assert not left.is_symlink()
+        assert not left.exists()
+    assert victim.read_text() == "mine"
+
+
 def test_netcdf_holds_every_start_with_units(sweep: Sweep, tmp_path: Path) -> None:
     path = write_export(sweep, tmp_path / "results.nc")
     with xarray.open_dataset(path, engine="h5netcdf") as found:

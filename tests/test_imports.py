@@ -23,10 +23,11 @@ IMPORTS = {
         "display": "numpy",
         "terms": "",
         "extras": "errors",
+        "locks": "errors filelock",
         "files": "errors extras numpy safetensors terms upath",
         "net": "display errors files numpy",
         "measures": "_core errors matplotlib net numpy scipy terms",
-        "store": "errors filelock numpy safetensors",
+        "store": "errors locks numpy safetensors",
         "track": "display numpy scipy terms",
         "results": "display errors files measures numpy pandas store terms track "
         "xarray",
@@ -37,7 +38,7 @@ IMPORTS = {
         "integrations": "errors extras files monitor",
         "lab": "",
         "lab.tasks": "errors files numpy pandas scipy sklearn torch",
-        "lab.training": "display errors filelock files lab.tasks numpy torch",
+        "lab.training": "display errors files lab.tasks locks numpy torch",
         "lab.zoom": "errors files lab.tasks lab.training numpy safetensors",
         "lab.falls": "errors lab.zoom numpy results sweep track",
         "lab.studies": "display errors files lab.tasks lab.training measures monitor "

@@ -26,7 +26,7 @@ from lstm_edge.lab.tasks.task import Task
 from lstm_edge.lab.tasks.text import tokenized
 from lstm_edge.lab.training import recording, space
 from lstm_edge.lab.training.recording import Writer, kept_apart, written
-from lstm_edge.lab.training.runs import kept_states, locked
+from lstm_edge.lab.training.runs import kept_states, only_trainer
 from lstm_edge.lab.training.trainer import Snapshot
 from lstm_edge.lab.training.training import train
 from lstm_edge.net.reading import read_checkpoint
@@ -281,7 +281,7 @@ def test_a_full_disk_is_refused(
 @pytest.mark.skipif(os.name == "nt", reason="needs locks of POSIX")
 def test_a_second_trainer_is_kept_out(tmp_path: Path, few: Task) -> None:
     with (
-        locked(tmp_path / "run"),
+        only_trainer(tmp_path / "run"),
         pytest.raises(UsageError, match="another process is training into this folder"),
     ):
         train(few, tmp_path / "run", **SMALL)

@@ -246,6 +246,49 @@ def test_a_killed_writer_leaves_its_rows_and_no_lock(tmp_path: Path) -> None:
         assert [r.name for r in store.rows()] == ["a"]
 
 
+def test_a_store_at_rest_is_one_file(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        store.put(Row("a", "lyapunov", "k", 1))
+        assert {p.name for p in tmp_path.iterdir()} >= {"s.sqlite", "s.sqlite.lock"}
+    with Store(tmp_path / "s.sqlite") as store:
+        assert store.done() == {"k": {"a"}}
+    assert [path.name for path in tmp_path.iterdir()] == ["s.sqlite"]
+
+
+LOCKS = """
+import sys, time
+from pathlib import Path
+from lstm_edge.errors import StoreError
+from lstm_edge.locks import locked
+
+path, count = Path(sys.argv[1]), Path(sys.argv[2])
+taken, end = 0, time.monotonic() + 4
+while time.monotonic() < end:
+    try:
+        with locked(path, StoreError("busy"), ValueError, ""):
+            before = int(count.read_text())
+            time.sleep(0.0005)
+            count.write_text(str(before + 1))
+            taken += 1
+    except StoreError:
+        pass
+print(taken)
+"""
+
+
+def test_a_lock_that_removes_its_file_is_held_by_one(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.write_text("0")
+    command = [sys.executable, "-c", LOCKS, str(tmp_path / "lock"), str(count)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    taken = [int(process.communicate()[0]) for process in running]
+    assert min(taken) > 0
+    assert int(count.read_text()) == sum(taken)
+    assert [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
 # what is refused
 
 

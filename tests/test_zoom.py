@@ -17,7 +17,7 @@ from lstm_edge.files.safetensors import write_checkpoint
 from lstm_edge.lab.tasks.digits import make_digits
 from lstm_edge.lab.tasks.task import Task
 from lstm_edge.lab.training import recording
-from lstm_edge.lab.training.runs import locked
+from lstm_edge.lab.training.runs import only_trainer
 from lstm_edge.lab.training.training import train
 from lstm_edge.lab.zoom import zoom
 from lstm_edge.net.reading import read_checkpoint
@@ -203,5 +203,5 @@ def test_other_data_are_refused(run: Path) -> None:
 
 
 def test_a_run_in_training_is_left_alone(task: Task, run: Path) -> None:
-    with locked(run), pytest.raises(UsageError, match="another process"):
+    with only_trainer(run), pytest.raises(UsageError, match="another process"):
         zoom(run, 24, 36, task=task)

@@ -29,7 +29,7 @@ from lstm_edge.lab.training.runs import (
     checkpoint_path,
     embeddings_path,
     kept_states,
-    locked,
+    only_trainer,
     open_run,
     read_description,
     read_state,
@@ -99,7 +99,7 @@ def zoom(
         )
     beside = out.with_name(f".{out.name}.tmp")
     seed, device = description["seed"], description["settings"]["device"]
-    with locked(folder), reproducible(seed, device):
+    with only_trainer(folder), reproducible(seed, device):
         shutil.rmtree(beside, ignore_errors=True)
         replay = _replay(beside, folder, chosen, first, last, evaluate)
         with closing(replay) as rows:

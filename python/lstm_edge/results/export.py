@@ -56,6 +56,7 @@ def write_export(sweep: Sweep, path: str | PathLike[str]) -> Path:
         )
     beside = target.with_name(f".{target.name}.part")
     try:
+        beside.unlink(missing_ok=True)  # what was left, or a link, is not written to
         write(beside)
         beside.replace(target)
     except OSError as error:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from lstm_edge.errors import StoreError
+from lstm_edge.locks import locked
 from lstm_edge.store.rows import checksum
 
 _Self = TypeVar("_Self", bound="Database")
@@ -55,36 +56,17 @@ _ADVICE = {
 """What to do, by a part of SQLite's message."""
 
 
-@contextmanager
-def _only_writer(path: Path) -> Iterator[None]:
-    """Keep other writers out; the system ends this with the process.
-
-    Raises
-    ------
-    StoreError
-        Another process writes, or there is no place for the lock.
-    """
-    from filelock import FileLock, Timeout  # reading needs none of it
-
-    beside = path.with_name(path.name + ".lock")
-    lock = FileLock(beside, timeout=0, thread_local=False)
-    try:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise StoreError(
-            f"{path}: another process is writing to this store; wait for it, or "
-            "write to another file with --out"
-        ) from error
-    except (OSError, NotImplementedError) as error:
-        raise StoreError(
-            f"{beside}: cannot be written and locked ({error}); expected a folder that "
-            "can be written, on a disk that supports locks; name another one with --out"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _only_writer(path: Path) -> AbstractContextManager[None]:
+    """Keep other writers out; the system ends this with the process."""
+    busy = StoreError(
+        f"{path}: another process is writing to this store; wait for it, or write to "
+        "another file with --out"
+    )
+    advice = (
+        "expected a folder that can be written, on a disk that supports locks; name "
+        "another one with --out"
+    )
+    return locked(path.with_name(f"{path.name}.lock"), busy, StoreError, advice)
 
 
 class Database:

@@ -13,7 +13,7 @@ from lstm_edge.lab.studies.early_stopping import stop_early
 from lstm_edge.lab.studies.results import early_stop_file
 from lstm_edge.lab.studies.rules import held_out
 from lstm_edge.lab.tasks.table import make_task
-from lstm_edge.lab.training.runs import locked, read_description
+from lstm_edge.lab.training.runs import only_trainer, read_description
 from lstm_edge.lab.training.space import Space
 from lstm_edge.lab.training.training import prepare, train
 from lstm_edge.measures.near_edge import at_edge
@@ -93,7 +93,7 @@ class RunJob:
             seed=description["seed"],
             **description["options"],
         )
-        with locked(self.folder):
+        with only_trainer(self.folder):
             for share in self.shares:
                 file = early_stop_file(self.folder, share, self.patience)
                 file.parent.mkdir(exist_ok=True)

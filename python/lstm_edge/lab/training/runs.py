@@ -11,14 +11,13 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from lstm_edge.files.metrics import METRICS
 from lstm_edge.files.places import replace_file
 from lstm_edge.files.safetensors import write_checkpoint
 from lstm_edge.files.torch import read_saved
+from lstm_edge.locks import locked
 
 COLUMNS = ("update", *METRICS)
 """Columns of ``metrics.csv``."""
@@ -49,8 +49,7 @@ DAMAGE = (
 """What reading a state raises that was changed by others."""
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def only_trainer(folder: Path) -> AbstractContextManager[None]:
     """Make the folder of a run, and keep other trainers out of it.
 
     Raises
@@ -58,21 +57,12 @@ def locked(folder: Path) -> Iterator[None]:
     UsageError
         If another one is there, or the folder cannot hold a run.
     """
-    lock = FileLock(folder / "resume" / "lock", timeout=0, thread_local=False)
-    try:
-        (folder / "resume").mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise UsageError(
-            f"{folder}: another process is training into this folder; wait for it, or "
-            "train in another folder"
-        ) from error
-    except (OSError, NotImplementedError) as error:
-        raise _no_place(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    busy = UsageError(
+        f"{folder}: another process is training into this folder; wait for it, or "
+        "train in another folder"
+    )
+    advice = "expected a folder that can hold a run"
+    return locked(folder / "resume" / "lock", busy, UsageError, advice)
 
 
 def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) -> None:

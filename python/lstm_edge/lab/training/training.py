@@ -41,7 +41,7 @@ from lstm_edge.lab.training.runs import (
     DAMAGE,
     damaged,
     load_state,
-    locked,
+    only_trainer,
     open_run,
 )
 from lstm_edge.lab.training.schedules import parse_interval, parse_schedule
@@ -306,7 +306,7 @@ def prepare(
             "dt": chosen.dt,
             "data_digest": chosen.digest,
         }
-        with locked(folder):
+        with only_trainer(folder):
             open_run(folder, description, chosen.probe)
             position = _go_back(folder, trainer)
             yield Prepared(
