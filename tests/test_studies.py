@@ -717,3 +717,52 @@ def test_wrong_values_to_vary_are_refused(
     result = CliRunner().invoke(main, ["study", "--out", str(tmp_path), *arguments])
     assert result.exit_code == 2
     assert message in result.output
+
+
+SLEEPING = """
+import sys, time
+from dataclasses import dataclass
+from pathlib import Path
+from lstm_edge.lab.studies.processes import do_all
+
+
+@dataclass
+class Sleep:
+    folder: Path
+
+    def __call__(self, hear):
+        self.folder.touch()
+        time.sleep(60)
+
+
+if __name__ == "__main__":
+    work = [Sleep(Path(name)) for name in sys.argv[1:]]
+    do_all(work, 2, lambda folder, event: None)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_processes_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    script = tmp_path / "sleeping.py"
+    script.write_text(SLEEPING)
+    marks = [tmp_path / "a", tmp_path / "b"]
+    with subprocess.Popen([sys.executable, script, *marks]) as parent:
+        while not all(mark.exists() for mark in marks):
+            assert parent.poll() is None
+            time.sleep(0.05)
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text()
+        parent.kill()
+    there = [Path("/proc") / child for child in children.split()]
+    assert len(there) >= 2
+    end = time.monotonic() + 30
+    while any(map(running, there)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(running, there))
+
+
+def running(process: Path) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

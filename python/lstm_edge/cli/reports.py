@@ -149,19 +149,24 @@ def analogy(first: float, last: float, values: int, out: Path, as_json: bool) ->
     """
     from rich.console import Console
 
-    from lstm_edge.cli.console import show_analogy
+    from lstm_edge.cli.console import progress, show_analogy
     from lstm_edge.lab.analogy import analogy as follow
     from lstm_edge.lab.analogy_plot import save_analogy
 
     if values < 2:
         raise UsageError(f"--values: expected at least 2, found {values}")
     step = (last - first) / (values - 1)
-    found = follow([first + i * step for i in range(values)])
+    console = Console()
+    with progress(console, quiet=as_json) as advance:
+        found = follow(
+            [first + i * step for i in range(values)],
+            progress=lambda done, total: advance("values of r", done, total, ""),
+        )
     figure = save_analogy(found, out)
     if as_json:
         click.echo(json.dumps(found.summary() | {"figure": str(figure)}))
     else:
-        show_analogy(Console(), found)
+        show_analogy(console, found)
         click.echo(f"figure: {figure}")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from lstm_edge import _core
 from lstm_edge.display import plain_values
 from lstm_edge.errors import UsageError
 from lstm_edge.measures.phase import phase_of_attractors
+from lstm_edge.measures.system import cast
 from lstm_edge.track.transitions import Transition, find_transitions
 
 Floats = NDArray[np.float64]
@@ -90,7 +92,12 @@ class Analogy:
         )
 
 
-def analogy(r: ArrayLike | None = None, *, seed: int = 0) -> Analogy:
+def analogy(
+    r: ArrayLike | None = None,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Analogy:
     """Follow k' = r k (1 - tanh k) over a range of r (Wei et al. 2025).
 
     Parameters
@@ -99,6 +106,8 @@ def analogy(r: ArrayLike | None = None, *, seed: int = 0) -> Analogy:
         Ascending and positive. Default: 2,000 values from 1 to 50.
     seed : int
         Of the starts, uniform in (0, 1), and of the perturbations.
+    progress : callable, optional
+        Called with the number of values that are done, and of all.
 
     Returns
     -------
@@ -113,13 +122,20 @@ def analogy(r: ArrayLike | None = None, *, seed: int = 0) -> Analogy:
     ----------
     .. [1] W. Wei, N. J. L. Chong, C. H. Lai, L. Feng, arXiv 2505.20030 (2025).
     """
-    values = np.asarray(np.linspace(*RANGE, VALUES) if r is None else r, float)
-    if values.ndim != 1 or not len(values) or not (0 < values[0] < np.inf):
+    given = np.linspace(*RANGE, VALUES) if r is None else r
+    values = cast("r", given, np.dtype(float))
+    if np.ndim(given) != 1 or not len(values) or not 0 < values[0] < np.inf:
         raise UsageError(f"r: expected positive numbers, found {values}")
     if not (np.diff(values) > 0).all() or not np.isfinite(values).all():
         raise UsageError("r: expected finite, ascending numbers; sort them")
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
-        points = list(executor.map(lambda one: _measure(float(one), seed), values))
+    executor, points = ThreadPoolExecutor(os.cpu_count()), []
+    try:
+        for point in executor.map(lambda one: _measure(float(one), seed), values):
+            points.append(point)
+            if progress is not None:
+                progress(len(points), len(values))
+    finally:
+        executor.shutdown(cancel_futures=True)  # Ctrl-C waits for none that queue
     phase = [point.phase for point in points]
     lambda_max = np.array([point.lambda_max for point in points])
     return Analogy(
