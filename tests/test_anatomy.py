@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lstm_edge.shares import share_interval
 from lstm_edge.track.anatomy import dissect, tell
 from lstm_edge.track.falls import Fall
-from lstm_edge.track.stability import share_interval, stability
+from lstm_edge.track.stability import stability
 from lstm_edge.track.track import Track, make_track
 
 COUNT = 400

@@ -24,11 +24,12 @@ IMPORTS = {
         "terms": "",
         "extras": "errors",
         "locks": "errors filelock",
+        "shares": "scipy",
         "files": "errors extras numpy safetensors terms upath",
         "net": "display errors files numpy",
-        "measures": "_core errors matplotlib net numpy scipy terms",
+        "measures": "_core errors matplotlib net numpy scipy shares terms",
         "store": "errors locks numpy safetensors",
-        "track": "display numpy scipy terms",
+        "track": "display numpy scipy shares terms",
         "results": "display errors files measures numpy pandas store terms track "
         "xarray",
         "sweep": "_core distributed errors files measures net numpy results store "

@@ -21,6 +21,7 @@ from lstm_edge.errors import CheckpointError, StoreError, UsageError
 from lstm_edge.files.safetensors import write_checkpoint
 from lstm_edge.measures.table import MEASURES, Measure
 from lstm_edge.results.sweep import Sweep, open_sweep
+from lstm_edge.shares import share_interval
 from lstm_edge.store.store import Store
 from lstm_edge.sweep.analysis import analyze
 from lstm_edge.sweep.progress import Progress
@@ -120,6 +121,33 @@ def test_stable_checkpoints_beside_unstable_ones_are_followed_from_more_starts(
     high = sweep.table["unstable_share_high"]
     assert high[0] == pytest.approx(1 - 0.05 ** (1 / 8))
     assert high[2] == pytest.approx(1 - 0.05 ** (1 / 32))
+
+
+def test_a_phase_that_hangs_on_one_start_is_looked_at_with_more(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 8 starts 0, 1, ... 7 end in chaos, and of 32 always a third."""
+    run, looks = make_run(8), []
+
+    def found(weights: Any, inputs: Any, settings: Any, **_: Any) -> Any:
+        update, starts = int(weights.metadata["update"]), settings["starts"]
+        looks.append((update, starts))
+        share = update / 80 if starts == 8 else 11 / 32
+        shares = {"chaos": share, "torus": 1 - share}
+        phase = "chaos" if share >= 0.5 else "edge"
+        return {"phase": phase, "chaotic_share": share, "shares": shares}, {}
+
+    for name in ("attractors", "stability"):
+        monkeypatch.setitem(MEASURES, name, replace(MEASURES[name], compute=found))
+    settings = {"lyapunov": {"steps": 40, "transient": 20, "starts": 2}}
+    table = analyze(run, settings=settings | {"distance": {"samples": 2}}).table
+    assert sorted(look for look in looks if look[1] > 8) == [(30, 32), (40, 32)]
+    assert table["phase"].tolist() == ["edge"] * 5 + ["chaos"] * 3
+    share, low = table["chaotic_share"], table["chaotic_share_low"]
+    assert share.tolist() == [0, 1 / 8, 2 / 8, 11 / 32, 11 / 32, 5 / 8, 6 / 8, 7 / 8]
+    assert (low <= share).all()
+    assert (share <= table["chaotic_share_high"]).all()
+    assert low[4] == pytest.approx(share_interval(11 / 32, 32)[0])
 
 
 def test_a_run_becomes_a_table(run: Path, fake: Fake) -> None:

@@ -22,6 +22,7 @@ from lstm_edge.measures.system import (
 )
 from lstm_edge.measures.time_average import ensemble_error
 from lstm_edge.net.reading import as_weights
+from lstm_edge.shares import share_interval
 from lstm_edge.terms import ATTRACTORS
 
 if TYPE_CHECKING:
@@ -118,6 +119,12 @@ class Attractors(Result):
     def shares(self) -> dict[str, float]:
         """Share of the starts for each kind."""
         return {kind: self.kind.count(kind) / len(self.kind) for kind in ATTRACTORS}
+
+    @property
+    def share_intervals(self) -> dict[str, tuple[float, float]]:
+        """Between what each share among all starts may lie, each end at 95 %."""
+        number = len(self.kind)
+        return {k: share_interval(share, number) for k, share in self.shares.items()}
 
     @property
     def chaotic_share(self) -> float:

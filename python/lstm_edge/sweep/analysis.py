@@ -17,6 +17,7 @@ from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
 from lstm_edge.files.discovery import CheckpointFile
 from lstm_edge.files.metrics import LogOptions
 from lstm_edge.files.places import Where
+from lstm_edge.measures.phase import CHAOTIC_SHARE
 from lstm_edge.measures.system import count
 from lstm_edge.measures.table import CLOSER, numbers_of
 from lstm_edge.results.sweep import Sweep, open_sweep
@@ -24,7 +25,7 @@ from lstm_edge.store.store import Store
 from lstm_edge.sweep.destination import open_store
 from lstm_edge.sweep.evaluation import Job, Outcome
 from lstm_edge.sweep.found import Found, look
-from lstm_edge.sweep.plan import make_plan
+from lstm_edge.sweep.plan import Plan, make_plan
 from lstm_edge.sweep.pool import fill
 from lstm_edge.sweep.progress import Listener, Progress, told
 from lstm_edge.sweep.visiting import around_falls, coarse_to_fine, until_certain
@@ -151,6 +152,7 @@ def analyze(
         known = store.done()
         job = Job(plan, found.names, known, threads, executor)
         steady: dict[int, float] = {}
+        close: set[int] = set()
         place = {found.names[file.path]: i for i, file in enumerate(files)}
         phase: dict[int, str] = {}
         order: Iterator[int | None] = coarse_to_fine(len(files), phase)
@@ -172,6 +174,8 @@ def analyze(
                 phase[place[outcome.name]] = outcome.phase
                 doubts.update(outcome.doubts)
                 steady[place[outcome.name]] = _stability(outcome)
+                if _hangs_on_one(outcome, plan):
+                    close.add(place[outcome.name])
                 if outcome.error is not None:
                     errors.append(outcome.error)
                 if strict:
@@ -182,7 +186,7 @@ def analyze(
         _keep(store, found, doubts)
         if CLOSER in plan.settings:
             job = Job(plan, found.names, known, threads, executor, closer=True)
-            _look_closer(store, job, files, steady, workers)
+            _look_closer(store, job, files, steady, close, workers)
     wrong = [error for error in errors if isinstance(error, UsageError)]
     if wrong and len(wrong) == done:  # what none can take is no checkpoint's fault
         raise wrong[0]
@@ -199,19 +203,28 @@ def _stability(outcome: Outcome) -> float:
     return stability(numbers_of(outcome.scalars)).value
 
 
+def _hangs_on_one(outcome: Outcome, plan: Plan) -> bool:
+    """Whether the phase would be another one if one start had ended elsewhere."""
+    starts = int(plan.settings.get("attractors", {}).get("starts", 0))
+    share = float(numbers_of(outcome.scalars).get("chaotic_share", 0.0))
+    chaotic, most = share * starts, CHAOTIC_SHARE * starts
+    return 0 < chaotic < starts and most - 1 <= chaotic < most + 1
+
+
 def _look_closer(
     store: Store,
     job: Job,
     files: list[CheckpointFile],
     steady: dict[int, float],
+    close: set[int],
     workers: int,
 ) -> None:
-    """Follow more starts of stable checkpoints beside unstable ones, till none is left.
+    """Follow more starts of close calls, and of stable ones beside unstable ones.
 
     One that turns out to be unstable brings its neighbour into doubt.
     """
     seen: set[int] = set()
-    while wanted := _beside_unstable(steady) - seen:
+    while wanted := (_beside_unstable(steady) | close) - seen:
         seen |= wanted
         chosen = [files[i] for i in sorted(wanted)]
         place = {job.names[files[i].path]: i for i in wanted}

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from lstm_edge.shares import share_interval
 from lstm_edge.terms import Column, by_name
 
 STABLE_KINDS = ("fixed_point", "cycle")
 UNSTABLE_KINDS = ("torus", "chaos", "unbounded")
 
-CONFIDENCE = 0.95
-"""Of each end of the interval of a share of starts."""
-
 
 COLUMNS = by_name(
+    Column("chaotic_share_low", "lower end of its interval, each at 95 %"),
+    Column("chaotic_share_high", "upper end of its interval, each at 95 %"),
     Column("stable", "1 where all starts end on stable fixed points or cycles, else 0"),
     Column("unstable_share", "share of the starts that end on none, by evidence"),
     Column("unstable_share_low", "lower end of its interval, each at 95 %"),
@@ -84,29 +84,9 @@ def stability_columns(numbers: Mapping[str, Any], starts: int) -> dict[str, floa
     """
     found = {"stable": stability(numbers).value}
     if "shares" in numbers and starts:
-        shares = numbers["shares"]
-        share = sum(shares.get(kind, 0.0) for kind in UNSTABLE_KINDS)
-        low, high = share_interval(share, starts)
-        found |= {"unstable_share": share}
-        found |= {"unstable_share_low": low, "unstable_share_high": high}
+        kinds = {"chaotic_share": ("chaos",), "unstable_share": UNSTABLE_KINDS}
+        for name, counted in kinds.items():
+            share = sum(numbers["shares"].get(kind, 0.0) for kind in counted)
+            low, high = share_interval(share, starts)
+            found |= {name: share, f"{name}_low": low, f"{name}_high": high}
     return found
-
-
-def share_interval(share: float, starts: int) -> tuple[float, float]:
-    """Between what the share of unstable starts may lie (Clopper & Pearson 1934).
-
-    Of 8 starts none unstable still allows a share of 31 %.
-
-    Parameters
-    ----------
-    share : float
-        Seen.
-    starts : int
-        Of which.
-    """
-    from scipy.stats import beta
-
-    hits = round(share * starts)
-    low = beta.ppf(1 - CONFIDENCE, hits, starts - hits + 1) if hits else 0.0
-    high = beta.ppf(CONFIDENCE, hits + 1, starts - hits) if hits < starts else 1.0
-    return float(low), float(high)
