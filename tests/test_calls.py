@@ -203,3 +203,38 @@ def test_what_takes_long_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert "steps = 10,000,000,000" in told[0]
     lstm_edge.lyapunov(weights, steps=100)
     assert len(caplog.records) == len(told)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit that Linux keeps")
+def test_threads_that_cannot_start_are_an_error() -> None:
+    code = """
+import resource
+import numpy as np
+import lstm_edge
+weights = lstm_edge.as_weights(
+    {"weight_ih_l0": np.zeros((4, 1)), "weight_hh_l0": np.zeros((4, 1))}
+)
+with open("/proc/self/status") as status:
+    size = next(int(line.split()[1]) for line in status if line.startswith("VmSize"))
+limit = 1024 * (size + 1024)  # less than the stack of a thread
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    lstm_edge.lyapunov(weights, steps=10)
+except lstm_edge.UsageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "threads: the system starts no more of them" in done.stdout, done.stderr
+
+
+def test_pools_of_threads_are_not_kept_for_ever() -> None:
+    weights = lstm_edge.as_weights(make_arrays())
+    one = lstm_edge.lyapunov(weights, steps=20, threads=1)
+    for threads in (*range(2, 60), 200, 256):
+        found = lstm_edge.lyapunov(weights, steps=20, threads=threads)
+        assert np.array_equal(found.exponents, one.exponents)
+    time.sleep(0.5)  # they end by themselves
+    tasks = Path("/proc/self/task")
+    if tasks.exists():
+        names = [(task / "comm").read_text() for task in tasks.iterdir()]
+        assert sum(name.startswith("lstm-edge-") for name in names) <= 3 * 256

@@ -21,6 +21,7 @@ from torch import nn
 import lstm_edge
 from conftest import Arrays, make_arrays
 from lstm_edge import EdgeMonitor, MonitorResult, UsageError
+from lstm_edge.errors import LstmEdgeError
 from lstm_edge.monitor import background, monitor
 from lstm_edge.monitor.background import Background
 from nets import chaotic, cycle, torus
@@ -462,3 +463,20 @@ def test_a_setting_that_cannot_be_is_refused_at_once(name: str) -> None:
     settings: Any = {name: -5}
     with pytest.raises(lstm_edge.UsageError, match=f"{name}: expected an integer"):
         lstm_edge.EdgeMonitor(None, **settings)
+
+
+def test_a_thread_that_cannot_start_is_an_error_and_nothing_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monitor = EdgeMonitor(**FEW)
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", refuse)
+        with pytest.raises(LstmEdgeError, match="the system allows this process no"):
+            monitor.update(nn.LSTM(2, 3))
+    monitor.update(nn.LSTM(2, 3))
+    assert monitor.flush(60)
+    assert monitor.result is not None
+    monitor.close()

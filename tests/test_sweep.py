@@ -17,7 +17,12 @@ import pytest
 
 import lstm_edge
 from conftest import make_arrays
-from lstm_edge.errors import CheckpointError, StoreError, UsageError
+from lstm_edge.errors import (
+    CheckpointError,
+    LstmEdgeError,
+    StoreError,
+    UsageError,
+)
 from lstm_edge.files.safetensors import write_checkpoint
 from lstm_edge.measures.table import MEASURES, Measure
 from lstm_edge.results.sweep import Sweep, open_sweep
@@ -695,3 +700,16 @@ def test_a_sweep_of_nothing_has_an_empty_table(run: Path, fake: Fake) -> None:
     assert len(sweep.failed) == 8
     assert sweep.transitions == []
     assert "too few" in sweep.advice.reason
+
+
+def test_threads_that_cannot_start_end_the_sweep_in_a_line(
+    run: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", refuse)
+        with pytest.raises(LstmEdgeError, match="the system allows this process no"):
+            analyze(run)
+    assert len(analyze(run).names) == 8

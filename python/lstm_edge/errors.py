@@ -20,6 +20,14 @@ class LstmEdgeError(Exception):
         super().__init__(one_line(message))
 
 
+def no_more_threads(error: RuntimeError) -> LstmEdgeError:
+    """Say that a thread could not be started."""
+    return LstmEdgeError(
+        f"{error}: the system allows this process no more; raise its limit (ulimit -u, "
+        "or that of the container), or take fewer workers and threads"
+    )
+
+
 class CheckpointError(LstmEdgeError):
     """A checkpoint, or weights given in memory, cannot be used."""
 

@@ -24,6 +24,7 @@ from lstm_edge.files.places import (
     exists,
     identity,
     is_folder,
+    is_remote,
     list_folder,
     list_subfolders,
     matching,
@@ -102,9 +103,7 @@ def list_checkpoints(
     """Do as `find_checkpoints`, and give also the files without a time."""
     places = [path for item in where for path in _expand(as_place(item))]
     paths = sorted({identity(p): p for p in places}.values(), key=_natural)
-    with ThreadPoolExecutor(_READERS) as readers:  # far places answer slowly
-        saying = [readers.submit(said_by, path) for path in paths]
-        said = [future.result() for future in saying]
+    said = _said_by_all(paths)
     told_by, names = "name", [path.stem for path in paths]
     if len(paths) > 1 and len(set(names)) == 1:  # each in a folder of its own
         told_by, names = "folder", [path.parent.name for path in paths]
@@ -128,6 +127,13 @@ def list_checkpoints(
     timeless = set(paths) - {checkpoint.path for checkpoint in found}
     found.sort(key=lambda checkpoint: checkpoint.update)
     return found, sorted(timeless, key=_natural)
+
+
+def _said_by_all(paths: list[Path]) -> list[Mapping[str, str]]:
+    if not any(map(is_remote, paths)):
+        return [*map(said_by, paths)]
+    with ThreadPoolExecutor(_READERS) as readers:  # far places answer slowly
+        return [*readers.map(said_by, paths)]
 
 
 def _refuse_timeless(named: set[Path], found: list[CheckpointFile]) -> None:

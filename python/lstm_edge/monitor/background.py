@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
+from lstm_edge.errors import no_more_threads
+
 Work = TypeVar("Work")
 
 NICENESS = 19
@@ -60,10 +62,15 @@ class Background(Generic[Work]):
             full = len(self._waiting) == self._waiting.maxlen
             self._waiting.append(job)
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="lstm-edge-background", daemon=True
                 )
-                self._thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    self._waiting.clear()
+                    raise no_more_threads(error) from error
+                self._thread = thread
             return full
 
     def drop(self) -> None:

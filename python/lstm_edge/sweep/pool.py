@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
+from lstm_edge.errors import no_more_threads
 from lstm_edge.files.discovery import CheckpointFile
 from lstm_edge.store.store import Store
 from lstm_edge.sweep.evaluation import GLANCE, Job, Outcome
@@ -69,7 +70,10 @@ def _in_flight(
             if file is _END:
                 more = False
             else:
-                pending.append(pool.submit(job, file))
+                try:
+                    pending.append(pool.submit(job, file))
+                except RuntimeError as error:
+                    raise no_more_threads(error) from error
         if not pending:
             time.sleep(GLANCE if more else 0)
             continue

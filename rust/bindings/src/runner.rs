@@ -99,10 +99,14 @@ impl Runner {
         py.detach(|| {
             std::thread::scope(|scope| {
                 let (sender, receiver) = channel();
-                scope.spawn(move || {
+                let begun = std::thread::Builder::new().spawn_scoped(scope, move || {
                     default_float_mode();
                     sender.send(call(execution))
                 });
+                if let Err(error) = begun {
+                    let reason = format!("the system starts no more of them ({error})");
+                    return Err(raise(Error::settings("threads", reason)));
+                }
                 loop {
                     match receiver.recv_timeout(SIGNALS) {
                         Ok(result) => return result.map_err(raise),

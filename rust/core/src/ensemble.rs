@@ -83,27 +83,49 @@ impl Execution<'_> {
 
 /// A thread pool that no other call uses, or one that calls share.
 ///
-/// Pools live as long as the process; a forked child must not reuse its parent's.
+/// Pools are kept for the next call, idle ones while all have at most [`MOST_THREADS`] threads; a
+/// forked child must not reuse its parent's.
 fn pool(threads: usize, shared: bool) -> Result<Arc<rayon::ThreadPool>, Error> {
     type Pools = HashMap<(u32, usize), Vec<Arc<rayon::ThreadPool>>>;
     static POOLS: LazyLock<Mutex<Pools>> = LazyLock::new(Mutex::default);
     let key = (std::process::id(), threads);
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-    let pools = pools.entry(key).or_default();
     // a pool whose only owner is the table is idle
-    let free = |pool: &&Arc<_>| shared || Arc::strong_count(pool) == 1;
-    if let Some(pool) = pools.iter().find(free) {
+    let idle = |pool: &Arc<_>| Arc::strong_count(pool) == 1;
+    let mut there = pools.get(&key).into_iter().flatten();
+    if let Some(pool) = there.find(|pool| shared || idle(pool)) {
         return Ok(pool.clone());
+    }
+    let own = pools
+        .iter_mut()
+        .filter(|((process, _), _)| *process == key.0);
+    let own: Vec<_> = own.map(|(_, pools)| pools).collect();
+    let kept: usize = own
+        .iter()
+        .flat_map(|pools| pools.iter())
+        .map(threads_of)
+        .sum();
+    if kept + threads > MOST_THREADS {
+        for pools in own {
+            pools.retain(|pool| !idle(pool));
+        }
     }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|i| format!("lstm-edge-{i}"))
         .start_handler(|_| default_float_mode())
         .build()
-        .map_err(|e| Error::settings("threads", e.to_string()))?;
+        .map_err(|e| {
+            let reason = format!("the system starts no more of them ({e})");
+            Error::settings("threads", reason)
+        })?;
     let pool = Arc::new(pool);
-    pools.push(pool.clone());
+    pools.entry(key).or_default().push(pool.clone());
     Ok(pool)
+}
+
+fn threads_of(pool: &Arc<rayon::ThreadPool>) -> usize {
+    pool.current_num_threads()
 }
 
 /// What random numbers are for, so that no two uses share any.
