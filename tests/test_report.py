@@ -158,7 +158,7 @@ def test_ten_thousand_checkpoints_stay_below_20_mb(tmp_path: Path) -> None:
     assert page.stat().st_size < 20e6
     density = make_series(sweep).density
     assert density is not None
-    assert density.share.shape == (300, 1000)
+    assert density.share.shape == (150, 1000)
 
 
 def test_many_samples_are_drawn_as_a_density(tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lstm_edge.errors import UsageError
 from lstm_edge.report.panels import FIGURES, Line, Panel
 from lstm_edge.report.series import STABILITY_COLOURS, Series, make_series
@@ -146,13 +144,16 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             rasterized=True,
         )
     if panel.density is not None:
+        from matplotlib.colors import LinearSegmentedColormap
+
         density = panel.density
         axes.pcolormesh(
             density.time,
             density.value,
-            np.ma.masked_equal(density.darkness, 0),
-            cmap="Greys",
+            density.darkness,
+            cmap=LinearSegmentedColormap.from_list("", [(0, 0, 0, 0), (0, 0, 0, 1)]),
             vmin=0,
+            vmax=1,
             shading="nearest",
             rasterized=True,
         )

@@ -21,6 +21,9 @@ MOST_EXPONENTS = 500_000
 _MOST_MARKS = 8
 """Lines with a name: more would hide the series."""
 
+_NEAR = 0.025
+"""Share of the time axis within which names would cover each other."""
+
 _WHOLE = 4.45
 """Height of all panels of the page together."""
 
@@ -275,8 +278,17 @@ def _shade(figure: go.Figure, series: Series) -> None:
 
 def _mark(figure: go.Figure, series: Series) -> None:
     """Draw a line with a name at each sustained transition and at the best loss."""
-    for time, name, colour in panels.marks(series)[:_MOST_MARKS]:
+    marks = sorted(panels.marks(series)[:_MOST_MARKS])
+    for time, _, colour in marks:
         figure.add_vline(x=time, line={"dash": "dash", "width": 1.5, "color": colour})
+    apart = _NEAR * float(np.ptp(series.time)) if len(series.time) else 0.0
+    texts: list[tuple[float, str]] = []
+    for time, name, _ in marks:
+        if texts and time - texts[-1][0] < apart:
+            texts[-1] = texts[-1][0], f"{texts[-1][1]} · {name}"
+        else:
+            texts.append((time, name))
+    for time, name in texts:
         figure.add_annotation(
             x=time,
             y=1,

@@ -34,7 +34,7 @@ LINE_COLOURS = {
 MOST_DOTS = 20_000
 """Of an orbit diagram; of more their density is drawn."""
 
-BINS, COLUMNS = 300, 1000
+BINS, COLUMNS = 150, 1000
 """Of that density: of the values, and at most of the times."""
 
 NORMS = ("gradient_norm", "update_norm", "weight_norm")
@@ -143,8 +143,14 @@ class Density:
 
     @property
     def darkness(self) -> Floats:
-        """0 where nothing is, 1 where most are; the root shows single samples."""
-        return np.asarray(np.sqrt(self.share / max(self.share.max(), 1e-300)))
+        """0 where nothing is, 1 where more are than in nine of ten bins that hold any.
+
+        Ordered nets have all in one bin; a chaotic net beside them is to be seen too.
+        """
+        some = self.share[self.share > 0]
+        dense = np.quantile(some, 0.9) if some.size else 1.0
+        shown = np.clip(np.sqrt(self.share / dense), 0.3, 1.0)
+        return np.asarray(np.where(self.share > 0, shown, 0.0))
 
 
 @dataclass(frozen=True)
