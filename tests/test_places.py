@@ -14,7 +14,7 @@ import pytest
 from conftest import make_arrays
 from lstm_edge.errors import CheckpointError, UsageError
 from lstm_edge.files.discovery import find_checkpoints
-from lstm_edge.files.places import as_place
+from lstm_edge.files.places import as_place, replace_file
 from lstm_edge.net.reading import as_weights, read_checkpoint
 from lstm_edge.sweep.analysis import analyze
 from lstm_edge.sweep.watching import watch
@@ -214,3 +214,18 @@ def test_a_local_path_needs_none_of_these_libraries(tmp_path: Path) -> None:
         "sys.exit(any(name in sys.modules for name in ('fsspec', 'upath')))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            replace_file(tmp_path / "a", b"text")
+    assert list(tmp_path.iterdir()) == []
+    replace_file(tmp_path / "a", b"text")
+    assert (tmp_path / "a").read_bytes() == b"text"

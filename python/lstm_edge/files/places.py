@@ -196,9 +196,13 @@ def replace_file(path: Where, data: bytes) -> None:
     path = Path(path)
     beside = path.with_name(f".{path.name}.tmp")
     beside.unlink(missing_ok=True)
-    with beside.open("xb") as file:
-        file.write(data)
-    beside.replace(path)
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+        beside.replace(path)
+    except OSError:  # a full disk keeps no part of it
+        beside.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -158,7 +158,7 @@ def _describe(run: Path) -> dict[str, Any]:
         if {"task", "options", "settings", "data_digest"} <= description.keys():
             return description
         raise ValueError("it lacks settings")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"{run}: expected the folder of a run of 'lstm-edge train', found none "
             f"that can be replayed ({error})"

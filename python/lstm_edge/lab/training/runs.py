@@ -94,7 +94,7 @@ def open_run(folder: Path, description: Mapping[str, Any], probe: NDArray[Any]) 
             replace_file(path, json.dumps(description, indent=2).encode())
             return
         there, wanted = _flat(read_description(folder)), _flat(description)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise _no_place(folder, error) from error
     for name, value in wanted.items():
         if there.get(name) != value:
@@ -109,12 +109,16 @@ def read_description(folder: Path) -> dict[str, Any]:
 
     Raises
     ------
-    OSError, ValueError, AttributeError
+    OSError, ValueError
         If it cannot be read, or is none.
     """
-    found: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    if not isinstance(found.get("settings"), dict):
-        raise ValueError("it lacks settings")
+    path = folder / "run.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON: {error}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+        raise ValueError(f"{path}: expected the settings of a run, found none")
     found["settings"].setdefault("cell", "lstm")  # once there was no other
     return found
 
