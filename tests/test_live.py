@@ -49,7 +49,9 @@ def refused(address: str, host: str | None = None) -> int:
     return answer.value.code
 
 
-def test_the_page_follows_the_store(tmp_path: Path) -> None:
+def test_the_page_follows_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = LivePage()
     with serve(page) as address:
         assert address.startswith("http://127.0.0.1:")
@@ -62,6 +64,8 @@ def test_the_page_follows_the_store(tmp_path: Path) -> None:
         assert f'data-version="{first}"' in shown
         assert get(address) == shown
         make_store(tmp_path / "a", 3)
+        assert get(f"{address}version") == first  # it stands for a while
+        monkeypatch.setattr(page, "_stands_until", 0.0)
         assert get(f"{address}version") != first
         assert "a · 3 checkpoints" in get(address)
     assert "a · 3 checkpoints" in (tmp_path / "a" / "report.html").read_text()
@@ -104,7 +108,7 @@ def test_a_browser_puts_in_what_is_new(tmp_path: Path) -> None:
 
         def content(self) -> bytes:
             found = super().content()
-            self.store = later
+            self.store, self._stands_until = later, 0.0
             return found
 
     page = Growing()

@@ -448,7 +448,7 @@ def test_a_file_cannot_hold_a_run(tmp_path: Path, task: Task) -> None:
     (tmp_path / "run").mkdir()
     for text in ("[1", "[1]", "{}"):
         (tmp_path / "run" / "run.json").write_text(text)
-        with pytest.raises(UsageError, match="expected a folder that can hold a run"):
+        with pytest.raises(UsageError, match="cannot hold a run"):
             train(task, tmp_path / "run", **SMALL)
 
 

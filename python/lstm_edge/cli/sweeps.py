@@ -229,13 +229,11 @@ def watch(page: bool, port: int, as_json: bool, quiet: bool, **options: Any) -> 
 
 def _shown_by(page: LivePage, watched: Generator[Watched]) -> Generator[Watched]:
     """Tell the page where the results are; leave it beside them at the end."""
-    try:
-        with closing(watched):
-            for row in watched:
-                page.store = row.store
-                yield row
-    finally:
-        page.content()
+    with closing(watched):
+        for row in watched:
+            page.store = row.store
+            yield row
+    page.content()
 
 
 @main.command(

@@ -37,6 +37,9 @@ _READERS = 16
 _DEPTH = 4
 """Levels of folders that are looked through."""
 
+_MOST_FOLDERS = 1000
+"""Of each level."""
+
 _SHOWN = 3
 """Folders that are named."""
 
@@ -193,14 +196,19 @@ def _below(folder: Path) -> list[Path]:
     held: dict[Path, list[Path]] = {}
     level = [folder]
     for _ in range(_DEPTH):
-        inner = [
-            below
-            for place in level
-            for below in list_subfolders(place)
-            if not below.name.startswith((".", "__"))
-        ]
-        held |= {place: files for place in inner if (files := _inside(place))}
-        level = [place for place in inner if place not in held]
+        inner: list[Path] = []
+        for place in level[:_MOST_FOLDERS]:
+            with suppress(CheckpointError):  # a folder that may not be read
+                inner += list_subfolders(place)
+        level = []
+        for place in inner[:_MOST_FOLDERS]:
+            if place.name.startswith((".", "__")):
+                continue
+            with suppress(CheckpointError):
+                if files := _inside(place):
+                    held[place] = files
+                else:
+                    level.append(place)
     found = [file for files in held.values() for file in files]
     if len(held) > 1 and (len(found) > len(held) or len({f.name for f in found}) > 1):
         some = ", ".join(map(str, sorted(held)[:_SHOWN]))

@@ -89,7 +89,7 @@ def open_zip(
         check_expansion(source, size, sum(member.file_size for member in members))
 
         def read(name: str) -> bytes:
-            with archive.open(name) as member:  # without a size: what is there
+            with archive.open(name) as member:  # a size is a bound
                 return member.read(archive.getinfo(name).file_size)
 
         yield archive.namelist(), read

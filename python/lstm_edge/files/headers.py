@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from lstm_edge.files.formats import FORMATS
 from lstm_edge.files.huggingface import said_in
 from lstm_edge.files.places import is_folder, open_file, stamp
 from lstm_edge.files.safetensors import read_metadata
-from lstm_edge.files.torch import read_said
-
-_TORCH = {".ckpt", ".pt", ".pth", ".tar", ".bin"}
+from lstm_edge.files.torch import read_said, read_torch
 
 
 def said_by(path: Path) -> Mapping[str, str]:
@@ -36,7 +35,7 @@ def _read(path: Path) -> Mapping[str, str]:
             return read_metadata(path)
         if is_folder(path):
             return said_in(path)
-        if suffix in _TORCH:
+        if FORMATS.get(suffix) is read_torch:
             with open_file(path) as file:
                 return read_said(file, str(path))
     except Exception:  # damaged and hostile files fail in any way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,12 +37,18 @@ class LivePage:
         self._lock = threading.Lock()
         self._page = _with_script(_WAITING, "")
         self._version: str | None = None  # of the page
+        self._stands_until = 0.0
 
     @property
     def version(self) -> str:
-        """What changes when the store is written; "" where there is none."""
+        """What changes when the store is written; "" where there is none.
+
+        Making the page takes time from training: it stands ten times as long.
+        """
         if self.store is None:
             return ""
+        if self._version is not None and time.monotonic() < self._stands_until:
+            return self._version
         log = self.store.with_name(f"{self.store.name}-wal")
         return "-".join(map(str, (*stamp(self.store), *stamp(log))))
 
@@ -50,10 +57,13 @@ class LivePage:
         with self._lock:
             version = self.version
             if self.store is not None and version != self._version:
+                begin = time.monotonic()
                 path = self.store.with_name("report.html")
                 write_report(open_sweep(self.store), path)
                 text = path.read_text(encoding="utf-8")
                 self._page, self._version = _with_script(text, version), version
+                now = time.monotonic()
+                self._stands_until = now + 10 * (now - begin)
             return self._page
 
 
