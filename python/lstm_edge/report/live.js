@@ -21,8 +21,11 @@ async function look() {
     const now = await (await fetch("/version")).text();
     if (now !== version) {
       if (typeof Plotly === "undefined") return location.reload(); // there was no page yet
-      put(new DOMParser().parseFromString(await (await fetch("/")).text(), "text/html"));
-      version = now;
+      const answer = await fetch("/");
+      if (answer.ok) { // the store may just be locked
+        put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+        version = now;
+      }
     }
   } catch {
     document.querySelector(".run").append(" · the watch has ended");

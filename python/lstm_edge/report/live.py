@@ -70,7 +70,8 @@ class LivePage:
 def _with_script(page: str, version: str) -> bytes:
     script = resource("lstm_edge.report", "live.js")
     tag = f'<script id="live" data-version="{version}">{script}</script>'
-    return page.replace("</body>", f"{tag}</body>").encode()
+    before, end, after = page.rpartition("</body>")
+    return f"{before}{tag}{end}{after}".encode()
 
 
 @contextmanager
