@@ -181,7 +181,7 @@ def test_many_samples_are_drawn_as_a_density(tmp_path: Path) -> None:
         plot_figure(sweep, "norms")
 
 
-def dom(page: Path | str, profile: Path) -> tuple[str, str]:
+def dom(page: Path | str, profile: Path, width: int = 1400) -> tuple[str, str]:
     """What a browser makes of a page, and what it complains of."""
     done = subprocess.run(
         [
@@ -190,6 +190,7 @@ def dom(page: Path | str, profile: Path) -> tuple[str, str]:
             "--no-sandbox",
             "--disable-gpu",
             "--virtual-time-budget=8000",
+            f"--window-size={width},2000",
             f"--user-data-dir={profile}",
             "--enable-logging=stderr",
             "--dump-dom",
@@ -250,6 +251,35 @@ def test_a_click_shows_the_spectrum_of_that_checkpoint(tmp_path: Path) -> None:
     drawn, errors = dom(page, tmp_path / "profile")
     assert "Uncaught" not in errors
     assert '<title>[[-0.1,-1],"update-40","log"]</title>' in drawn
+
+
+OVERLAPS = """<script>
+{
+  const texts = [...document.querySelectorAll(
+    '#main [class*="tick"] text, #main .infolayer text')];
+  const boxes = texts.map((text) => text.getBoundingClientRect());
+  const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
+  const found = boxes.flatMap((a, i) => boxes.flatMap((b, j) =>
+    i < j && over(a, b) ? [`${texts[i].textContent} / ${texts[j].textContent}`] : []));
+  const wide = document.documentElement.scrollWidth > window.innerWidth;
+  document.title = JSON.stringify([texts.length > 20, wide, found]);
+}
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.parametrize("width", [1400, 800, 500])
+@pytest.mark.parametrize("phases", ["o" + "C" * 9 + "o" * 90, "oooooooCCCCCC"])
+def test_no_text_of_the_plot_covers_another(
+    tmp_path: Path, phases: str, width: int
+) -> None:
+    page = write_report(made_sweep(phases), tmp_path / "report.html")
+    before, end, after = page.read_text().rpartition("</body>")
+    page.write_text(before + OVERLAPS + end + after)
+    drawn, errors = dom(page, tmp_path / "profile", width)
+    assert "Uncaught" not in errors
+    assert "<title>[true,false,[]]</title>" in drawn, drawn[:400]
 
 
 def test_the_page_shows_the_numbers_of_the_sweep(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ function draw(only) {
       trace.colorscale = [[0, ink + "00"], [1, ink]];
       if (trace.marker) trace.marker.color = ink;
     }
+    const narrow = window.innerWidth < 600; // a phone has no room for names in the plot
+    if (narrow) layout.annotations = [];
     layout.modebar = { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink };
     layout.hoverlabel = { bgcolor: style.getPropertyValue("--paper").trim(), font: { color: ink } };
-    Plotly.react(id, figure.data, layout, { responsive: true, displaylogo: false,
+    Plotly.react(id, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: !narrow,
       showSendToCloud: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "sendDataToCloud"] });
   }
 }

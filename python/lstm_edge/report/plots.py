@@ -289,13 +289,14 @@ def _mark(figure: go.Figure, series: Series) -> None:
         else:
             texts.append((time, name))
     for time, name in texts:
+        at_axis = time - series.time.min() < apart  # whose labels stand to the left
         figure.add_annotation(
             x=time,
             y=1,
             yref="paper",
             text=name,
             textangle=-90,
-            xanchor="right",
+            xanchor="left" if at_axis else "right",
             yanchor="top",
             showarrow=False,
             font={"size": 11},
