@@ -96,25 +96,39 @@ def run(make_run: MakeRun) -> Path:
 # what a sweep finds
 
 
+def ending_on(
+    shares: Callable[[int, int], dict[str, float]],
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[Sweep, list[tuple[int, int]]]:
+    """A sweep whose starts end on these shares of (update, starts), and its looks."""
+    looks = []
+
+    def found(weights: Any, inputs: Any, settings: Any, **_: Any) -> Any:
+        look = int(weights.metadata["update"]), settings["starts"]
+        looks.append(look)
+        ends = shares(*look)
+        chaotic = ends.get("chaos", 0.0)
+        phase = "order" if ends.keys() == {"cycle"} else "edge"
+        phase = "chaos" if chaotic >= 0.5 else phase
+        return {"phase": phase, "chaotic_share": chaotic, "shares": ends}, {}
+
+    for name in ("attractors", "stability"):
+        monkeypatch.setitem(MEASURES, name, replace(MEASURES[name], compute=found))
+    settings = {"lyapunov": {"steps": 40, "transient": 20, "starts": 2}}
+    return analyze(run, settings=settings | {"distance": {"samples": 2}}), looks
+
+
 def test_stable_checkpoints_beside_unstable_ones_are_followed_from_more_starts(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The torus that 3 and 4 have is found by 8 starts in 4 alone."""
-    run, looks = make_run(8), []
 
-    def found(weights: Any, inputs: Any, settings: Any, **_: Any) -> Any:
-        update, starts = int(weights.metadata["update"]), settings["starts"]
+    def shares(update: int, starts: int) -> dict[str, float]:
         torus = update >= 40 or (update == 30 and starts > 8)
-        looks.append((update, starts))
-        kind = "torus" if torus else "cycle"
-        phase = "edge" if torus else "order"
-        return {"phase": phase, "chaotic_share": 0.0, "shares": {kind: 1.0}}, {}
+        return {"torus" if torus else "cycle": 1.0}
 
-    for name in ("attractors", "stability"):
-        one = replace(MEASURES[name], compute=found)
-        monkeypatch.setitem(MEASURES, name, one)
-    settings = {"lyapunov": {"steps": 40, "transient": 20, "starts": 2}}
-    sweep = analyze(run, settings=settings | {"distance": {"samples": 2}})
+    sweep, looks = ending_on(shares, make_run(8), monkeypatch)
     assert [look for look in looks if look[1] > 8] == [(30, 32), (20, 32)]
     assert sweep.table["stable"].tolist() == [1.0] * 3 + [0.0] * 5
     lost, _ = sweep.track.stability_transitions  # sustained, and raw
@@ -132,20 +146,13 @@ def test_a_phase_that_hangs_on_one_start_is_looked_at_with_more(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 8 starts 0, 1, ... 7 end in chaos, and of 32 always a third."""
-    run, looks = make_run(8), []
 
-    def found(weights: Any, inputs: Any, settings: Any, **_: Any) -> Any:
-        update, starts = int(weights.metadata["update"]), settings["starts"]
-        looks.append((update, starts))
+    def shares(update: int, starts: int) -> dict[str, float]:
         share = update / 80 if starts == 8 else 11 / 32
-        shares = {"chaos": share, "torus": 1 - share}
-        phase = "chaos" if share >= 0.5 else "edge"
-        return {"phase": phase, "chaotic_share": share, "shares": shares}, {}
+        return {"chaos": share, "torus": 1 - share}
 
-    for name in ("attractors", "stability"):
-        monkeypatch.setitem(MEASURES, name, replace(MEASURES[name], compute=found))
-    settings = {"lyapunov": {"steps": 40, "transient": 20, "starts": 2}}
-    table = analyze(run, settings=settings | {"distance": {"samples": 2}}).table
+    sweep, looks = ending_on(shares, make_run(8), monkeypatch)
+    table = sweep.table
     assert sorted(look for look in looks if look[1] > 8) == [(30, 32), (40, 32)]
     assert table["phase"].tolist() == ["edge"] * 5 + ["chaos"] * 3
     share, low = table["chaotic_share"], table["chaotic_share_low"]
@@ -153,6 +160,14 @@ def test_a_phase_that_hangs_on_one_start_is_looked_at_with_more(
     assert (low <= share).all()
     assert (share <= table["chaotic_share_high"]).all()
     assert low[4] == pytest.approx(share_interval(11 / 32, 32)[0])
+
+
+@pytest.mark.parametrize("said", ["5", '{"a": 1}', "[1]", '"all"'])
+def test_what_is_no_part_of_a_run_is_judged_as_one(
+    run: Path, fake: Fake, said: str
+) -> None:
+    (run / "run.json").write_text(f'{{"zoom": {said}}}')
+    assert all("part of a run" not in claim.evidence for claim in analyze(run).claims)
 
 
 def test_a_run_becomes_a_table(run: Path, fake: Fake) -> None:

@@ -76,7 +76,7 @@ def read_any(path: Path) -> tuple[Tensors, dict[str, str]]:
 
 def _read_shards(index: Path) -> tuple[Tensors, dict[str, str]]:
     """Read the shards that an index names; they lie beside it."""
-    places = _load(index).get("weight_map")
+    places = load_json(index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise CheckpointError(
             f"{index}: expected a 'weight_map' from tensors to files, found none"
@@ -106,7 +106,7 @@ def said_in(folder: Path) -> dict[str, str]:
     dict of str to str
         Of ``update``, ``epoch``, ``train_loss``, ``test_loss`` those that are there.
     """
-    state = _load(folder / "trainer_state.json")
+    state = load_json(folder / "trainer_state.json")
     log = state.get("log_history")
     steps = [s for s in log if isinstance(s, dict)] if isinstance(log, list) else []
     now = {
@@ -126,12 +126,18 @@ def said_in(folder: Path) -> dict[str, str]:
 
 def read_json(path: Path) -> dict[str, str]:
     """Read the numbers and texts at the top of a JSON file; {} where there is none."""
-    return {
-        k: str(v) for k, v in _load(path).items() if isinstance(v, int | float | str)
-    }
+    found = load_json(path).items()
+    return {k: str(v) for k, v in found if isinstance(v, int | float | str)}
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; {} where there is no file.
+
+    Raises
+    ------
+    CheckpointError
+        If it is too large, or holds something else.
+    """
     if not exists(path):
         return {}
     data = read_all(path)

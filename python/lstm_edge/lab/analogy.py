@@ -8,7 +8,6 @@ and its transitions and their spans are found by the same rules.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_edge import _core
 from lstm_edge.display import plain_values
 from lstm_edge.errors import UsageError
+from lstm_edge.measures.cost import available_cores
 from lstm_edge.measures.phase import phase_of_attractors
 from lstm_edge.measures.system import cast
 from lstm_edge.track.transitions import Transition, find_transitions
@@ -128,7 +128,7 @@ def analogy(
         raise UsageError(f"r: expected positive numbers, found {values}")
     if not (np.diff(values) > 0).all() or not np.isfinite(values).all():
         raise UsageError("r: expected finite, ascending numbers; sort them")
-    executor, points = ThreadPoolExecutor(os.cpu_count()), []
+    executor, points = ThreadPoolExecutor(available_cores()), []
     try:
         for point in executor.map(lambda one: _measure(float(one), seed), values):
             points.append(point)

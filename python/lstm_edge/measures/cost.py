@@ -63,6 +63,12 @@ def _memory() -> int | None:
     return min((size for size in told if size > 0), default=None)
 
 
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def tell_if_long(
     name: str,
     weights: Weights,
@@ -92,7 +98,7 @@ def tell_if_long(
     **of_what : int
         The arguments that it grows with.
     """
-    cores = threads or os.cpu_count() or 1
+    cores = threads or available_cores()
     products = each * (1 + vectors) * sum(array.size for array in weights.arrays())
     seconds = products / (_RATE * cores)
     if seconds > LONG:

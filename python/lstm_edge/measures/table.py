@@ -17,7 +17,7 @@ from lstm_edge.measures.newton import multipliers
 from lstm_edge.measures.sketch import sketch
 from lstm_edge.measures.system import make_regime
 from lstm_edge.net.weights import Weights
-from lstm_edge.terms import Column
+from lstm_edge.terms import ATTRACTORS, Column
 
 CLOSER, MORE = "stability", 4
 """The attractors once more, from so many times as many starts: taken only of stable
@@ -152,6 +152,12 @@ def _refuse_overflow(values: NDArray[np.float64], weights: Weights) -> None:
         )
 
 
+_SHARES = tuple(
+    Column(f"{kind}_share", f"share of the starts that end on: {kind}")
+    for kind in ATTRACTORS
+    if kind != "chaos"  # which has a column already
+)
+
 _PHASE = (
     Column("phase", "phase: order, edge or chaos", ""),
     Column("chaotic_share", "share of the starts that end in chaos"),
@@ -203,7 +209,7 @@ MEASURES: dict[str, Measure] = {
             "seed": 0,
         },
         compute=_attractors,
-        columns=_PHASE,
+        columns=(*_PHASE, *_SHARES),
     ),
     CLOSER: Measure(
         name=CLOSER,
@@ -216,7 +222,7 @@ MEASURES: dict[str, Measure] = {
             "seed": 0,
         },
         compute=_attractors,
-        columns=_PHASE,
+        columns=(*_PHASE, *_SHARES),
     ),
     "distance": Measure(
         name="distance",
@@ -257,4 +263,6 @@ def numbers_of(scalars: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     ----------
     scalars : mapping of measure to mapping
     """
-    return {k: v for m in MEASURES for k, v in scalars.get(m, {}).items()}
+    found = {k: v for m in MEASURES for k, v in scalars.get(m, {}).items()}
+    shares = found.get("shares", {})
+    return found | {f"{kind}_share": share for kind, share in shares.items()}

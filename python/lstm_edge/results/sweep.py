@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_edge.display import counted, plain_values
-from lstm_edge.files.metrics import METRICS
+from lstm_edge.files.metrics import METRICS, run_folder
 from lstm_edge.files.places import Where
 from lstm_edge.measures.table import CLOSER, COLUMNS, numbers_of
 from lstm_edge.results.dataset import make_dataset, stack_padded
 from lstm_edge.store.rows import Row, canonical
 from lstm_edge.store.store import Store, load_each
-from lstm_edge.terms import ATTRACTORS, PHASES, PLACE, Column, by_name
+from lstm_edge.terms import PHASES, PLACE
 from lstm_edge.track import stability
 from lstm_edge.track.advice import Advice
 from lstm_edge.track.claims import OPEN, Claim
@@ -34,12 +34,8 @@ if TYPE_CHECKING:
 
 _EMPTY = np.zeros(0)
 
-_SHARES = by_name(
-    *(
-        Column(f"{kind}_share", f"share of the starts that end on: {kind}")
-        for kind in ATTRACTORS
-    )
-)
+STORE = "analysis.sqlite"
+"""Name of a store where none is given."""
 
 MOST_SHOWN = 50
 """Checkpoints of the table in a notebook."""
@@ -121,8 +117,6 @@ class Sweep:
             if not column.axes:
                 missing = np.nan if column.unit else ""
                 columns[column.name] = [x.get(column.name, missing) for x in found]
-        for kind, share in self.attractor_shares.items():
-            columns[f"{kind}_share"] = list(share)
         for key in METRICS:
             columns[key] = [
                 self.checkpoints[n][1].get(key, float("nan")) for n in self.names
@@ -299,7 +293,7 @@ class Sweep:
                 "per_start": self.per_start,
                 "observable": self.observable,
             },
-            {**PLACE, **METRICS, **COLUMNS, **stability.COLUMNS, **_SHARES},
+            {**PLACE, **METRICS, **COLUMNS, **stability.COLUMNS},
             sorted(done),
             str(self.run.get("inputs", "")),
         )
@@ -364,10 +358,8 @@ def store_file(path: Where) -> Path:
     file = Path(path)
     if not file.is_dir():
         return file
-    there = file / "analysis.sqlite"
-    if there.exists():
+    there = run_folder(file / STORE) / STORE
+    if there.exists() or file.name == "checkpoints":
         return there
-    if file.name == "checkpoints":
-        return file.parent / there.name
-    below = [*file.glob(f"*/{there.name}"), *file.glob(f"*/*/{there.name}")]
+    below = [*file.glob(f"*/{STORE}"), *file.glob(f"*/*/{STORE}")]
     return below[0] if len(below) == 1 else there

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -17,6 +16,7 @@ from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
 from lstm_edge.files.discovery import CheckpointFile
 from lstm_edge.files.metrics import LogOptions
 from lstm_edge.files.places import Where
+from lstm_edge.measures.cost import available_cores
 from lstm_edge.measures.phase import CHAOTIC_SHARE
 from lstm_edge.measures.system import count
 from lstm_edge.measures.table import CLOSER, numbers_of
@@ -281,9 +281,3 @@ def _shared_out(
     workers = min(cores if workers is None else count("workers", workers), files)
     each = max(1, cores // workers)
     return workers, each if threads is None else count("threads", threads)
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from lstm_edge import _core
 from lstm_edge.errors import CheckpointError, UsageError
-from lstm_edge.files.places import Where, as_place, is_remote, read_all
+from lstm_edge.files.huggingface import load_json
+from lstm_edge.files.places import Where, as_place, is_remote
+from lstm_edge.results.sweep import STORE
 from lstm_edge.store.store import Store
 from lstm_edge.sweep.found import Found
 from lstm_edge.sweep.plan import Plan
@@ -21,10 +21,11 @@ from lstm_edge.sweep.plan import Plan
 def _part_of(run: Path) -> dict[str, int] | None:
     """Tell which updates of a run `zoom` has replayed there; None of a whole run."""
     try:
-        about = json.loads(read_all(run / "run.json"))
-        return cast("dict[str, int] | None", about.get("zoom"))
-    except (CheckpointError, ValueError, AttributeError):
+        found = load_json(run / "run.json").get("zoom")
+    except CheckpointError:
         return None
+    known = isinstance(found, dict) and {"from", "to"} <= found.keys()
+    return found if known else None
 
 
 @contextmanager
@@ -38,13 +39,13 @@ def open_store(out: Where | None, found: Found, plan: Plan) -> Iterator[Store]:
     StoreError, UsageError
         A store that cannot be written, or a place that is none on this machine.
     """
-    path = found.run / "analysis.sqlite" if out is None else as_place(out)
+    path = found.run / STORE if out is None else as_place(out)
     if is_remote(path):
         if out is not None:
             raise UsageError(
                 f"{out}: expected a path on this machine, where alone a store can be"
             )
-        path = Path("analysis.sqlite")
+        path = Path(STORE)
     checkpoints = {
         found.names[file.path]: (file.update, found.metrics.get(file.update, {}))
         for file in found.files

@@ -21,8 +21,8 @@ from lstm_edge.lab.studies.results import DESCRIPTION, Study, open_study, run_fo
 from lstm_edge.lab.tasks.table import TASKS
 from lstm_edge.lab.training.space import Space
 from lstm_edge.lab.training.training import train, versions
+from lstm_edge.measures.cost import available_cores
 from lstm_edge.measures.system import count
-from lstm_edge.sweep.analysis import available_cores
 from lstm_edge.sweep.plan import merge_settings
 
 SHARES = (0.1, 0.2)
