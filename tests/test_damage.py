@@ -171,6 +171,22 @@ def test_a_full_disk_keeps_what_was_written(small_disk: Path) -> None:
         assert {row.key for row in store.rows()} == {*newest, "more"}
 
 
+def test_what_a_full_disk_cannot_take_is_no_wrong_usage(
+    small_disk: Path, make_run: MakeRun
+) -> None:
+    run = make_run(3)
+    done = CliRunner().invoke(main, ["analyze", str(run), *FAST])
+    assert done.exit_code == 0, done.output
+    with suppress(OSError):
+        (small_disk / "ballast").write_bytes(bytes(2**20))
+    for command, name in (("report", "page.html"), ("export", "table.csv")):
+        target = str(small_disk / name)
+        found = CliRunner().invoke(main, [command, str(run), "-o", target])
+        assert found.exit_code == 1, found.output
+        assert "cannot be written" in found.output
+        assert [file.name for file in small_disk.iterdir()] == ["ballast"]
+
+
 def test_a_sweep_on_a_full_disk_fails_and_goes_on_when_there_is_space(
     small_disk: Path, make_run: MakeRun
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -465,6 +466,23 @@ def test_changed_state_is_refused(tmp_path: Path, task: Task) -> None:
     (run / "metrics.csv").write_text("")
     with pytest.raises(LstmEdgeError, match="cannot go on from here"):
         train(task, run, **SMALL)
+
+
+def test_a_damaged_state_is_passed_over_where_one_before_it_is_whole(
+    tmp_path: Path, task: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = train(task, tmp_path / "whole", **SMALL)
+    run = train(task, tmp_path / "run", **SMALL | {"epochs": 2})
+    resume = run / "resume"
+    shutil.copy(resume / "newest.pt", resume / "update-00000006.pt")
+    (run / "run.json").write_bytes((whole / "run.json").read_bytes())
+    (resume / "newest.pt").write_bytes((resume / "newest.pt").read_bytes()[:-200])
+    train(task, run, **SMALL)
+    assert "training goes on from update-00000006.pt" in caplog.text
+    assert "newest.pt: cannot go on from here" in caplog.text
+    assert "another folder" not in caplog.text
+    for one, two in zip(find_checkpoints(whole), find_checkpoints(run), strict=True):
+        assert one.path.read_bytes() == two.path.read_bytes()
 
 
 def test_divergence_is_told(tmp_path: Path, task: Task) -> None:

@@ -12,9 +12,12 @@ takes more than 25 seconds, or 256 MB beyond the most a seed took, and writes it
 from __future__ import annotations
 
 import hashlib
+import os
 import resource
 import sys
 import tempfile
+import warnings
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import atheris
@@ -23,8 +26,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 _READERS = ["lstm_edge", "zipfile", "pickletools", "json"]
 
-with atheris.instrument_imports(include=_READERS):
+with (
+    Path(os.devnull).open("w") as nowhere,
+    redirect_stderr(nowhere),  # a line for each module
+    atheris.instrument_imports(include=_READERS),
+):
     from fuzz.targets import MOST, TARGETS, seeds
+
+warnings.simplefilter("ignore")  # to show one opens the source that it comes from
 
 
 def main() -> None:

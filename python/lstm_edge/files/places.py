@@ -6,6 +6,7 @@ a UPath gives it the methods of pathlib, so that nothing else tells the two apar
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -16,7 +17,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any, cast
 
-from lstm_edge.errors import CheckpointError, UsageError
+from lstm_edge.errors import CheckpointError, LstmEdgeError, UsageError
 
 Where = str | PathLike[str]
 """A path, or the URL of a place elsewhere, as a user gives it."""
@@ -203,6 +204,13 @@ def replace_file(path: Where, data: bytes) -> None:
     except OSError:  # a full disk keeps no part of it
         beside.unlink(missing_ok=True)
         raise
+
+
+def not_written(path: Where, error: OSError) -> LstmEdgeError:
+    """Say that a file cannot be written; only a full disk is no fault of its name."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    kind = LstmEdgeError if full else UsageError
+    return kind(f"{path}: cannot be written ({error})")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_edge.errors import UsageError
+from lstm_edge.files.places import not_written
 from lstm_edge.report.panels import FIGURES, Line, Panel
 from lstm_edge.report.series import STABILITY_COLOURS, Series, make_series
 from lstm_edge.results.sweep import Sweep
@@ -95,7 +96,7 @@ def save_figures(
                 figure.savefig(path, bbox_inches="tight")
                 written.append(path)
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error})") from error
+        raise not_written(target, error) from error
     return written
 
 

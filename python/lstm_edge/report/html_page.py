@@ -10,8 +10,7 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
-from lstm_edge.errors import UsageError
-from lstm_edge.files.places import replace_file
+from lstm_edge.files.places import not_written, replace_file
 
 
 def write_page(path: str | PathLike[str], template: str, **parts: str) -> Path:
@@ -45,7 +44,7 @@ def write_page(path: str | PathLike[str], template: str, **parts: str) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_file(target, page.encode())
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error})") from error
+        raise not_written(target, error) from error
     return target
 
 

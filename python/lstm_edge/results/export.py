@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstm_edge.errors import UsageError
+from lstm_edge.files.places import not_written
 from lstm_edge.results.dataset import load
 from lstm_edge.results.sweep import Sweep
 
@@ -60,7 +61,7 @@ def write_export(sweep: Sweep, path: str | PathLike[str]) -> Path:
         write(beside)
         beside.replace(target)
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error})") from error
+        raise not_written(target, error) from error
     finally:
         beside.unlink(missing_ok=True)
     return target

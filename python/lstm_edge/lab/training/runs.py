@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import re
 import zipfile
@@ -35,6 +36,8 @@ LOGGED = ("update", "epoch", "train_loss", "test_loss")  # in each checkpoint to
 
 NOT_COMPARED = ("versions", "data")
 """What may differ when a run goes on; the data has a digest, and may have moved."""
+
+_LOG = logging.getLogger("lstm_edge")
 
 DAMAGE = (
     EOFError,
@@ -242,25 +245,36 @@ def _to_tensor(array: NDArray[Any]) -> Tensor:
 def load_state(folder: Path) -> dict[str, Any] | None:
     """Give the state last saved, with the metrics cut back to it; None at the start.
 
+    Where the newest was damaged, the one before it is as good: training comes to the
+    same bits from any, and writes again what came after it.
+
     Raises
     ------
     LstmEdgeError
-        If the state or the metrics were changed by others.
+        If no state can be used any more, or the metrics lost rows.
     """
     newest, metrics = folder / "resume" / "newest.pt", folder / "metrics.csv"
-    kept = list(kept_states(folder).values())
-    path = newest if newest.exists() else kept[-1] if kept else None
-    if path is None:
-        begin_metrics(folder)
-        return None
-    state, rows = read_state(path)
-    try:
-        if metrics.stat().st_size < rows:
-            raise ValueError(f"{metrics.name} lost rows")
-        os.truncate(metrics, rows)
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
-    return state
+    there = [*kept_states(folder).values()] + [newest] * newest.exists()
+    first: LstmEdgeError | None = None
+    for path in reversed(there):
+        try:
+            state, rows = read_state(path)
+            if metrics.stat().st_size < rows:
+                raise ValueError(f"{metrics.name} lost rows")
+            os.truncate(metrics, rows)
+        except LstmEdgeError as error:
+            first = first or error
+        except (OSError, ValueError) as error:
+            first = first or damaged(path, error)
+        else:
+            if first is not None:
+                reason = str(first).rpartition("; ")[0]
+                _LOG.warning("%s; training goes on from %s", reason, path.name)
+            return state
+    if first is not None:
+        raise first
+    begin_metrics(folder)
+    return None
 
 
 def damaged(path: Path, error: Exception) -> LstmEdgeError:
