@@ -45,9 +45,9 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
         "kinds": [torch.ones(2, 2).to(kind) for kind in kinds],
         "rest": [None, True, -1, 1e-300, (0.9, 0.999), "text", torch.zeros(0, 3)],
     }
-    write_state(tmp_path / "a.pt", state, 99)
-    found, rows = read_state(tmp_path / "a.pt")
-    assert rows == 99
+    write_state(tmp_path / "a.pt", state, b"123456789")
+    found, rows, checksum = read_state(tmp_path / "a.pt")
+    assert (rows, checksum) == (9, 0xCBF43926)  # the check value of CRC-32
     same(found, state)
     found["model"]["a.b"][0] = 1  # it can be trained
 

@@ -485,6 +485,22 @@ def test_a_damaged_state_is_passed_over_where_one_before_it_is_whole(
         assert one.path.read_bytes() == two.path.read_bytes()
 
 
+def test_what_others_did_to_a_run_is_told(
+    tmp_path: Path, task: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = train(task, tmp_path / "run", **SMALL)
+    train(task, run, **SMALL)
+    assert not caplog.records
+    log = run / "metrics.csv"
+    last = log.read_text()[-4]
+    log.write_text(log.read_text()[:-4] + ("1" if last != "1" else "2") + "00\n")
+    (run / "checkpoints" / "update-00000006.safetensors").unlink()
+    train(task, run, **SMALL)
+    changed, gone = (record.getMessage() for record in caplog.records)
+    assert "metrics.csv: changed since training wrote it" in changed
+    assert gone.endswith("1 checkpoint that training wrote, gone since: update 6")
+
+
 def test_divergence_is_told(tmp_path: Path, task: Task) -> None:
     with pytest.raises(LstmEdgeError, match="diverged before update 3"):
         train(task, tmp_path / "run", learning_rate=1e38, **SMALL)

@@ -140,7 +140,7 @@ def stop_early(
 
 def _restore(trainer: Trainer, file: Path) -> _Losses:
     try:
-        state, _ = read_state(file)
+        state = read_state(file)[0]
         trainer.restore(state)
         return _Losses(**state["losses"])
     except (LstmEdgeError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lstm_edge.display import counted
 from lstm_edge.errors import CheckpointError, ConflictError, LstmEdgeError, UsageError
 from lstm_edge.files.metrics import METRICS
 from lstm_edge.files.places import replace_file
@@ -197,7 +199,7 @@ def save_state(folder: Path, state: Mapping[str, Any], *, keep: bool) -> None:
     keep : bool
         For good, or only until the next state.
     """
-    rows = (folder / "metrics.csv").stat().st_size
+    rows = (folder / "metrics.csv").read_bytes()
     newest = folder / "resume" / "newest.pt"
     if keep:
         kept = folder / "resume" / f"update-{state['update']:08}.pt"
@@ -207,10 +209,13 @@ def save_state(folder: Path, state: Mapping[str, Any], *, keep: bool) -> None:
         write_state(newest, state, rows)
 
 
-def write_state(path: Path, state: Mapping[str, Any], metrics_bytes: int = 0) -> None:
-    """Write a state, with the size of ``metrics.csv`` that belongs to it."""
+def write_state(path: Path, state: Mapping[str, Any], metrics: bytes = b"") -> None:
+    """Write a state, with the size and checksum of ``metrics.csv`` as it was then."""
     buffer = io.BytesIO()
-    torch.save({"state": dict(state), "metrics_bytes": metrics_bytes}, buffer)
+    size, checksum = len(metrics), zlib.crc32(metrics)
+    torch.save(
+        {"state": dict(state), "metrics_bytes": size, "metrics_crc": checksum}, buffer
+    )
     replace_file(path, buffer.getvalue())
 
 
@@ -221,8 +226,8 @@ def kept_states(folder: Path) -> dict[int, Path]:
     return {int(match[1]): path for match, path in found.items() if match}
 
 
-def read_state(path: Path) -> tuple[dict[str, Any], int]:
-    """Read a state, and the size of ``metrics.csv`` that belongs to it.
+def read_state(path: Path) -> tuple[dict[str, Any], int, int | None]:
+    """Read a state, and the size and checksum of ``metrics.csv`` as it was then.
 
     As data: torch.load would run, or end, the process at the file's will.
 
@@ -233,7 +238,8 @@ def read_state(path: Path) -> tuple[dict[str, Any], int]:
     """
     try:
         saved = read_saved(path.read_bytes(), str(path), _to_tensor)
-        return dict(saved["state"]), int(saved["metrics_bytes"])
+        checksum = saved.get("metrics_crc")  # states of 0.1 have none
+        return dict(saved["state"]), int(saved["metrics_bytes"]), checksum
     except DAMAGE as error:
         raise damaged(path, error) from error
 
@@ -258,7 +264,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     first: LstmEdgeError | None = None
     for path in reversed(there):
         try:
-            state, rows = read_state(path)
+            state, rows, checksum = read_state(path)
             if metrics.stat().st_size < rows:
                 raise ValueError(f"{metrics.name} lost rows")
             os.truncate(metrics, rows)
@@ -270,11 +276,37 @@ def load_state(folder: Path) -> dict[str, Any] | None:
             if first is not None:
                 reason = str(first).rpartition("; ")[0]
                 _LOG.warning("%s; training goes on from %s", reason, path.name)
+            _tell_changes(folder, checksum)
             return state
     if first is not None:
         raise first
     begin_metrics(folder)
     return None
+
+
+def _tell_changes(folder: Path, checksum: int | None) -> None:
+    """Say what others did to the past of a run, from which it goes on all the same."""
+    content = (folder / "metrics.csv").read_bytes()
+    if checksum not in (None, zlib.crc32(content)):
+        _LOG.warning(
+            "%s: changed since training wrote it; its losses may be others than those "
+            "of the checkpoints",
+            folder / "metrics.csv",
+        )
+    updates = [line.split(b",")[0] for line in content.splitlines()[1:]]
+    gone = [
+        int(update)
+        for update in updates
+        if update.isdigit() and not checkpoint_path(folder, int(update)).exists()
+    ]
+    if gone:
+        first = ", ".join(map(str, gone[:3])) + (", ..." if len(gone) > 3 else "")
+        _LOG.warning(
+            "%s: %s that training wrote, gone since: update %s",
+            folder / "checkpoints",
+            counted(len(gone), "checkpoint"),
+            first,
+        )
 
 
 def damaged(path: Path, error: Exception) -> LstmEdgeError:
