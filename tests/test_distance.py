@@ -233,6 +233,42 @@ def test_bits_do_not_depend_on_threads_vector_unit_or_samples(dtype: str) -> Non
         assert np.array_equal(distances(samples), expected[:, :samples])
 
 
+@pytest.mark.parametrize("precision", [1e-9, 0.0025, 0.035, 0.04, 5.0])
+@pytest.mark.parametrize(
+    "arrays",
+    [contracting(), nets.chaotic(), nets.torus()],
+    ids=["order", "chaos", "torus"],
+)
+def test_precision_takes_the_first_samples_that_are_enough(
+    arrays: Arrays, precision: float
+) -> None:
+    run: dict[str, Any] = {"steps": 400, "samples": 300}
+    whole = lstm_edge.asymptotic_distance(arrays, **run).per_sample
+    found = lstm_edge.asymptotic_distance(arrays, precision=precision, **run)
+    looks = [128, 256, 300]
+    errors = [whole[:n].std(ddof=1) / math.sqrt(n) for n in looks]
+    enough = [n for n, e in zip(looks, errors, strict=True) if e <= precision]
+    expected = whole[: min(enough, default=300)]
+    assert np.array_equal(found.per_sample, expected)
+    assert found.value == expected.mean()
+    assert found.stderr == expected.std(ddof=1) / math.sqrt(len(expected))
+
+
+def test_precision_gives_the_mean_within_its_error() -> None:
+    """Looking again and again must not make the error that is told too small."""
+    off = []
+    for seed in range(60):
+        run: dict[str, Any] = {"steps": 200, "seed": seed, "samples": 2000}
+        found = lstm_edge.asymptotic_distance(nets.chaotic(), precision=0.042, **run)
+        off.append((found.value, found.stderr, len(found.per_sample)))
+    values, errors, taken = np.array(off).T
+    assert taken.max() < 2000
+    truth = lstm_edge.asymptotic_distance(nets.chaotic(), steps=200, samples=20_000)
+    scores = (values - truth.value) / np.hypot(errors, truth.stderr)
+    # of 60 scores of a normal law, the mean square has a deviation of 0.18
+    assert 0.4 < np.mean(scores**2) < 1.6
+
+
 def test_one_sample_has_no_error() -> None:
     found = lstm_edge.asymptotic_distance(nets.chaotic(), samples=1, steps=50)
     assert math.isnan(found.stderr)
@@ -265,6 +301,7 @@ def test_weights_near_overflow_are_survived(dtype: str) -> None:
     [
         ("steps", {"steps": 0}),
         ("samples", {"samples": 0}),
+        ("precision", {"precision": 0.0}),
         ("noise", {"noise": 0.0}),
         ("noise", {"noise": -1.0}),
         ("noise", {"noise": math.nan}),

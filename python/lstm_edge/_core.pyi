@@ -101,6 +101,7 @@ def asymptotic_distance(
     samples: int,
     floor: float,
     seed: int,
+    precision: float | None = None,
     threads: int | None = None,
     vector_unit: str | None = None,
     cancel: Cancel | None = None,

@@ -43,8 +43,14 @@ SETTINGS = (
     click.option(
         "--samples",
         type=int,
-        show_default="500",
-        help="Samples of the asymptotic distance.",
+        show_default="500 at most",
+        help="Samples of the asymptotic distance D~; the paper takes 500.",
+    ),
+    click.option(
+        "--precision",
+        type=float,
+        show_default="0.1, and none with --samples",
+        help="Standard error of D~ that is enough.",
     ),
 )
 """Options of the measures."""
@@ -106,14 +112,14 @@ def _what_to_measure(command: Callable[..., None]) -> Callable[..., None]:
 
 def measure_settings(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Take the settings of the measures from the options given."""
-    names = ("steps", "transient", "starts", "samples", "seed")
+    names = ("steps", "transient", "starts", "samples", "precision", "seed")
     given = {name: options.pop(name, None) for name in names}
     return {
         measure: {name: given[name] for name in taken if given[name] is not None}
         for measure, taken in {
             "lyapunov": ("steps", "transient", "starts", "seed"),
             "attractors": ("transient", "starts", "seed"),
-            "distance": ("samples", "seed"),
+            "distance": ("samples", "precision", "seed"),
         }.items()
     }
 

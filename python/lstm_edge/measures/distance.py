@@ -61,6 +61,7 @@ def asymptotic_distance(
     steps: int = 1599,
     noise: float = 1e-3,
     samples: int = 500,
+    precision: float | None = None,
     floor: float = math.exp(-15),
     closed_loop: bool = False,
     dtype: str = "float32",
@@ -88,7 +89,12 @@ def asymptotic_distance(
     noise : float
         Standard deviation of delta in each component of h.
     samples : int
-        Pairs of trajectories.
+        Pairs of trajectories, at most.
+    precision : float, optional
+        Standard error that is enough: looked at after 128, 256, ... samples, the first
+        ones of those that `samples` asks for. Default: all are taken. Where samples end
+        on several attractors, 128 of them miss one that draws a hundredth of the starts
+        one time in four.
     floor : float
         Added to every distance.
     closed_loop : bool
@@ -140,15 +146,17 @@ def asymptotic_distance(
         steps=count("steps", steps),
         noise=positive("noise", noise),
         samples=samples,
+        precision=None if precision is None else positive("precision", precision),
         floor=positive("floor", floor),
         seed=count("seed", seed, 0),
         threads=None if threads is None else count("threads", threads),
         cancel=cancel,
     )
-    spread = per_sample.std(ddof=1) if samples > 1 else np.nan
+    taken = len(per_sample)
+    spread = per_sample.std(ddof=1) if taken > 1 else np.nan
     return AsymptoticDistance(
         value=float(per_sample.mean()),
-        stderr=float(spread / np.sqrt(samples)),
+        stderr=float(spread / np.sqrt(taken)),
         per_sample=per_sample,
         observable=observable,
         settings={
@@ -156,6 +164,7 @@ def asymptotic_distance(
             "steps": steps,
             "noise": noise,
             "samples": samples,
+            "precision": precision,
             "floor": floor,
             "closed_loop": closed_loop,
             "dtype": dtype,

@@ -227,7 +227,13 @@ MEASURES: dict[str, Measure] = {
     "distance": Measure(
         name="distance",
         revision=1,
-        defaults={"steps": 1599, "samples": 500, "noise": 1e-3, "seed": 0},
+        defaults={
+            "steps": 1599,
+            "samples": 500,
+            "precision": 0.1,
+            "noise": 1e-3,
+            "seed": 0,
+        },
         compute=_distance,
         columns=(
             Column(

@@ -210,6 +210,9 @@ def merge_settings(
         name: {**measure.defaults, **changes.get(name, {})}
         for name, measure in MEASURES.items()
     }
+    given = changes.get("distance", {})
+    if "samples" in given:  # all that were asked for
+        merged["distance"]["precision"] = given.get("precision")
     if CLOSER in merged and "attractors" in merged:
         starts = MORE * merged["attractors"]["starts"]
         alike = {**merged["attractors"], "starts": starts}
@@ -229,9 +232,11 @@ def _check(where: str, change: object, defaults: Mapping[str, Any]) -> None:
     _known(where, change, defaults)
     for name, value in change.items():
         place = f"{where}: {name}"
+        if value is None and name in ("k", "precision"):
+            continue
         if isinstance(defaults[name], float):
             positive(place, value)
-        elif not (name == "k" and value is None):
+        else:
             count(place, value, 0 if name in ("seed", "transient") else 1)
 
 

@@ -78,8 +78,8 @@ type Distances<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
 /// (ln D_s (samples,), observable (samples,)).
 #[pyfunction]
-#[pyo3(signature = (map, inputs, *, steps, noise, samples, floor, seed, threads=None,
-                    vector_unit=None, cancel=None))]
+#[pyo3(signature = (map, inputs, *, steps, noise, samples, floor, seed, precision=None,
+                    threads=None, vector_unit=None, cancel=None))]
 pub fn asymptotic_distance<'py>(
     py: Python<'py>,
     map: &StateMap,
@@ -89,6 +89,7 @@ pub fn asymptotic_distance<'py>(
     samples: usize,
     floor: f64,
     seed: u64,
+    precision: Option<f64>,
     threads: Option<usize>,
     vector_unit: Option<&str>,
     cancel: Option<&Cancel>,
@@ -98,6 +99,7 @@ pub fn asymptotic_distance<'py>(
         steps,
         noise,
         samples,
+        precision,
         floor,
         seed,
     };

@@ -272,6 +272,7 @@ fn distance_is_the_floor_in_order_and_large_in_chaos() {
         steps: 1599,
         noise: 1e-3,
         samples: 20,
+        precision: None,
         floor: (-15.0_f64).exp(),
         seed: 0,
     };
