@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lstm_edge
+from conftest import make_arrays
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NOTEBOOK = EXAMPLES / "monitor.ipynb"
@@ -108,3 +110,14 @@ def test_the_notebook_shows_tables() -> None:
     ):
         assert title in page
         assert "<table" in page
+
+
+def test_the_gallery(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arrays = make_arrays((3,), 2, gain=0.5)
+    path = tmp_path / "net.npz"
+    named: dict[str, Any] = {f"rnn.{name}": array for name, array in arrays.items()}
+    np.savez(path, **named)
+    example("gallery")([str(path), f"{path}=rnn"])
+    *_, first, second = capsys.readouterr().out.splitlines()
+    assert "| lstm 2 -> 3 | 100% fixed point | " in first
+    assert second.split("|")[2:] == first.split("|")[2:]

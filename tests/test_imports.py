@@ -27,7 +27,7 @@ IMPORTS = {
         "shares": "scipy",
         "files": "errors extras numpy safetensors terms upath",
         "net": "display errors files numpy",
-        "measures": "_core errors matplotlib net numpy scipy shares terms",
+        "measures": "_core display errors matplotlib net numpy scipy shares terms",
         "store": "errors locks numpy safetensors",
         "track": "display numpy scipy shares terms",
         "results": "display errors files measures numpy pandas store terms track "
@@ -50,7 +50,7 @@ IMPORTS = {
         "lab.bench": "_core errors files jax measures net numpy sweep torch",
         "cli": "__version__ click display errors files lab.analogy lab.analogy_plot "
         "lab.bench lab.demo lab.falls lab.studies lab.training lab.zoom measures net "
-        "report results rich sweep terms track",
+        "report results rich shares sweep terms track",
         "__main__": "cli",
         "__init__": "_core errors files lab.analogy measures monitor net results sweep "
         "track",

@@ -15,6 +15,7 @@ from lstm_edge.measures.distance import asymptotic_distance
 from lstm_edge.measures.exponents import lyapunov
 from lstm_edge.measures.newton import fixed_points
 from lstm_edge.measures.orbits import orbit
+from lstm_edge.measures.silence import silence
 from lstm_edge.monitor.averaging import EdgeAveraging
 from lstm_edge.monitor.history import MonitorResult
 from lstm_edge.monitor.monitor import EdgeMonitor
@@ -63,5 +64,6 @@ __all__ = [
     "open_sweep",
     "orbit",
     "read_checkpoint",
+    "silence",
     "watch",
 ]

@@ -34,6 +34,7 @@ from rich.text import Text
 from lstm_edge.display import by_reason, counted, plain_values
 from lstm_edge.report.next_steps import next_steps
 from lstm_edge.report.tables import fall_table, number, transition_table
+from lstm_edge.shares import share_interval
 from lstm_edge.terms import PHASES, UNDECIDED, UNKNOWN
 from lstm_edge.track.anatomy import Anatomy, tell
 from lstm_edge.track.claims import OPEN
@@ -42,6 +43,7 @@ from lstm_edge.track.zoom_intervals import FEW as FEW_CHANGES
 if TYPE_CHECKING:
     from lstm_edge.lab.analogy import Analogy
     from lstm_edge.lab.studies.results import Study
+    from lstm_edge.measures.silence import Silence
     from lstm_edge.results.sweep import Sweep
     from lstm_edge.sweep.watching import Watched
     from lstm_edge.track.claims import Claim
@@ -379,6 +381,30 @@ def _show_transitions(console: Console, sweep: Sweep) -> None:
         _print_table(console, title, transition_table(found))
     else:
         console.print(f"no sustained transition ({raw})", highlight=False)
+
+
+def show_silence(console: Console, found: Silence) -> None:
+    """Print the answer in plain words, and what the starts end on."""
+    for sentence in found.sentences:
+        console.print(sentence, highlight=False)
+    rows = []
+    for attractor in found.attractors.attractors:
+        low, high = share_interval(attractor.share, len(found.settling))
+        half = found.half_life(attractor)
+        period = f" of {attractor.period}" if attractor.kind == "cycle" else ""
+        starts = ", ".join(str(start) for start in attractor.starts[:4])
+        rows.append(
+            [
+                attractor.kind.replace("_", " ") + period,
+                f"{attractor.share:.0%} ({low:.0%} to {high:.0%})",
+                f"{attractor.exponent:.4g}",
+                "" if half != half else found.time(half),
+                starts + (", ..." if len(attractor.starts) > 4 else ""),
+            ]
+        )
+    starts = "inputs" if found.driven else "starts"
+    header = ["ends on", "share", "exponent", "halves in", f"{starts}, from 0"]
+    _print_table(console, "", (header, rows))
 
 
 def show_falls(console: Console, anatomies: list[Anatomy]) -> None:

@@ -1,10 +1,11 @@
-"""Commands that show: inspect, report, export, analogy, bench."""
+"""Commands that show: inspect, silence, report, export, analogy, bench."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,6 +18,7 @@ from lstm_edge.cli.group import (
     main,
     readout_option,
 )
+from lstm_edge.display import plain_values
 from lstm_edge.errors import UsageError
 
 
@@ -38,6 +40,52 @@ def inspect(
     found = inspect_checkpoint(checkpoint, readout=readout, embedding=embedding)
     click.echo(json.dumps(found.to_dict()) if as_json else repr(found))
     sys.exit(DONE if found.usable else FAILED)
+
+
+@main.command(epilog=examples("lstm-edge silence model.pt --inputs inputs.npy"))
+@click.argument("model")
+@click.option(
+    "--inputs",
+    metavar="FILE",
+    help="What it hears before: .npy, .npz, .safetensors, .csv, .parquet.",
+)
+@click.option("--dt", type=float, help="Seconds a step, to tell times.")
+@click.option(
+    "--starts", default=32, show_default=True, help="Random states without --inputs."
+)
+@click.option("--limit", default=16_000, show_default=True, help="Steps to wait.")
+@click.option("--seed", default=0, show_default=True, help="Of the random states.")
+@click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'.")
+@embedding_option
+@json_option
+def silence(
+    model: str,
+    inputs: str | None,
+    module: str | None,
+    embedding: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Tell what a net does once its input stops: settle, ring or wander.
+
+    Without --inputs the net begins in random states.
+    """
+    from rich.console import Console
+
+    from lstm_edge.cli.console import show_silence
+    from lstm_edge.files.inputs import read_inputs
+    from lstm_edge.files.places import as_place
+    from lstm_edge.measures.silence import silence as listen
+    from lstm_edge.net.reading import as_weights
+
+    heard = None if inputs is None else read_inputs(as_place(inputs))
+    weights = as_weights(model, module=module, embedding=embedding)
+    found = listen(weights, heard, **settings)
+    if as_json:
+        click.echo(json.dumps(plain_values(found.to_dict())))
+    else:
+        click.echo(f"{model}: {weights.architecture}")
+        show_silence(Console(), found)
 
 
 @main.command(
