@@ -55,6 +55,7 @@ fn ensembles(criterion: &mut Criterion) {
             steps: 100,
             noise: 1e-3,
             samples: 64,
+            precision: None,
             floor: 3e-7,
             seed: 0,
         };
