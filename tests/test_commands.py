@@ -145,6 +145,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mails.csv").write_text("\n".join(["body,spam", *texts]))
     signals = np.random.default_rng(0).standard_normal((12, 9, 2)).astype(np.float32)
     np.savez(folder / "signals.npz", inputs=signals)
+    size = arrays["weight_ih_l0"].shape[1]
+    np.save(folder / "inputs.npy", signals[:4, :, :1].repeat(size, axis=-1))
     probe = make_arrays((5,), seed=9)
     write_checkpoint(folder / "model.safetensors", probe, {})
     sizes = {"steps": 200, "transient": 100, "starts": 2}

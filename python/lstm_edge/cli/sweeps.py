@@ -43,14 +43,8 @@ SETTINGS = (
     click.option(
         "--samples",
         type=int,
-        show_default="500 at most",
-        help="Samples of the asymptotic distance D~; the paper takes 500.",
-    ),
-    click.option(
-        "--precision",
-        type=float,
-        show_default="0.1, and none with --samples",
-        help="Standard error of D~ that is enough.",
+        show_default="500",
+        help="Samples of the asymptotic distance D~, as many as the paper takes.",
     ),
 )
 """Options of the measures."""
@@ -86,6 +80,12 @@ _OPTIONS = (
     click.option("--zero", is_flag=True, help="Zero input, even beside a probe."),
     click.option("--closed-loop", is_flag=True, help="The readout is the next input."),
     *SETTINGS,
+    click.option(
+        "--precision",
+        type=float,
+        show_default="0.1, and none with --samples",
+        help="Standard error of D~ that is enough.",
+    ),
     click.option(
         "--seed",
         type=int,

@@ -5,6 +5,7 @@
 
 use lstm_edge_kernels::engine::Engine;
 use lstm_edge_kernels::lanes::{Isa, Real};
+use lstm_edge_kernels::orthonormal::NEVER;
 use lstm_edge_kernels::system::System;
 use lstm_edge_kernels::tile::Tile;
 use nalgebra::{DMatrix, DVector, Schur};
@@ -247,7 +248,7 @@ fn derivative<T: Real>(
     period: usize,
 ) -> (DVector<f64>, DMatrix<f64>) {
     let n = s.len();
-    let mut frame = engine.tangents(n, true);
+    let mut frame = engine.tangents(n, true, &NEVER);
     for i in 0..n {
         frame.set(0, i, i, T::of(1.0));
     }

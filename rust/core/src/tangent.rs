@@ -5,7 +5,7 @@ use std::ops::Range;
 use lstm_edge_kernels::Error;
 use lstm_edge_kernels::engine::Tangents;
 use lstm_edge_kernels::lanes::{Isa, Real};
-use lstm_edge_kernels::orthonormal::orthonormal;
+use lstm_edge_kernels::orthonormal::{NEVER, orthonormal};
 use lstm_edge_kernels::system::System;
 use lstm_edge_kernels::tile::Tile;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
@@ -65,7 +65,7 @@ impl<T: Real> Follow<'_, T> {
         let mut y = x.clone();
         let mut input = TileInput::new(self.map, engine.lanes());
         let mut at = Tile::zeros(self.map.linearisation_len(), engine.lanes());
-        let mut frame = engine.tangents(k, self.over_tangents);
+        let mut frame = engine.tangents(k, self.over_tangents, self.execution.cancel);
         let trajectories = if self.over_tangents {
             1
         } else {
@@ -178,7 +178,7 @@ pub fn push<T: Real>(
     Error::unless_finite("state", state)?;
     Error::unless_finite("vectors", vectors)?;
     let engine = map.on(Isa::best());
-    let mut frame = engine.tangents(k, true);
+    let mut frame = engine.tangents(k, true, &NEVER);
     for ((row, i), &v) in vectors.indexed_iter() {
         frame.set(0, row, i, v);
     }

@@ -1,6 +1,7 @@
 //! The engine: a state map on one vector unit, as an object that works on whole tiles.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::frame::{Frame, OverTangents, OverTrajectories, Spread, by_width};
 use crate::lanes::{Kernel, Lanes, Part, Real};
@@ -40,8 +41,14 @@ pub trait Engine<T: Real> {
     /// The bits in which each trajectory differs from what is remembered, all components together.
     fn differ(&self, x: &Tile<T>, memory: &Tile<T>, bits: &mut [T]);
     /// k tangent vectors for each trajectory of a vector; or, `over_tangents`, for one
-    /// trajectory, with tangent vectors in the lanes. Both give the same bits.
-    fn tangents(&self, k: usize, over_tangents: bool) -> Box<dyn Tangents<T> + '_>;
+    /// trajectory, with tangent vectors in the lanes. Both give the same bits. Once they are to
+    /// `stop` they soon return, with nothing of use in them.
+    fn tangents<'a>(
+        &'a self,
+        k: usize,
+        over_tangents: bool,
+        stop: &'a AtomicBool,
+    ) -> Box<dyn Tangents<T> + 'a>;
 }
 
 /// Frames of tangent vectors along the trajectories of an engine.
@@ -133,9 +140,13 @@ passes! {
         at: &'a Tile<T>,
         frame: &'a Frame<L>,
         next: &'a mut Frame<L>,
+        stop: &'a AtomicBool,
     ) {
         let at = at.columns::<L, 1>().as_flattened();
         for (v, w) in frame.panels.iter().zip(&mut next.panels) {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
             by_width!(v.width, W => {
                 let (v, w) = (v.rows.as_chunks::<W>().0, w.rows.as_chunks_mut::<W>().0);
                 map.push::<L, W>(at, v, w);
@@ -271,11 +282,16 @@ where
         run!(L: differ<M, C> { x, memory, bits });
     }
 
-    fn tangents(&self, k: usize, over_tangents: bool) -> Box<dyn Tangents<T> + '_> {
+    fn tangents<'a>(
+        &'a self,
+        k: usize,
+        over_tangents: bool,
+        stop: &'a AtomicBool,
+    ) -> Box<dyn Tangents<T> + 'a> {
         if over_tangents {
-            Box::new(Bundle::<M, L, OverTangents>::new(self.0, k, C))
+            Box::new(Bundle::<M, L, OverTangents>::new(self.0, k, C, stop))
         } else {
-            Box::new(Bundle::<M, L, OverTrajectories>::new(self.0, k, C))
+            Box::new(Bundle::<M, L, OverTrajectories>::new(self.0, k, C, stop))
         }
     }
 }
@@ -287,10 +303,11 @@ struct Bundle<'a, M, L: Lanes, S: Spread<L>> {
     next: Frame<L>,
     reflections: Reflections<L, S>,
     kept: L,
+    stop: &'a AtomicBool,
 }
 
 impl<'a, M: StateMap<L::Scalar>, L: Lanes, S: Spread<L>> Bundle<'a, M, L, S> {
-    fn new(map: &'a M, k: usize, widest: usize) -> Self {
+    fn new(map: &'a M, k: usize, widest: usize, stop: &'a AtomicBool) -> Self {
         let n = map.dim();
         Self {
             map,
@@ -298,6 +315,7 @@ impl<'a, M: StateMap<L::Scalar>, L: Lanes, S: Spread<L>> Bundle<'a, M, L, S> {
             next: Frame::zeros::<S>(n, k, widest),
             reflections: Reflections::new(n, k),
             kept: L::zero(),
+            stop,
         }
     }
 }
@@ -314,8 +332,8 @@ impl<T: Real, M: StateMap<T>, L: Lanes<Scalar = T>, S: Spread<L>> Tangents<T>
     }
 
     fn push(&mut self, at: &Tile<T>) {
-        let (map, frame, next) = (self.map, &self.frame, &mut self.next);
-        run!(L: push_frame<M> { map, at, frame, next });
+        let (map, frame, next, stop) = (self.map, &self.frame, &mut self.next, self.stop);
+        run!(L: push_frame<M> { map, at, frame, next, stop });
         std::mem::swap(&mut self.frame, &mut self.next);
     }
 
@@ -324,16 +342,17 @@ impl<T: Real, M: StateMap<T>, L: Lanes<Scalar = T>, S: Spread<L>> Tangents<T>
             &'a mut Frame<L>,
             &'a mut Reflections<L, S>,
             &'a mut L,
+            &'a AtomicBool,
         );
         impl<L: Lanes, S: Spread<L>> Part for Orthonormalise<'_, L, S> {
             #[inline(always)]
             fn run(self) {
-                orthonormalise(self.0, self.1);
+                orthonormalise(self.0, self.1, self.3);
                 *self.2 = self.1.least_kept();
             }
         }
-        let part = Orthonormalise(&mut self.frame, &mut self.reflections, &mut self.kept);
-        L::call(part);
+        let (frame, work) = (&mut self.frame, &mut self.reflections);
+        L::call(Orthonormalise(frame, work, &mut self.kept, self.stop));
     }
 
     fn diagonal(&self, trajectory: usize, i: usize) -> T {

@@ -4,10 +4,15 @@
 //! sections 5.1.6 and 5.2.3), so a singular Jacobian needs no special case: its R_ii is zero.
 //! Four reflections at a time are applied as I − P T Pᵀ (Schreiber & Van Loan 1989).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ndarray::Array2;
 
 use crate::frame::{Frame, OverTangents, Spread, by_width};
 use crate::lanes::{Isa, Kernel, Lanes, Real, dispatch};
+
+/// What never stops.
+pub static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Reflections applied together.
 const BLOCK: usize = 4;
@@ -61,11 +66,18 @@ impl<L: Lanes, S: Spread<L>> Reflections<L, S> {
     }
 }
 
-/// Replaces V by Q, and leaves the diagonal of R in `work`.
+/// Replaces V by Q, and leaves the diagonal of R in `work`; neither, once it is to `stop`.
 #[inline(always)]
-pub fn orthonormalise<L: Lanes, S: Spread<L>>(frame: &mut Frame<L>, work: &mut Reflections<L, S>) {
+pub fn orthonormalise<L: Lanes, S: Spread<L>>(
+    frame: &mut Frame<L>,
+    work: &mut Reflections<L, S>,
+    stop: &AtomicBool,
+) {
     rescale(frame, &mut work.scale);
     for b in 0..work.blocks.len() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
         let first = b * BLOCK;
         let block = &mut work.blocks[b];
         factorise::<L, S>(frame, block, first, &mut work.sign, &mut work.kept);
@@ -95,6 +107,9 @@ pub fn orthonormalise<L: Lanes, S: Spread<L>>(frame: &mut Frame<L>, work: &mut R
         frame.set::<S>(i, i, work.sign[i]);
     }
     for (b, block) in work.blocks.iter().enumerate().rev() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
         let first = b * BLOCK;
         let from = frame.place[S::column(first)].0;
         for panel in &mut frame.panels[from..] {
@@ -120,7 +135,8 @@ pub fn orthonormal(matrix: &Array2<f64>) -> Array2<f64> {
             for ((row, i), &entry) in self.0.indexed_iter() {
                 frame.put::<OverTangents>(0, row, i, entry);
             }
-            orthonormalise(&mut frame, &mut Reflections::<L, OverTangents>::new(n, k));
+            let mut work = Reflections::<L, OverTangents>::new(n, k);
+            orthonormalise(&mut frame, &mut work, &NEVER);
             Array2::from_shape_fn((n, k), |(row, i)| {
                 frame.get::<OverTangents>(row, i).as_slice()[0]
             })

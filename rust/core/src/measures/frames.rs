@@ -71,7 +71,7 @@ pub fn frames<T: Real>(
     let mut y = x.clone();
     let mut input = TileInput::new(map, engine.lanes());
     let mut at = Tile::zeros(map.linearisation_len(), engine.lanes());
-    let mut frame = engine.tangents(k, true);
+    let mut frame = engine.tangents(k, true, execution.cancel);
     first_frame(&mut *frame, n, k, seed, std::iter::once(0));
 
     let mut found = Frames {

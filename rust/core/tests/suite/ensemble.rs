@@ -1,5 +1,6 @@
 //! Calls at the same time, and starts that cannot be.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use lstm_edge_core::drive::Drive;
 use lstm_edge_core::measures::lyapunov::lyapunov;
 use lstm_edge_core::orbit::Starts;
 use lstm_edge_kernels::lanes::Isa;
+use lstm_edge_kernels::system::System;
 use ndarray::{Array2, Array3};
 
 #[test]
@@ -46,4 +48,22 @@ fn starts_without_a_state_or_a_sequence_are_refused() {
         let run = execution(1, Isa::best());
         assert!(lyapunov(&map, &drive, &starts, &settings(1, 5, 5), run).is_err());
     }
+}
+
+#[test]
+fn a_frame_that_is_to_stop_is_left_as_it_is() {
+    let map = Net::<f64>::random(1, &[4], 1.0, 0).map();
+    let stop = AtomicBool::new(true);
+    let system: &dyn System<f64> = &map;
+    let engine = system.on(Isa::best());
+    let mut frame = engine.tangents(3, true, &stop);
+    for i in 0..3 {
+        frame.set(0, i, i, 2.0);
+    }
+    frame.orthonormalise();
+    assert_eq!(frame.diagonal(0, 2), 0.0);
+    stop.store(false, Ordering::Relaxed);
+    frame.orthonormalise();
+    assert_eq!(frame.diagonal(0, 2), 2.0);
+    assert_eq!(frame.get(0, 2, 2), 1.0);
 }
