@@ -76,7 +76,8 @@ class Silence(Result):
         if len(settled):
             half, most = (self.time(float(f(settled))) for f in (np.median, np.max))
             told.append(
-                f"It is {NEAR:.0%} away after {half} in the median, {most} at most."
+                f"After {half} in the median, {most} at most, {NEAR:.0%} of the "
+                "distance is left."
             )
         return told
 

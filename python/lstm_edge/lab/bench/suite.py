@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from lstm_edge.lab.bench.peers import (
     random_net,
     torch_ends,
 )
+from lstm_edge.measures.cost import available_cores
 from lstm_edge.measures.distance import asymptotic_distance
 from lstm_edge.measures.exponents import lyapunov
 from lstm_edge.measures.orbits import orbit
@@ -153,7 +153,7 @@ def scaling_comparison(run: Path, count: int, rounds: int) -> Comparison:
             out = Path(folder) / "sweep.sqlite"
             analyze(run, out=out, select=updates, workers=workers, threads=1)
 
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     return _compare(
         f"sweep of {len(updates)} checkpoints on {cores} cores",
         partial(sweep, cores),
@@ -323,4 +323,4 @@ def describe_machine() -> str:
         if importlib.util.find_spec(name) is not None:
             versions.append(f"{name} {importlib.metadata.version(name)}")
     unit = _core.vector_units()[0]
-    return f"{model}, {os.cpu_count()} cores, {unit}; {', '.join(versions)}"
+    return f"{model}, {available_cores()} cores, {unit}; {', '.join(versions)}"
