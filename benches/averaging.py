@@ -151,7 +151,7 @@ def main() -> None:
             )
             file.write_text(json.dumps(measure(run)))
         rows.append(json.loads(file.read_text()))
-        print(seed, {k: round(v, 4) for k, v in rows[-1].items()}, flush=True)
+        print(seed, {k: float(f"{v:.3g}") for k, v in rows[-1].items()}, flush=True)
     told = [row for row in rows if "edge average" in row]
     print(f"{len(told)} of {len(rows)} runs have a sustained onset of chaos")
     choices = [
@@ -162,11 +162,13 @@ def main() -> None:
         }
         for row in told
     ]
-    print(f"{'rule':26}{'test loss':>10}{'regret':>8}  wins / losses of the average, p")
+    print(
+        f"{'rule':26}{'test loss':>10}{'regret':>10}  wins / losses of the average, p"
+    )
     for found in compare_rules(choices):
         name = found.rule if found.rule != FIRST_TRANSITION else "edge average"
         beside = f"{found.better} / {found.worse}, {found.p_value:.2g}"
-        print(f"{name:26}{found.test_loss:10.4f}{found.regret:8.4f}  {beside}")
+        print(f"{name:26}{found.test_loss:10.3g}{found.regret:10.2g}  {beside}")
 
 
 if __name__ == "__main__":
