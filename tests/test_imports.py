@@ -30,12 +30,12 @@ IMPORTS = {
         "measures": "_core display errors matplotlib net numpy scipy shares terms",
         "store": "errors locks numpy safetensors",
         "track": "display numpy scipy shares terms",
-        "results": "display errors files measures numpy pandas store terms track "
-        "xarray",
+        "results": "display errors files matplotlib measures numpy pandas store terms "
+        "track xarray",
         "sweep": "_core distributed errors files measures net numpy results store "
         "track",
         "report": "display errors files matplotlib numpy plotly results terms track",
-        "monitor": "_core errors matplotlib measures net numpy pandas terms track",
+        "monitor": "_core errors matplotlib measures net numpy pandas track",
         "integrations": "errors extras files monitor",
         "lab": "",
         "lab.tasks": "errors files numpy pandas scipy sklearn torch",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ from matplotlib.figure import Figure
 import lstm_edge
 from conftest import Arrays, make_arrays
 from lstm_edge.monitor.monitor import EdgeMonitor
+from lstm_edge.terms import PHASES
+
+QUICK = {"lyapunov": {"steps": 60, "starts": 2}, "distance": {"samples": 2}}
 
 
 @pytest.fixture
@@ -58,6 +63,18 @@ def test_a_monitor_shows_its_history(arrays: Arrays) -> None:
     assert {0.0, 10.0} == {
         float(x) for line in ax.lines[2:] for x in np.asarray(line.get_xdata())
     }
+
+
+def test_a_sweep_shows_its_checkpoints(make_run: Callable[..., Path]) -> None:
+    sweep = lstm_edge.analyze(make_run(4), settings=QUICK)
+    ax: Any = sweep.plot(Figure().subplots())
+    update, exponent = ax.lines[1].get_data()
+    np.testing.assert_array_equal(update, sweep.track.update)
+    np.testing.assert_array_equal(exponent, sweep.table["lambda_max"])
+    for phase in PHASES:
+        (line,) = [line for line in ax.lines if line.get_label() == phase]
+        there = [p == phase for p in sweep.track.phase]
+        np.testing.assert_array_equal(line.get_xdata(), sweep.track.update[there])
 
 
 def test_without_axes_there_is_a_new_figure_and_matplotlib_waits_until_then() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_edge.terms import KIND_COLOURS
+from lstm_edge.terms import KIND_COLOURS, PHASE_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +34,24 @@ def with_errors(
     )
     ax.set_ylabel("exponent (nats per step)")
     ax.set_title(title)
+    return ax
+
+
+def along_training(
+    ax: Axes | None,
+    update: NDArray[Any],
+    exponent: NDArray[Any],
+    stderr: NDArray[Any],
+    phase: Sequence[str | None],
+    title: str,
+) -> Axes:
+    """Draw the largest exponent of each checkpoint, coloured by phase."""
+    ax = with_errors(ax, update, exponent, stderr, title)
+    for name, colour in PHASE_COLOURS.items():
+        there = [p == name for p in phase]
+        ax.plot(update[there], exponent[there], "o", color=colour, label=name)
+    ax.legend(frameon=False)
+    ax.set_xlabel("update")
     return ax
 
 

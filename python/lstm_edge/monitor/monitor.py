@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from lstm_edge import _core
 from lstm_edge.errors import UsageError
-from lstm_edge.measures.drawing import with_errors
+from lstm_edge.measures.drawing import along_training
 from lstm_edge.measures.exponents import lyapunov
 from lstm_edge.measures.system import count
 from lstm_edge.measures.table import MEASURES
@@ -28,7 +28,6 @@ from lstm_edge.monitor.background import Background
 from lstm_edge.monitor.history import MonitorResult, table_of, track_of
 from lstm_edge.net.reading import as_weights
 from lstm_edge.net.weights import Weights
-from lstm_edge.terms import PHASE_COLOURS
 from lstm_edge.track.advice import Advice
 from lstm_edge.track.track import Track
 from lstm_edge.track.transitions import Transition
@@ -342,19 +341,9 @@ class EdgeMonitor:
         Axes
         """
         track = self.track
-        ax = with_errors(ax, track.update, track.exponent, track.stderr, repr(self))
-        for phase, colour in PHASE_COLOURS.items():
-            there = [p == phase for p in track.phase]
-            ax.plot(
-                track.update[there],
-                track.exponent[there],
-                "o",
-                color=colour,
-                label=phase,
-            )
-        ax.legend(frameon=False)
-        ax.set_xlabel("update")
-        return ax
+        return along_training(
+            ax, track.update, track.exponent, track.stderr, track.phase, repr(self)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Give the history and where training stands, in plain Python values.

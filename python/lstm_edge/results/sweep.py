@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lstm_edge.display import counted, plain_values
 from lstm_edge.files.metrics import METRICS, run_folder
 from lstm_edge.files.places import Where
+from lstm_edge.measures.drawing import along_training
 from lstm_edge.measures.table import CLOSER, COLUMNS, numbers_of
 from lstm_edge.results.dataset import make_dataset, stack_padded
 from lstm_edge.store.rows import Row, canonical
@@ -31,6 +32,7 @@ from lstm_edge.track.transitions import Transition
 if TYPE_CHECKING:
     import pandas
     import xarray
+    from matplotlib.axes import Axes
 
 _EMPTY = np.zeros(0)
 
@@ -276,6 +278,25 @@ class Sweep:
             columns[f"{measure}_version"] = version
             columns[f"{measure}_settings"] = settings
         return columns
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the largest exponent along training, coloured by phase.
+
+        `lstm_edge.report.plot_figure` draws the figures of the report, and the paper's.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Default: those of a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        track = self.track
+        return along_training(
+            ax, track.update, track.exponent, track.stderr, track.phase, str(self.path)
+        )
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return `table` as a DataFrame."""
