@@ -9,6 +9,8 @@ runs under zero input; lstm_edge.silence has the definitions.
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+
 import lstm_edge
 
 
@@ -18,15 +20,11 @@ def line(given: str) -> str:
     weights = lstm_edge.as_weights(path, module=module or None)
     found = lstm_edge.silence(weights)
     ends = found.attractors
-    shown = [
-        f"{a.share:.0%} {a.kind.replace('_', ' ')}"
-        + (f" of {a.period}" if a.kind == "cycle" else "")
-        for a in ends.attractors[:3]
-    ]
+    shown = [f"{a.share:.0%} {a.name}" for a in ends.attractors[:3]]
     more = [f"{len(ends.attractors) - 3} more"] * (len(ends.attractors) > 3)
     largest = max(ends.attractors, key=lambda a: a.exponent)
-    settling = found.settling[found.settling == found.settling]
-    wait = f"{sorted(settling)[len(settling) // 2]:,.0f}" if len(settling) else ""
+    settled = found.settling[np.isfinite(found.settling)]
+    wait = f"{np.median(settled):,.0f}" if len(settled) else ""
     exponent = f"{largest.exponent:.3g} ± {largest.stderr:.1g}"
     cells = [path, weights.architecture, ", ".join(shown + more), exponent, wait]
     return f"| {' | '.join(cells)} |"
