@@ -129,6 +129,8 @@ def test_one_sequence_and_tokens_are_inputs() -> None:
     told = lstm_edge.silence(words, tokens)
     spelt = lstm_edge.silence(arrays, words["embedding.weight"][tokens])
     np.testing.assert_array_equal(told.attractors.states, spelt.attractors.states)
+    whole = np.array([[[1], [-2]], [[0], [3]]])  # numbers (B, T, I), no tokens
+    assert lstm_edge.silence(words, whole) == lstm_edge.silence(words, whole + 0.0)
 
 
 @pytest.mark.parametrize(

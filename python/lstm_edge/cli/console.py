@@ -391,15 +391,14 @@ def show_silence(console: Console, found: Silence) -> None:
     for attractor in found.attractors.attractors:
         low, high = share_interval(attractor.share, len(found.settling))
         half = found.half_life(attractor)
-        period = f" of {attractor.period}" if attractor.kind == "cycle" else ""
-        starts = ", ".join(str(start) for start in attractor.starts[:4])
+        members = ", ".join(str(start) for start in attractor.starts[:4])
         rows.append(
             [
-                attractor.kind.replace("_", " ") + period,
+                attractor.name,
                 f"{attractor.share:.0%} ({low:.0%} to {high:.0%})",
                 f"{attractor.exponent:.4g}",
                 "" if half != half else found.time(half),
-                starts + (", ..." if len(attractor.starts) > 4 else ""),
+                members + (", ..." if len(attractor.starts) > 4 else ""),
             ]
         )
     starts = "inputs" if found.driven else "starts"

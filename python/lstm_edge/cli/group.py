@@ -72,6 +72,9 @@ def main(debug: bool) -> None:
     """Find where a recurrent net in training crosses between order and chaos."""
 
 
+module_option = click.option(
+    "--module", help="Which net, as 'encoder' or 'rnn (relu)'."
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 readout_option = click.option("--readout", help="Name of the linear readout's weight.")
 embedding_option = click.option("--embedding", help="Name of the embedding.")

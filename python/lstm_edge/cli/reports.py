@@ -16,6 +16,7 @@ from lstm_edge.cli.group import (
     examples,
     json_option,
     main,
+    module_option,
     readout_option,
 )
 from lstm_edge.display import plain_values
@@ -55,7 +56,7 @@ def inspect(
 )
 @click.option("--limit", default=16_000, show_default=True, help="Steps to wait.")
 @click.option("--seed", default=0, show_default=True, help="Of the random states.")
-@click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'.")
+@module_option
 @embedding_option
 @json_option
 def silence(

@@ -20,6 +20,7 @@ from lstm_edge.cli.group import (
     examples,
     json_option,
     main,
+    module_option,
     quiet_option,
     readout_option,
 )
@@ -92,7 +93,7 @@ _OPTIONS = (
         show_default="0",
         help="Of starts, frames and perturbations.",
     ),
-    click.option("--module", help="Which net, as 'encoder' or 'rnn (relu)'."),
+    module_option,
     readout_option,
     embedding_option,
     click.option(

@@ -56,6 +56,12 @@ class Attractor:
     stderr: float
     starts: tuple[int, ...]
 
+    @property
+    def name(self) -> str:
+        """The kind in words, with the period of a cycle."""
+        period = f" of {self.period}" if self.kind == "cycle" else ""
+        return self.kind.replace("_", " ") + period
+
 
 @dataclass(frozen=True, eq=False)
 class Attractors(Result):

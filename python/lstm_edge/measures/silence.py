@@ -15,7 +15,7 @@ from lstm_edge.errors import UsageError
 from lstm_edge.measures.attractor import Attractor, Attractors, attractors
 from lstm_edge.measures.orbits import Orbit, orbit
 from lstm_edge.measures.result import Result
-from lstm_edge.measures.system import count, positive
+from lstm_edge.measures.system import are_tokens, count, positive
 from lstm_edge.net.reading import as_weights
 from lstm_edge.net.weights import Weights
 
@@ -195,7 +195,12 @@ def silence(
         )
     states = _last_state(begin)
     ends = attractors(
-        found, initial_state=states, limit=max(limit, 2000), seed=seed, **run
+        found,
+        steps=min(2000, limit),
+        limit=limit,
+        initial_state=states,
+        seed=seed,
+        **run,
     )
     points = _resting(found, ends, limit, run)
     return Silence(
@@ -218,7 +223,7 @@ def _sequences(weights: Weights, inputs: ArrayLike) -> NDArray[Any]:
         given = np.asarray(inputs)
     except ValueError as error:
         raise UsageError(f"inputs: expected an array ({error})") from error
-    tokens = weights.embedding is not None and given.dtype.kind in "iu"
+    tokens = are_tokens(weights, given)
     whole = 2 if tokens else 3
     if given.ndim not in (whole - 1, whole) or 0 in given.shape:
         expected = "tokens (T,) or (B, T)" if tokens else "shape (T, I) or (B, T, I)"

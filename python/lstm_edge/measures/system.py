@@ -105,7 +105,7 @@ def make_regime(
     at_rest = False
     if closed_loop:
         readout = _readout(weights, inputs, kind)
-    elif inputs is not None and _are_tokens(weights, inputs):
+    elif inputs is not None and are_tokens(weights, inputs):
         tokens = np.asarray(inputs, np.int64)
         at_rest = tokens.ndim == 2
         embedding = cast(f"{weights.source}: the embedding", weights.embedding, kind)
@@ -235,7 +235,7 @@ def initial_states(
     return np.ascontiguousarray(array), len(array)
 
 
-def _are_tokens(weights: Weights, inputs: ArrayLike) -> bool:
+def are_tokens(weights: Weights, inputs: ArrayLike) -> bool:
     """Whether inputs are integers for the net's embedding, not numbers (B, T, I)."""
     try:
         given = np.asarray(inputs)

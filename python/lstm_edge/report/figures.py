@@ -77,6 +77,8 @@ def save_figures(
     ------
     UsageError
         Another format, or a folder that cannot be written.
+    LstmEdgeError
+        If the disk is full.
     """
     target, wanted = Path(folder), tuple(formats)
     for name in wanted:

@@ -30,8 +30,8 @@ def write_page(path: str | PathLike[str], template: str, **parts: str) -> Path:
 
     Raises
     ------
-    UsageError
-        If the file cannot be written.
+    LstmEdgeError
+        If the file cannot be written: a UsageError, unless the disk is full.
     """
     page = Template(template).substitute(
         plotly=get_plotlyjs(),

@@ -43,6 +43,8 @@ def write_export(sweep: Sweep, path: str | PathLike[str]) -> Path:
     UsageError
         Another suffix, a library that is not installed, or a place that cannot be
         written.
+    LstmEdgeError
+        If the disk is full.
     """
     target = Path(path)
     writers: dict[str, Callable[[Path], Any]] = {

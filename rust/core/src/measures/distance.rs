@@ -15,10 +15,11 @@ use std::ops::Range;
 use lstm_edge_kernels::Error;
 use lstm_edge_kernels::lanes::Real;
 use lstm_edge_kernels::system::System;
-use ndarray::Array2;
+use ndarray::{Array2, aview1};
 
 use crate::drive::Drive;
 use crate::ensemble::{Execution, perturbation};
+use crate::measures::merging::standard_error;
 use crate::orbit::{Starts, endpoints};
 
 /// Samples before the first look at the standard error. Of 32, a second attractor of few starts
@@ -66,7 +67,9 @@ pub fn asymptotic_distance<T: Real>(
     Error::unless_any("samples", settings.samples)?;
     Error::unless_positive("noise", settings.noise)?;
     Error::unless_positive("floor", settings.floor)?;
-    Error::unless_positive("precision", settings.precision.unwrap_or(1.0))?;
+    if let Some(precision) = settings.precision {
+        Error::unless_positive("precision", precision)?;
+    }
     let mut found = Distances {
         log_distance: Vec::new(),
         observable: Vec::new(),
@@ -78,19 +81,11 @@ pub fn asymptotic_distance<T: Real>(
             Some(_) => settings.samples.min(FIRST.max(2 * done)),
         };
         found.add(map, drive, settings, done..next, execution)?;
-        let enough = |wanted| standard_error(&found.log_distance) <= wanted;
+        let enough = |wanted| standard_error(&aview1(&found.log_distance)) <= wanted;
         if next == settings.samples || settings.precision.is_some_and(enough) {
             return Ok(found);
         }
     }
-}
-
-/// The sample standard deviation over √count.
-fn standard_error(values: &[f64]) -> f64 {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares: f64 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
-    (squares / (count - 1.0) / count).sqrt()
 }
 
 impl Distances {

@@ -119,10 +119,10 @@ pub(super) fn merge(found: &mut [Found], averages: &Averages, tolerance: f64) {
     }
 }
 
-/// Of the mean of batches.
-pub(crate) fn standard_error(batches: &ArrayView1<'_, f64>) -> f64 {
-    if batches.len() < 2 {
+/// Of the mean of independent numbers, as batches are; 0 of fewer than two.
+pub(crate) fn standard_error(values: &ArrayView1<'_, f64>) -> f64 {
+    if values.len() < 2 {
         return 0.0;
     }
-    (batches.var(1.0) / batches.len() as f64).sqrt()
+    (values.var(1.0) / values.len() as f64).sqrt()
 }
