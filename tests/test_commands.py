@@ -32,7 +32,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OF_COMMANDS = ("", "console", "sh")
 INLINE = re.compile(r"`(lstm-edge [^\s`]+ [^`\n]+)`")
-INDENTED = re.compile(r"^    ((?:lstm-edge|python) .*)$", re.MULTILINE)
+INDENTED = re.compile(r"^ {4,}((?:lstm-edge|python) .*)$", re.MULTILINE)
 
 MEASURE = "--steps 200 --transient 100 --starts 2 --samples 3"
 SMALL = {
@@ -47,7 +47,7 @@ SMALL = {
 """What is added to a command to make it small; a later option replaces an earlier."""
 
 OF_TASK = {
-    "imdb": "--reviews 20 --length 6 --embedding-size 3",
+    "imdb": "--reviews 20 --shortest 1 --longest 99 --length 6 --embedding-size 3",
     "lorenz": "--sequences 10 --length 5",
     "text": "--length 4",
 }

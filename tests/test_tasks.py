@@ -375,6 +375,23 @@ def test_presets_are_those_of_the_paper() -> None:
         find_preset("wei2025", "text")
 
 
+def test_reviews_of_some_lengths(tmp_path: Path) -> None:
+    folder = tmp_path / "aclImdb"
+    for part in ("train", "test"):
+        for kind in ("pos", "neg"):
+            (folder / part / kind).mkdir(parents=True)
+            for n in range(1, 9):
+                text = " ".join([kind] * n)
+                (folder / part / kind / f"{n}.txt").write_text(text)
+    task = make_imdb(folder, shortest=3, longest=5, length=8, embedding_size=2)
+    inputs = torch.cat([task.train_inputs, task.test_inputs])
+    assert set((inputs != 0).sum(1).tolist()) == {3, 4, 5}
+    assert len(inputs) == 12
+    assert len(make_imdb(folder, shortest=8, length=8).train_inputs) == 3
+    with pytest.raises(UsageError, match="reviews: expected 2 to 12, which"):
+        make_imdb(folder, reviews=13, shortest=3, longest=5)
+
+
 def test_padding_has_no_embedding() -> None:
     model = Classifier("lstm", 4, 6, 1, 3, vocabulary_size=11)
     assert model.embedding is not None

@@ -84,6 +84,12 @@ _OF_THE_TASK = {
         help="Where short reviews are filled up: imdb.",
     ),
     "reviews": click.option("--reviews", type=int, help="How many to take: imdb."),
+    "shortest": click.option(
+        "--shortest", type=int, help="Words of a review at least: imdb."
+    ),
+    "longest": click.option(
+        "--longest", type=int, help="Words of a review at most: imdb."
+    ),
     "sequences": click.option(
         "--sequences", type=int, help="How many to make: lorenz."
     ),

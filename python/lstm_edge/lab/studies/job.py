@@ -13,6 +13,7 @@ from lstm_edge.lab.studies.early_stopping import stop_early
 from lstm_edge.lab.studies.results import early_stop_file
 from lstm_edge.lab.studies.rules import held_out
 from lstm_edge.lab.tasks.table import make_task
+from lstm_edge.lab.tasks.text import PADDING
 from lstm_edge.lab.training.runs import only_trainer, read_description
 from lstm_edge.lab.training.space import Space
 from lstm_edge.lab.training.training import prepare, train
@@ -66,6 +67,9 @@ class RunJob:
     def __call__(self, tell: Tell) -> None:
         """Train, analyse every checkpoint, train again with data held out.
 
+        Where short texts are padded at the end, the net is analysed under the token of
+        padding, as that is what it lives under then.
+
         Each part goes on where a former call was killed.
         """
 
@@ -79,14 +83,16 @@ class RunJob:
             progress=line,
             **self.arguments,
         )
+        description = read_description(self.folder)
+        at_end = description["options"].get("padding") == "end"
         analyze(
             self.folder,
             settings=self.settings,
+            constant_token=PADDING if at_end else None,
             workers=1,
             threads=self.threads,
             progress=lambda p: tell(self.folder, f"analysing {p.done} of {p.total}"),
         )
-        description = read_description(self.folder)
         task = make_task(
             self.task,
             description["data"],

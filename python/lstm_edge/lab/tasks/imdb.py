@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from os import PathLike
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from lstm_edge.errors import UsageError
 from lstm_edge.lab.tasks.task import Task
-from lstm_edge.lab.tasks.text import read_table, tokenized
+from lstm_edge.lab.tasks.text import read_table, tokenized, words_of
 
 _PARTS = ("train", "test")
 
@@ -23,6 +24,8 @@ def make_imdb(
     vocabulary: int = 10_000,
     embedding_size: int = 32,
     padding: str = "front",
+    shortest: int | None = None,
+    longest: int | None = None,
 ) -> Task:
     """IMDb's 50,000 film reviews (Maas et al. 2011), half of them good, half bad.
 
@@ -42,6 +45,8 @@ def make_imdb(
         How many of the shuffled reviews to take. Default: all.
     length, vocabulary, embedding_size, padding
         As `tokenized` takes them.
+    shortest, longest : int, optional
+        Words that a review must have at least, and at most. Default: any number.
 
     Raises
     ------
@@ -54,11 +59,14 @@ def make_imdb(
             "Parquet files of Hugging Face"
         )
     found = sorted(_read(Path(data)))  # the same in whatever order files hold them
+    if shortest is not None or longest is not None:
+        least, most = shortest or 0, math.inf if longest is None else longest
+        found = [pair for pair in found if least <= len(words_of(pair[0])) <= most]
     if reviews is not None:
         if not 2 <= reviews <= len(found):
             raise UsageError(
-                f"reviews: expected 2 to {len(found)}, which {data} holds, found "
-                f"{reviews}"
+                f"reviews: expected 2 to {len(found)}, which {data} holds of that "
+                f"length, found {reviews}"
             )
         chosen = np.random.default_rng(seed).permutation(len(found))[:reviews]
         found = [found[i] for i in chosen]

@@ -141,8 +141,8 @@ def tokenized(
     )
 
 
-def words_of(text: str, most: int) -> list[str]:
-    """Give the first words of a text, in lower case and without HTML's line breaks."""
+def words_of(text: str, most: int | None = None) -> list[str]:
+    """Give the first words, or all, in lower case and without HTML's line breaks."""
     plain = text.lower().replace("<br />", " ")
     return [match[0] for match in islice(_WORD.finditer(plain), most)]
 
