@@ -85,6 +85,7 @@ fn spectra(criterion: &mut Criterion) {
                     steps: 20,
                     transient: 0,
                     interval: Some(interval),
+                    asymptotic: false,
                     seed: 0,
                 };
                 let id = BenchmarkId::new(format!("H={hidden} k={k}"), interval);

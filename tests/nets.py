@@ -75,7 +75,7 @@ def permuted(arrays: Arrays, order: ArrayLike) -> Arrays:
 def columns(arrays: Arrays, inputs: Any = None, **options: Any) -> NDArray[np.float64]:
     """Exponents (starts, k) in the order of the frame, straight from the core."""
     defaults: dict[str, Any] = {"steps": 50, "transient": 0, "starts": 1, "seed": 0}
-    defaults |= {"interval": 1, "initial_state": None}
+    defaults |= {"interval": 1, "initial_state": None, "asymptotic": False}
     options = defaults | options
     dtype = options.pop("dtype", "float64")
     regime = make_regime(as_weights(arrays), inputs, dtype=dtype)

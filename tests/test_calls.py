@@ -112,7 +112,8 @@ def test_saturated_gates_are_survived(gain: float, seed: int, k: int) -> None:
 
 def endless(**options: Any) -> None:
     arrays = make_arrays((64,), 3)
-    lstm_edge.lyapunov(arrays, steps=10**9, starts=4, interval=1, **options)
+    settings: dict[str, Any] = {"starts": 4, "interval": 1, "asymptotic": False}
+    lstm_edge.lyapunov(arrays, steps=10**9, **settings, **options)
 
 
 def test_ctrl_c_ends_a_call_that_would_last_for_hours() -> None:
@@ -123,8 +124,9 @@ def test_ctrl_c_ends_a_call_that_would_last_for_hours() -> None:
 
 def test_ctrl_c_does_not_wait_for_the_end_of_an_interval() -> None:
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    settings: dict[str, Any] = {"k": 2, "steps": 10**9, "asymptotic": False}
     with pytest.raises(KeyboardInterrupt):
-        lstm_edge.lyapunov(make_arrays((64,), 3), k=2, steps=10**9, interval=10**9)
+        lstm_edge.lyapunov(make_arrays((64,), 3), interval=10**9, **settings)
 
 
 def test_cancel_ends_a_call_in_another_thread_which_held_no_lock() -> None:

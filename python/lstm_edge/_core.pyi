@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, final
 
-from numpy import float64, int64
+from numpy import complex128, float64, int64
 from numpy.typing import NDArray
 
 __all__ = [
@@ -55,6 +55,7 @@ def lyapunov(
     initial_state: NDArray[Any] | None,
     at_rest: bool,
     interval: int | None,
+    asymptotic: bool,
     seed: int,
     threads: int | None = None,
     vector_unit: str | None = None,
@@ -90,7 +91,12 @@ def attractors(
     vector_unit: str | None = None,
     cancel: Cancel | None = None,
 ) -> tuple[
-    list[str], NDArray[int64], NDArray[float64], NDArray[Any], NDArray[float64]
+    list[str],
+    NDArray[int64],
+    NDArray[float64],
+    NDArray[Any],
+    NDArray[float64],
+    NDArray[complex128],
 ]: ...
 def asymptotic_distance(
     map: StateMap,

@@ -169,7 +169,7 @@ def _measure(r: float, seed: int) -> _Point:
         "seed": seed,
         "threads": 1,
     }
-    kinds, _, numbers, _, _ = _core.attractors(
+    kinds, _, numbers, *_ = _core.attractors(
         tanh, None, steps=2000, limit=16_000, tolerance=1e-6, **starts
     )
     exponent, stderr = numbers[:, 0], numbers[:, 1]

@@ -93,6 +93,9 @@ class Attractors(Result):
         The last state, in the order (h_1, c_1, ...).
     means : ndarray of shape (starts, n)
         The state averaged over time, on a cycle over exactly one period.
+    multipliers : ndarray of shape (starts, n), complex
+        Eigenvalues of DF^p at the fixed point or cycle that Newton's method found, by
+        descending modulus; NaN where a start ends on none.
     settings : dict
         The arguments that made it.
     """
@@ -113,6 +116,7 @@ class Attractors(Result):
     steps: NDArray[np.int64]
     states: NDArray[np.floating[Any]]
     means: NDArray[np.float64]
+    multipliers: NDArray[np.complex128]
     settings: dict[str, Any]
 
     @property
@@ -271,7 +275,7 @@ def attractors(
         steps=steps,
         transient=transient,
     )
-    kind, counts, numbers, states, averages = core_call(
+    kind, counts, numbers, states, averages, multipliers = core_call(
         found,
         _core.attractors,
         regime.map,
@@ -313,6 +317,7 @@ def attractors(
         steps=taken,
         states=states,
         means=averages[:, : found.state_size],
+        multipliers=multipliers,
         settings={
             "source": found.source,
             "steps": steps,

@@ -104,8 +104,8 @@ def tell_if_long(
     if seconds > LONG:
         given = ", ".join(f"{key} = {value:,}" for key, value in of_what.items())
         _say_once(
-            f"{name}: takes about {_duration(seconds)} on {cores} cores with {given}; "
-            "less of any takes less"
+            f"{name}: takes up to about {_duration(seconds)} on {cores} cores with "
+            f"{given}; less of any takes less"
         )
 
 

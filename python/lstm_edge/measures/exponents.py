@@ -51,7 +51,9 @@ class LyapunovSpectrum(Result):
         no memory that is longer than an eighth of it.
     finite_time : ndarray of shape (starts, windows, k)
         Growth rates over consecutive windows of the measured steps, at most 32 of
-        nearly equal length.
+        nearly equal length. A start that settles on a fixed point or a cycle soon after
+        its inputs have ended, within 400 steps, is not followed further where the
+        multipliers tell all k exponents: these are what all windows have.
     zero_margin : ndarray of shape (starts,)
         How far the largest exponent of a start must lie from 0 to have a sign.
     phase : {"order", "edge", "chaos", "undecided", "unknown"}
@@ -340,7 +342,10 @@ def lyapunov(
         interval=None if interval == "auto" else count("interval", interval),
         threads=None if threads is None else count("threads", threads),
         cancel=cancel,
-        **{name: settings[name] for name in ("k", "transient", "starts", "seed")},
+        **{
+            name: settings[name]
+            for name in ("k", "transient", "starts", "asymptotic", "seed")
+        },
     )
     while True:
         used = settings | {"steps": steps}
@@ -363,7 +368,7 @@ def _spectrum(
     per_start, batches, of_cycle = per_start / dt, batches / dt, of_cycle / dt
     order = np.argsort(-per_start.mean(axis=0), kind="stable")
     per_start, batches = per_start[:, order], batches[..., order]
-    exact = np.isfinite(of_cycle) & settings["asymptotic"]
+    exact = np.isfinite(of_cycle)
     per_start = np.where(exact, of_cycle, per_start)
     errors = np.where(exact, 0.0, time_average_error(batches))
     margin = zero_margin(errors[:, 0], steps, transient, dt)

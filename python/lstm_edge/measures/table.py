@@ -13,9 +13,7 @@ from lstm_edge.errors import CheckpointError
 from lstm_edge.measures.attractor import attractors
 from lstm_edge.measures.distance import asymptotic_distance
 from lstm_edge.measures.exponents import lyapunov
-from lstm_edge.measures.newton import multipliers
 from lstm_edge.measures.sketch import sketch
-from lstm_edge.measures.system import make_regime
 from lstm_edge.net.weights import Weights
 from lstm_edge.terms import ATTRACTORS, Column
 
@@ -23,11 +21,8 @@ CLOSER, MORE = "stability", 4
 """The attractors once more, from so many times as many starts: taken only of stable
 checkpoints beside unstable ones, where few starts may have missed something."""
 
-LONGEST_PERIOD = 64
-"""Steps of a cycle whose multipliers a sweep still takes."""
-
 LEADING = 4
-"""Multipliers that it keeps."""
+"""Multipliers of the weakest fixed point or cycle that a sweep keeps."""
 
 Found = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 """Scalars by name, and arrays by name: what a row of the store keeps."""
@@ -114,16 +109,11 @@ def _attractors(
         ],
     }
     weakest = found.weakest
-    if weakest is not None and weakest.period <= LONGEST_PERIOD:
-        constant = inputs if np.ndim(inputs) == 1 else None
-        closed_loop = bool(settings.get("closed_loop"))
-        regime = make_regime(weights, constant, closed_loop=closed_loop)
-        state = found.states[weakest.starts[0]].astype(np.float64)
-        leading = multipliers(regime.map, state, weakest.period)[:LEADING]
-        scalars |= {
-            "period": weakest.period,
-            "multipliers": [[float(m.real), float(m.imag)] for m in leading],
-        }
+    if weakest is not None:
+        leading = found.multipliers[list(weakest.starts), :LEADING]
+        for known in leading[~np.isnan(leading[:, 0])][:1]:
+            pairs = [[float(m.real), float(m.imag)] for m in known]
+            scalars |= {"period": weakest.period, "multipliers": pairs}
     arrays = {
         "period": found.period,
         "exponent": found.exponent,

@@ -7,7 +7,8 @@ use lstm_edge_kernels::lanes::Real;
 use lstm_edge_kernels::system::System;
 use ndarray::{Array1, Array2};
 use numpy::{
-    Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2,
+    Complex64, Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1,
+    PyReadonlyArray2,
 };
 use pyo3::prelude::*;
 
@@ -24,7 +25,7 @@ type Exponents<'py> = (
 /// (per_start (S, k), batches (S, b, k), interval, of_cycle (S, k)), in nats per step.
 #[pyfunction]
 #[pyo3(signature = (map, inputs, *, k, steps, transient, starts, initial_state, at_rest, interval,
-                    seed, threads=None, vector_unit=None, cancel=None))]
+                    asymptotic, seed, threads=None, vector_unit=None, cancel=None))]
 pub fn lyapunov<'py>(
     py: Python<'py>,
     map: &StateMap,
@@ -36,6 +37,7 @@ pub fn lyapunov<'py>(
     initial_state: Option<Bound<'py, PyAny>>,
     at_rest: bool,
     interval: Option<usize>,
+    asymptotic: bool,
     seed: u64,
     threads: Option<usize>,
     vector_unit: Option<&str>,
@@ -53,6 +55,7 @@ pub fn lyapunov<'py>(
         steps,
         transient,
         interval,
+        asymptotic,
         seed,
     };
     let found = with_map!(map, |map| {
@@ -121,10 +124,11 @@ type Attractors<'py> = (
     Bound<'py, PyArray2<f64>>,
     Bound<'py, PyAny>,
     Bound<'py, PyArray2<f64>>,
+    Bound<'py, PyArray2<Complex64>>,
 );
 
 /// Of each start: its kind; (period, steps, the first start on the same attractor); (exponent,
-/// stderr, margin, K of the 0-1 test); a state; and the averages of x and x².
+/// stderr, margin, K of the 0-1 test); a state; the averages of x and x²; and the multipliers.
 #[pyfunction]
 #[pyo3(signature = (map, inputs, *, steps, transient, limit, tolerance, starts, initial_state,
                     at_rest, seed, threads=None, vector_unit=None, cancel=None))]
@@ -183,6 +187,7 @@ pub fn attractors<'py>(
             numbers.into_pyarray(py),
             all.states.into_pyarray(py).into_any(),
             all.averages.into_pyarray(py),
+            all.multipliers.into_pyarray(py),
         ))
     })
 }

@@ -8,7 +8,7 @@ use lstm_edge_kernels::lanes::{Isa, Real};
 use lstm_edge_kernels::orthonormal::NEVER;
 use lstm_edge_kernels::system::System;
 use lstm_edge_kernels::tile::Tile;
-use nalgebra::{DMatrix, DVector, Schur};
+use nalgebra::{Complex, DMatrix, DVector, Schur};
 use ndarray::ArrayView1;
 
 /// Newton steps before a search is given up, and how often one is halved.
@@ -17,7 +17,7 @@ const HALVINGS: i32 = 6;
 
 /// The longest period that is looked for, and the largest dimension.
 const LONGEST: usize = 64;
-const LARGEST: usize = 512;
+pub(crate) const LARGEST: usize = 512;
 
 /// An exponent of a cycle that is nearer to zero counts as zero, nats per step.
 pub const ZERO: f64 = 1e-9;
@@ -36,7 +36,9 @@ pub struct Cycle {
     points: Vec<DVector<f64>>,
     /// DF^p at the first of them.
     derivative: DMatrix<f64>,
-    /// ln |μ| / p, descending, nats per step.
+    /// μ, by descending modulus.
+    pub multipliers: Vec<Complex<f64>>,
+    /// ln |μ| / p, nats per step.
     pub exponents: Vec<f64>,
     /// Below this an exponent is lost to rounding: ln (n ε |DF^p|) / p.
     pub deepest: f64,
@@ -101,13 +103,13 @@ impl Cycle {
         let (n, p) = (s.len() as f64, period as f64);
         let deepest = (n * f64::EPSILON * derivative.norm()).ln() / p;
         let schur = Schur::try_new(derivative.clone(), f64::EPSILON, 100 * s.len())?;
-        let moduli = schur.complex_eigenvalues().map(|mu| mu.norm().ln() / p);
-        let mut exponents: Vec<f64> = moduli.iter().copied().collect();
-        exponents.sort_by(|a, b| b.total_cmp(a));
+        let mut multipliers: Vec<_> = schur.complex_eigenvalues().iter().copied().collect();
+        multipliers.sort_by(|a, b| b.norm().total_cmp(&a.norm()));
         Some(Self {
             points,
             derivative,
-            exponents,
+            exponents: multipliers.iter().map(|mu| mu.norm().ln() / p).collect(),
+            multipliers,
             deepest,
         })
     }

@@ -39,6 +39,8 @@ pub(crate) struct Follow<'a, T> {
     pub map: &'a dyn System<T>,
     pub drive: &'a Drive<T>,
     pub starts: &'a Starts<'a, T>,
+    /// Of the starts, for their first frames.
+    pub numbers: &'a [usize],
     pub range: Range<usize>,
     /// Whether the lanes are tangent vectors; then the block is one start.
     pub over_tangents: bool,
@@ -71,7 +73,7 @@ impl<T: Real> Follow<'_, T> {
         } else {
             engine.lanes()
         };
-        let frames = (0..trajectories).map(start);
+        let frames = (0..trajectories).map(|lane| self.numbers[start(lane)]);
         first_frame(&mut *frame, self.map.dim(), k, self.seed, frames);
 
         let intervals = steps.div_ceil(self.interval);

@@ -1,6 +1,7 @@
 //! What the starts of an ensemble end on: fixed point, cycle, torus or chaos.
 //!
-//! Recurrence first, then the largest exponent λ with its error, then the 0-1 test as a second
+//! Starts that have [settled](super::settled) soon are not followed further. Of the others:
+//! recurrence first, then the largest exponent λ with its error, then the 0-1 test as a second
 //! opinion. With m the margin within which a finite run cannot tell λ from zero:
 //!
 //! | | returns | λ | besides |
@@ -17,9 +18,12 @@
 //! is unbounded. A start of which none of this is true is
 //! followed for twice as long, up to a limit; then it is undecided.
 
+use std::ops::Range;
+
 use lstm_edge_kernels::Error;
 use lstm_edge_kernels::lanes::Real;
 use lstm_edge_kernels::system::System;
+use nalgebra::Complex;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis, Slice, s};
 
 use crate::cycle::{self, Cycle};
@@ -27,6 +31,7 @@ use crate::drive::Drive;
 use crate::ensemble::{Execution, perturbation};
 use crate::measures::lyapunov::zero_margin;
 use crate::measures::merging::{Averages, merge, over_whole_periods, standard_error};
+use crate::measures::settled::settled;
 use crate::measures::watch::{Return, Watched, watch};
 use crate::measures::zero_one::zero_one;
 use crate::orbit::{Starts, orbits};
@@ -120,6 +125,9 @@ pub struct Attractors<T> {
     pub states: Array2<T>,
     /// ⟨x⟩ and ⟨x²⟩ over that attractor: (count, 2n).
     pub averages: Array2<f64>,
+    /// Of the fixed point or cycle that Newton's method found for a start, by descending modulus:
+    /// (count, n); NaN without one.
+    pub multipliers: Array2<Complex<f64>>,
 }
 
 /// Classifies what every start ends on.
@@ -135,15 +143,46 @@ pub fn attractors<T: Real>(
 ) -> Result<Attractors<T>, Error> {
     starts.check(map, drive)?;
     check(drive, settings)?;
-    let mut states = match settings.transient.checked_sub(1) {
-        None => starts.states.clone(),
-        Some(before) => orbits(map, drive, starts, before, 1, execution)?.remove_axis(Axis(1)),
-    };
-    let (count, n) = states.dim();
+    let (count, n) = starts.states.dim();
     let mut found = vec![Found::nothing(settings.transient); count];
     let mut averages = Averages::zeros(count, 2 * n);
+    let unknown = Complex::new(f64::NAN, f64::NAN);
+    let mut multipliers = Array2::from_elem((count, n), unknown);
     let mut open: Vec<usize> = (0..count).collect();
     let mut cycles = Vec::new();
+    let mut states = starts.states.clone();
+    let mut taken = 0;
+    if let Some(look) = settled(
+        map,
+        drive,
+        starts,
+        settings.transient,
+        settings.seed,
+        execution,
+    )? {
+        (states, taken, cycles) = (look.ends, look.steps, look.cycles);
+        for (start, cycle) in look.on.into_iter().enumerate() {
+            let Some(cycle) = cycle.map(|cycle| &cycles[cycle]) else {
+                continue;
+            };
+            found[start] = Found::on(cycle, taken);
+            arrive(
+                cycle,
+                &mut states.row_mut(start),
+                &mut multipliers.row_mut(start),
+            );
+        }
+        open.retain(|&start| found[start].kind == Kind::Undecided);
+    }
+    advance(
+        map,
+        drive,
+        starts,
+        &open,
+        taken..settings.transient,
+        &mut states,
+        execution,
+    )?;
     let mut steps = settings.steps;
     while !open.is_empty() {
         let from = states.select(Axis(0), &open);
@@ -155,14 +194,8 @@ pub fn attractors<T: Real>(
             let (judged, cycle) = look.judge(map, row, found[start].steps, settings, &mut cycles);
             found[start] = judged;
             if let Some(cycle) = cycle.filter(|_| judged.period > 0) {
-                // where it leads to, however far it is still away
-                let end = look.watched.ends.row(row);
-                let end = cycles[cycle].nearest(&end);
-                states
-                    .row_mut(start)
-                    .into_iter()
-                    .zip(end)
-                    .for_each(|(s, x)| *s = x);
+                let known = &mut multipliers.row_mut(start);
+                arrive(&cycles[cycle], &mut states.row_mut(start), known);
             }
             let undecided = found[start].kind == Kind::Undecided;
             if undecided && !found[start].exponent.is_nan() && steps < settings.limit {
@@ -182,6 +215,7 @@ pub fn attractors<T: Real>(
         found,
         states,
         averages: averages.mean,
+        multipliers,
     })
 }
 
@@ -214,6 +248,53 @@ fn check<T: Real>(drive: &Drive<T>, settings: &Settings) -> Result<(), Error> {
         return Err(Error::settings("tolerance", reason));
     }
     Ok(())
+}
+
+/// Takes some starts from one step to another.
+fn advance<T: Real>(
+    map: &dyn System<T>,
+    drive: &Drive<T>,
+    starts: &Starts<'_, T>,
+    open: &[usize],
+    steps: Range<usize>,
+    states: &mut Array2<T>,
+    execution: Execution<'_>,
+) -> Result<(), Error> {
+    if steps.is_empty() || open.is_empty() {
+        return Ok(());
+    }
+    let from = states.select(Axis(0), open);
+    let sequences: Vec<usize> = open
+        .iter()
+        .filter_map(|&start| starts.sequences.get(start).copied())
+        .collect();
+    let starts = Starts {
+        states: &from,
+        sequences: &sequences,
+    };
+    let drive = if steps.start == 0 {
+        drive
+    } else {
+        &Drive::Zero
+    };
+    let ends = orbits(map, drive, &starts, steps.len() - 1, 1, execution)?;
+    let ends = ends.remove_axis(Axis(1));
+    for (&start, end) in open.iter().zip(ends.outer_iter()) {
+        states.row_mut(start).assign(&end);
+    }
+    Ok(())
+}
+
+/// Puts a state on the cycle that it leads to, however far it is still away.
+fn arrive<T: Real>(
+    cycle: &Cycle,
+    state: &mut ArrayViewMut1<'_, T>,
+    multipliers: &mut ArrayViewMut1<'_, Complex<f64>>,
+) {
+    let known = multipliers.iter_mut().zip(&cycle.multipliers);
+    known.for_each(|(m, &mu)| *m = mu);
+    let nearest: Vec<T> = cycle.nearest(&state.view()).collect();
+    state.iter_mut().zip(nearest).for_each(|(s, x)| *s = x);
 }
 
 /// What all open starts did for a number of steps.
@@ -292,14 +373,17 @@ impl<T: Real> Look<T> {
             && let Some(index) = self.cycle(map, row, returned, cycles)
         {
             let cycle = &cycles[index];
-            found.exponent = cycle.rate();
-            (found.stderr, found.margin) = (0.0, cycle::ZERO);
             let stays = returned.is_some_and(|r| r.exact) && cycle.rate() <= cycle::ZERO;
-            if cycle.is_stable() || stays {
-                found.period = cycle.period();
-                found.kind = cycle_of(found.period);
-            }
-            return (found, Some(index));
+            let on = Found {
+                zero_one,
+                ..Found::on(cycle, found.steps)
+            };
+            let (kind, period) = if cycle.is_stable() || stays {
+                (on.kind, on.period)
+            } else {
+                (found.kind, found.period)
+            };
+            return (Found { kind, period, ..on }, Some(index));
         }
         if let Some(Return { period, exact }) = returned {
             if exponent < -margin || exact && exponent <= margin {
@@ -425,6 +509,18 @@ impl Found {
             zero_one: f64::NAN,
             steps,
             same_as: 0,
+        }
+    }
+
+    /// On a fixed point or a cycle, after so many steps.
+    fn on(cycle: &Cycle, steps: usize) -> Self {
+        Self {
+            kind: cycle_of(cycle.period()),
+            period: cycle.period(),
+            exponent: cycle.rate(),
+            stderr: 0.0,
+            margin: cycle::ZERO,
+            ..Self::nothing(steps)
         }
     }
 }

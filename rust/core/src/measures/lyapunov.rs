@@ -18,6 +18,7 @@ use crate::cycle::Cycle;
 use crate::drive::Drive;
 use crate::ensemble::Execution;
 use crate::measures::merging::standard_error;
+use crate::measures::settled::{Settled, settled};
 use crate::orbit::Starts;
 use crate::tangent::{BATCHES, Follow, batch_of};
 
@@ -43,6 +44,9 @@ pub struct Settings {
     /// Steps between two orthonormalisations; `None` chooses the longest that leaves
     /// exponents within 1e-8 of interval 1 (1e-4 in `f32`).
     pub interval: Option<usize>,
+    /// Whether the multipliers of the cycle that a start is on, or drawn to, tell its exponents;
+    /// else all are averages over the steps.
+    pub asymptotic: bool,
     /// Of the first frames.
     pub seed: u64,
 }
@@ -85,26 +89,40 @@ pub fn lyapunov<T: Real>(
     execution: Execution<'_>,
 ) -> Result<Exponents, Error> {
     check(map, drive, starts, settings)?;
-    let mut interval = match settings.interval {
-        Some(interval) => interval,
-        None => pilot(map, drive, starts, settings, execution)?,
+    let limit = if settings.asymptotic && settings.transient >= drive.len() {
+        settings.transient + settings.steps
+    } else {
+        0
     };
-    loop {
-        let keep = if settings.interval.is_some() || interval == 1 {
-            0.0
-        } else {
-            least_kept::<T>()
-        };
-        let run = ensemble(map, drive, starts, settings, interval, keep, execution)?;
-        if run.kept >= keep {
-            let mut run = run;
-            if settings.transient >= drive.len() {
-                run.settle(map, settings);
-            }
-            return Ok(run.exponents);
-        }
-        interval = shorter(interval);
-    }
+    let early = settled(map, drive, starts, limit, settings.seed, execution)?;
+    let told = |start: usize| {
+        early
+            .as_ref()
+            .and_then(|early| early.told(start, settings.k))
+    };
+    let open: Vec<usize> = (0..starts.states.nrows())
+        .filter(|&start| told(start).is_none())
+        .collect();
+    let states = starts.states.select(Axis(0), &open);
+    let select = |&start: &usize| starts.sequences.get(start).copied();
+    let sequences: Vec<usize> = open.iter().filter_map(select).collect();
+    let rest = Rest {
+        map,
+        drive,
+        starts: &Starts {
+            states: &states,
+            sequences: &sequences,
+        },
+        numbers: &open,
+        settings,
+        execution,
+    };
+    let followed = if open.is_empty() {
+        Exponents::of_none(settings)
+    } else {
+        rest.follow()?
+    };
+    Ok(followed.beside(&open, starts.states.nrows(), told))
 }
 
 fn check<T: Real>(
@@ -139,46 +157,154 @@ fn check<T: Real>(
     Ok(())
 }
 
-/// The longest interval whose exponents agree with those of interval 1 along a piece of the first
-/// start. The first guess comes from single steps: one step keeps what it keeps, and in each
-/// further one the leading and the last vector grow apart.
-fn pilot<T: Real>(
-    map: &dyn System<T>,
-    drive: &Drive<T>,
-    starts: &Starts<'_, T>,
-    settings: &Settings,
-    execution: Execution<'_>,
-) -> Result<usize, Error> {
-    let state = starts.states.select(Axis(0), &[0]);
-    let first = Starts {
-        states: &state,
-        sequences: starts.sequences,
-    };
-    // the frame turns for half of the pilot, and is looked at in the other half
-    let mut short = settings.clone();
-    short.transient = PILOT;
-    short.steps = PILOT;
-    let run = |interval| {
-        ensemble(
+/// The starts that are followed to the end.
+#[derive(Clone, Copy)]
+struct Rest<'a, T> {
+    map: &'a dyn System<T>,
+    drive: &'a Drive<T>,
+    starts: &'a Starts<'a, T>,
+    /// Theirs among all starts.
+    numbers: &'a [usize],
+    settings: &'a Settings,
+    execution: Execution<'a>,
+}
+
+impl<T: Real> Rest<'_, T> {
+    fn follow(&self) -> Result<Exponents, Error> {
+        let settings = self.settings;
+        let mut interval = match settings.interval {
+            Some(interval) => interval,
+            None => self.pilot()?,
+        };
+        loop {
+            let keep = if settings.interval.is_some() || interval == 1 {
+                0.0
+            } else {
+                least_kept::<T>()
+            };
+            let mut run = self.run(interval, keep)?;
+            if run.kept >= keep {
+                if settings.asymptotic && settings.transient >= self.drive.len() {
+                    run.settle(self.map, settings);
+                }
+                return Ok(run.exponents);
+            }
+            interval = shorter(interval);
+        }
+    }
+
+    /// The longest interval whose exponents agree with those of interval 1 along a piece of the
+    /// first start. The first guess comes from single steps: one step keeps what it keeps, and in
+    /// each further one the leading and the last vector grow apart.
+    fn pilot(&self) -> Result<usize, Error> {
+        let state = self.starts.states.select(Axis(0), &[0]);
+        let first = Starts {
+            states: &state,
+            sequences: self.starts.sequences,
+        };
+        // the frame turns for half of the pilot, and is looked at in the other half
+        let short = Settings {
+            transient: PILOT,
+            steps: PILOT,
+            ..self.settings.clone()
+        };
+        let pilot = Rest {
+            starts: &first,
+            settings: &short,
+            ..*self
+        };
+        let single = pilot.run(1, f64::INFINITY)?;
+        let mut interval = 1;
+        let kept = |interval: usize| single.kept * (-single.spread * (interval - 1) as f64).exp();
+        while interval < LONGEST && kept(interval + 1) >= least_kept::<T>() {
+            interval += 1;
+        }
+        while interval > 1 {
+            let longer = pilot.run(interval, f64::INFINITY)?;
+            if agree::<T>(&longer.exponents, &single.exponents) {
+                break;
+            }
+            interval = shorter(interval);
+        }
+        Ok(interval)
+    }
+
+    /// Runs all starts; one that keeps less than `keep` ends the run.
+    fn run(&self, interval: usize, keep: f64) -> Result<Run<T>, Error> {
+        let &Self {
             map,
             drive,
-            &first,
-            &short,
-            interval,
-            f64::INFINITY,
+            starts,
+            numbers,
+            settings,
             execution,
-        )
-    };
-    let single = run(1)?;
-    let mut interval = 1;
-    let kept = |interval: usize| single.kept * (-single.spread * (interval - 1) as f64).exp();
-    while interval < LONGEST && kept(interval + 1) >= least_kept::<T>() {
-        interval += 1;
+        } = self;
+        let (count, k) = (starts.states.nrows(), settings.k);
+        let (isa, lanes) = execution.unit_for::<T>(count);
+        // starts fill the lanes as long as the tangent vectors would not: fewer columns to push;
+        // beyond that a start of its own is a smaller frame, and more to share among threads
+        let over_tangents =
+            k >= 2 * lanes || count * (k.div_ceil(lanes) + 1) < count.div_ceil(lanes) * (k + 1);
+        let block = if over_tangents { 1 } else { lanes };
+        let parts = execution.map(count.div_ceil(block), |part| {
+            let range = part * block..count.min((part + 1) * block);
+            let follow = Follow {
+                map,
+                drive,
+                starts,
+                numbers,
+                range,
+                over_tangents,
+                k,
+                transient: settings.transient,
+                steps: settings.steps,
+                seed: settings.seed,
+                interval,
+                keep,
+                isa,
+                execution,
+            };
+            follow.run()
+        })?;
+        let intervals = settings.steps.div_ceil(interval);
+        let mut batches = Array3::from_elem((count, BATCHES.min(intervals), k), 0.0);
+        let mut per_start = Array2::from_elem((count, k), 0.0);
+        let (mut spread, mut kept) = (0.0, 1.0);
+        let growths = parts.into_iter().flatten();
+        let mut states = Vec::with_capacity(count);
+        for (start, growth) in growths.enumerate() {
+            spread = f64::max(spread, growth.spread);
+            kept = f64::min(kept, growth.kept);
+            let lengths = batch_lengths(settings.steps, interval);
+            for i in 0..k {
+                let mut total = 0.0;
+                for (b, &length) in lengths.iter().enumerate() {
+                    let sum = growth.sums[b * k + i];
+                    batches[[start, b, i]] = sum / length as f64;
+                    total += sum;
+                }
+                // flat in most intervals: the map takes this direction to a point
+                if 2 * growth.flat[i] > intervals {
+                    batches.slice_mut(s![start, .., i]).fill(f64::NEG_INFINITY);
+                    total = f64::NEG_INFINITY;
+                }
+                per_start[[start, i]] = total / settings.steps as f64;
+            }
+            states.push(growth.states);
+        }
+        let exponents = Exponents {
+            batches,
+            per_start,
+            interval,
+            of_cycle: Array2::from_elem((count, k), f64::NAN),
+        };
+        Ok(Run {
+            exponents,
+            states,
+            spread,
+            kept,
+        })
     }
-    while interval > 1 && !agree::<T>(&run(interval)?.exponents, &single.exponents) {
-        interval = shorter(interval);
-    }
-    Ok(interval)
 }
 
 fn shorter(interval: usize) -> usize {
@@ -202,80 +328,58 @@ struct Run<T> {
     kept: f64,
 }
 
-/// Runs all starts; one that keeps less than `keep` ends the run.
-fn ensemble<T: Real>(
-    map: &dyn System<T>,
-    drive: &Drive<T>,
-    starts: &Starts<'_, T>,
-    settings: &Settings,
-    interval: usize,
-    keep: f64,
-    execution: Execution<'_>,
-) -> Result<Run<T>, Error> {
-    let (count, k) = (starts.states.nrows(), settings.k);
-    let (isa, lanes) = execution.unit_for::<T>(count);
-    // starts fill the lanes as long as the tangent vectors would not: fewer columns to push;
-    // beyond that a start of its own is a smaller frame, and more to share among threads
-    let over_tangents =
-        k >= 2 * lanes || count * (k.div_ceil(lanes) + 1) < count.div_ceil(lanes) * (k + 1);
-    let block = if over_tangents { 1 } else { lanes };
-    let parts = execution.map(count.div_ceil(block), |part| {
-        let range = part * block..count.min((part + 1) * block);
-        let follow = Follow {
-            map,
-            drive,
-            starts,
-            range,
-            over_tangents,
-            k,
-            transient: settings.transient,
-            steps: settings.steps,
-            seed: settings.seed,
+impl Exponents {
+    fn of_none(settings: &Settings) -> Self {
+        let interval = settings.interval.unwrap_or(1);
+        let batches = BATCHES.min(settings.steps.div_ceil(interval));
+        Self {
+            batches: Array3::zeros((0, batches, settings.k)),
+            per_start: Array2::zeros((0, settings.k)),
             interval,
-            keep,
-            isa,
-            execution,
-        };
-        follow.run()
-    })?;
-    let intervals = settings.steps.div_ceil(interval);
-    let mut batches = Array3::from_elem((count, BATCHES.min(intervals), k), 0.0);
-    let mut per_start = Array2::from_elem((count, k), 0.0);
-    let (mut spread, mut kept) = (0.0, 1.0);
-    let growths = parts.into_iter().flatten();
-    let mut states = Vec::with_capacity(count);
-    for (start, growth) in growths.enumerate() {
-        spread = f64::max(spread, growth.spread);
-        kept = f64::min(kept, growth.kept);
-        let lengths = batch_lengths(settings.steps, interval);
-        for i in 0..k {
-            let mut total = 0.0;
-            for (b, &length) in lengths.iter().enumerate() {
-                let sum = growth.sums[b * k + i];
-                batches[[start, b, i]] = sum / length as f64;
-                total += sum;
-            }
-            // flat in most intervals: the map takes this direction to a point
-            if 2 * growth.flat[i] > intervals {
-                batches.slice_mut(s![start, .., i]).fill(f64::NEG_INFINITY);
-                total = f64::NEG_INFINITY;
-            }
-            per_start[[start, i]] = total / settings.steps as f64;
+            of_cycle: Array2::zeros((0, settings.k)),
         }
-        states.push(growth.states);
     }
-    let exponents = Exponents {
-        batches,
-        per_start,
-        interval,
-        of_cycle: Array2::from_elem((count, k), f64::NAN),
-    };
-    Ok(Run {
-        exponents,
-        states,
-        spread,
-        kept,
-    })
+
+    /// With the exponents of `count` starts that are told without having been followed.
+    fn beside<'a>(
+        self,
+        followed: &[usize],
+        count: usize,
+        told: impl Fn(usize) -> Option<&'a [f64]>,
+    ) -> Self {
+        let (_, batches, k) = self.batches.dim();
+        let mut all = Self {
+            batches: Array3::zeros((count, batches, k)),
+            per_start: Array2::zeros((count, k)),
+            of_cycle: Array2::zeros((count, k)),
+            ..self
+        };
+        for (row, &start) in followed.iter().enumerate() {
+            let batches = self.batches.index_axis(Axis(0), row);
+            all.batches.index_axis_mut(Axis(0), start).assign(&batches);
+            all.per_start
+                .row_mut(start)
+                .assign(&self.per_start.row(row));
+            all.of_cycle.row_mut(start).assign(&self.of_cycle.row(row));
+        }
+        for (start, known) in (0..count).filter_map(|start| Some((start, told(start)?))) {
+            let known = ArrayView1::from(known);
+            all.batches.index_axis_mut(Axis(0), start).assign(&known);
+            all.per_start.row_mut(start).assign(&known);
+            all.of_cycle.row_mut(start).assign(&known);
+        }
+        all
+    }
+}
+
+impl<T> Settled<T> {
+    /// The first k exponents of a start, where its cycle tells them all.
+    fn told(&self, start: usize, k: usize) -> Option<&[f64]> {
+        let cycle = &self.cycles[self.on[start]?];
+        let known = cycle.exponents.get(..k)?;
+        known.last().filter(|&&last| last > cycle.deepest)?;
+        Some(known)
+    }
 }
 
 impl<T: Real> Run<T> {

@@ -5,5 +5,6 @@ pub mod distance;
 pub mod frames;
 pub mod lyapunov;
 mod merging;
+mod settled;
 pub mod watch;
 pub mod zero_one;

@@ -275,6 +275,7 @@ pub fn settings(k: usize, transient: usize, steps: usize) -> Settings {
         steps,
         transient,
         interval: Some(1),
+        asymptotic: true,
         seed: 1,
     }
 }
