@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 import torch
 from torch import nn
 
+import lstm_edge
 from conftest import make_arrays
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+QUICK: dict[str, Any] = {"distance": {"steps": 50, "samples": 3}}
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 # Author, perhaps others, and year, as in "Benettin et al. 1980"
 CITED = re.compile(
@@ -74,3 +77,22 @@ def test_every_source_that_is_cited_is_listed() -> None:
         for author, year in CITED.findall(path.read_text())
     }
     assert cited - listed == set()
+
+
+def public() -> list[str]:
+    names = (name for name in lstm_edge.__all__ if not name.startswith("__"))
+    return [name for name in names if callable(getattr(lstm_edge, name))]
+
+
+@pytest.mark.parametrize("name", public())
+def test_every_public_name_has_an_example_that_runs(
+    name: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lstm_edge.analyze("runs/digits", settings=QUICK)
+    known = getattr(lstm_edge, name)
+    parser = doctest.DocTestParser()
+    example = parser.get_doctest(known.__doc__, {}, name, None, None)
+    assert example.examples, "no runnable example"
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.run(example)
+    assert runner.failures == 0, capsys.readouterr().out

@@ -57,6 +57,17 @@ def test_keras() -> None:
     assert "test_loss" in monitor.result.metrics
 
 
+def test_each_kind_of_attractor_has_its_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example("attractor_kinds")(tmp_path / "attractors.png")
+    assert (tmp_path / "attractors.png").stat().st_size > 10_000
+    told = capsys.readouterr().out.splitlines()
+    kinds = ["fixed_point", "cycle of period 4", "torus", "chaos"]
+    for line, kind in zip(told, kinds, strict=True):
+        assert f"100% {kind};" in line
+
+
 def test_a_closed_loop_has_the_exponents_of_its_system() -> None:
     spectrum = example("closed_loop")(units=100, points=3000, steps=3000)
     # a small reservoir over a short time: the error is mostly that of the time average

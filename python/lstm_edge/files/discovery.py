@@ -96,6 +96,12 @@ def find_checkpoints(
         others that have one.
     UsageError
         `time_from` that is no regular expression, or finds what is no whole number.
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> lstm_edge.find_checkpoints("runs/digits")[0].path.name
+    'update-00000000.safetensors'
     """
     return list_checkpoints(*where, time_from=time_from)[0]
 

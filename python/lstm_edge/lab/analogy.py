@@ -121,6 +121,13 @@ def analogy(
     References
     ----------
     .. [1] W. Wei, N. J. L. Chong, C. H. Lai, L. Feng, arXiv 2505.20030 (2025).
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> found = lstm_edge.analogy([2.0, 4.0])
+    >>> found.phase
+    ['order', 'order']
     """
     given = np.linspace(*RANGE, VALUES) if r is None else r
     values = cast("r", given, np.dtype(float))

@@ -126,6 +126,15 @@ def covariant_vectors(
     References
     ----------
     .. [1] F. Ginelli et al., Phys. Rev. Lett. 99 (2007) 130601.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import lstm_edge
+    >>> net = torch.nn.LSTM(3, 5)
+    >>> found = lstm_edge.covariant_vectors(net, k=2, steps=100)
+    >>> found.vectors.shape  # at every step, and at the first
+    (101, 10, 2)
     """
     found = as_weights(weights, module=module)
     regime = make_regime(found, inputs, closed_loop=closed_loop)

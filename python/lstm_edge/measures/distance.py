@@ -124,6 +124,17 @@ def asymptotic_distance(
     References
     ----------
     .. [1] W. Wei, N. J. L. Chong, C. H. Lai, L. Feng, arXiv 2505.20030 (2025).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstm_edge
+    >>> weights = {
+    ...     "weight_ih_l0": np.zeros((4, 1)),
+    ...     "weight_hh_l0": np.zeros((4, 1)),
+    ... }
+    >>> lstm_edge.asymptotic_distance(weights, samples=20)
+    AsymptoticDistance(-15 ± 0, 20 samples)
     """
     found = as_weights(weights, module=module)
     regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)

@@ -110,6 +110,18 @@ def orbit(
         Weights that cannot be used.
     UsageError
         An argument out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstm_edge
+    >>> weights = {
+    ...     "weight_ih_l0": np.zeros((4, 1)),
+    ...     "weight_hh_l0": np.zeros((4, 1)),
+    ... }
+    >>> walk = lstm_edge.orbit(weights, steps=3, starts=2)
+    >>> walk.hidden.shape, walk.cell.shape
+    ((2, 3, 1), (2, 3, 1))
     """
     found = as_weights(weights, module=module)
     regime = make_regime(found, inputs, closed_loop=closed_loop, dtype=dtype)

@@ -26,6 +26,20 @@ class EdgeAveraging:
         That finds the transition.
     keep : int
         Sets of weights in memory at most.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import lstm_edge
+    >>> model = torch.nn.LSTM(3, 5)
+    >>> with lstm_edge.EdgeMonitor(steps=200, transient=100) as monitor:
+    ...     stopping = lstm_edge.EdgeStopping(monitor)
+    ...     averaging = lstm_edge.EdgeAveraging(stopping)
+    ...     for update in range(5):  # a training
+    ...         measured = monitor.update(model, update)
+    ...         averaging.update(model, update)
+    >>> if stopping.should_stop:  # the average over the later half of the edge
+    ...     weights = averaging.weights  # arrays by name
     """
 
     def __init__(self, stopping: EdgeStopping, *, keep: int = KEPT) -> None:

@@ -40,6 +40,15 @@ class MonitorResult:
         What training said at that moment.
     error : str
         Why the measurement failed; "" where it did not.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import lstm_edge
+    >>> with lstm_edge.EdgeMonitor(steps=200, transient=100) as monitor:
+    ...     measured = monitor.update(torch.nn.LSTM(3, 5), 0)
+    >>> monitor.result.update, monitor.result.phase
+    (0, 'order')
     """
 
     update: int

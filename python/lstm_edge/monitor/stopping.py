@@ -50,6 +50,20 @@ class EdgeStopping:
     The decision is a function of the sequence of results alone. A sweep over the whole
     run also asks for two thirds of the next twenty checkpoints, which nobody knows when
     training is to stop: it may find a later transition.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import lstm_edge
+    >>> model = torch.nn.LSTM(3, 5)
+    >>> with lstm_edge.EdgeMonitor(steps=200, transient=100) as monitor:
+    ...     stopping = lstm_edge.EdgeStopping(monitor, patience=3)
+    ...     for update in range(5):  # a training
+    ...         measured = monitor.update(model, update)
+    ...         if stopping.should_stop:
+    ...             break
+    >>> stopping.should_stop
+    False
     """
 
     def __init__(

@@ -168,6 +168,14 @@ def inspect_checkpoint(
     ------
     CheckpointError
         If the file is missing, damaged or unsafe.
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> file = "runs/digits/checkpoints/update-00000000.safetensors"
+    >>> print(lstm_edge.inspect_checkpoint(file))  # doctest: +ELLIPSIS
+    runs/digits/checkpoints/update-00000000.safetensors: ... tensors, ... bytes
+    ...
     """
     tensors, metadata = read_named(as_place(path))
     names, found = (readout, embedding), list_modules(tensors)

@@ -52,6 +52,14 @@ def as_weights(
     ------
     CheckpointError
         Naming the file or tensor, what was expected and what was found.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import lstm_edge
+    >>> weights = lstm_edge.as_weights(torch.nn.LSTM(3, 5))
+    >>> weights.architecture, weights.state_size
+    ('lstm 3 -> 5', 10)
     """
     if isinstance(obj, Weights):
         return obj
@@ -109,6 +117,13 @@ def read_checkpoint(
     ------
     CheckpointError
         If the file is missing, damaged, unsafe or holds no usable net.
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> file = "runs/digits/checkpoints/update-00000000.safetensors"
+    >>> lstm_edge.read_checkpoint(file).cell
+    'lstm'
     """
     try:
         tensors, metadata = read_named(as_place(path))

@@ -68,6 +68,12 @@ def average_checkpoints(
         No such onset, or no checkpoints in the part.
     CheckpointError
         Checkpoints that hold tensors of other names or shapes.
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> lstm_edge.average_checkpoints("runs/digits", first=10, last=20).name
+    'average.safetensors'
     """
     folder = Path(run)
     if first is None or last is None:

@@ -41,6 +41,13 @@ def merge_stores(stores: Iterable[Where], out: Where) -> Sweep:
         other updates, metrics or weights.
     UsageError
         No stores given, or `out` is one of them.
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> merged = lstm_edge.merge_stores(["runs/digits/analysis.sqlite"], "all.sqlite")
+    >>> len(merged.names)
+    3
     """
     paths, target = [store_file(store) for store in stores], Path(out)
     if not paths:

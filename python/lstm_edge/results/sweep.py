@@ -60,6 +60,15 @@ class Sweep:
         Name to (update, metrics), by ascending update.
     rows : dict
         (name, measure) to its newest row.
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> sweep = lstm_edge.open_sweep("runs/digits")
+    >>> sweep.table["update"].tolist()
+    [0, 10, 20]
+    >>> sweep.transitions
+    []
     """
 
     path: Path
@@ -358,6 +367,13 @@ def open_sweep(path: Where) -> Sweep:
     ------
     StoreError
         No store there, or one that cannot be read.
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> sweep = lstm_edge.open_sweep("runs/digits")
+    >>> sweep.failed
+    []
     """
     file = store_file(path)
     with Store(file) as store:

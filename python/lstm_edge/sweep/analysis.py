@@ -134,6 +134,15 @@ def analyze(
         What is wrong with the store or with an argument.
     KeyboardInterrupt
         Ctrl-C; all finished rows are kept.
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> sweep = lstm_edge.analyze("runs/digits")
+    >>> len(sweep.names)
+    3
+    >>> sweep.to_pandas()[["update", "phase", "lambda_max"]].shape
+    (3, 3)
     """
     found = look(checkpoints, metrics, log, time_from)
     _LOG.info(found.times)

@@ -119,6 +119,13 @@ def watch(
         Nothing came within `idle` seconds.
     StoreError, UsageError
         As in `analyze`.
+
+    Examples
+    --------
+    >>> import lstm_edge
+    >>> found = [one.name for one in lstm_edge.watch("runs/digits", idle=0.1)]
+    >>> sorted(found)[0]
+    'update-00000000.safetensors'
     """
     positive("poll", poll)
     if idle is not None:

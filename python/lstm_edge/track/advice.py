@@ -98,6 +98,17 @@ def advise(
     Returns
     -------
     Advice
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstm_edge
+    >>> update = np.arange(40)
+    >>> phase = ["order"] * 20 + ["chaos"] * 20
+    >>> exponent = np.where(update < 20, -0.1, 0.1)
+    >>> transitions = lstm_edge.find_transitions(update, phase, exponent)
+    >>> lstm_edge.advise(update, phase, transitions).update
+    19
     """
     updates = np.asarray(update)
     times = updates if loss_update is None else np.asarray(loss_update)

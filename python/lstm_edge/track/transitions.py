@@ -150,6 +150,17 @@ def find_transitions(
     ------
     ValueError
         Series of different lengths, or updates that descend.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstm_edge
+    >>> update = np.arange(40)
+    >>> phase = ["order"] * 20 + ["chaos"] * 20
+    >>> exponent = np.where(update < 20, -0.1, 0.1)
+    >>> first = lstm_edge.find_transitions(update, phase, exponent)[0]
+    >>> first.direction, first.update, first.sustained
+    ('to_chaos', 19.5, True)
     """
     series = _series(update, phase, lambda_max, epoch, path, kind, phase)
     rule = _Rule(SIGNED, sustain, window, majority)
@@ -180,6 +191,17 @@ def find_stability_transitions(
         does not, NaN where that is not known.
     target : sequence of str, optional
         What the starts of each checkpoint end on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lstm_edge
+    >>> update = np.arange(40)
+    >>> stable = np.where(update < 20, 1.0, 0.0)  # NaN where it cannot be told
+    >>> exponent = np.where(update < 20, -0.1, 0.0)
+    >>> found = lstm_edge.find_stability_transitions(update, stable, exponent)
+    >>> found[0].direction, found[0].bracket
+    ('to_unstable', (19, 20))
     """
     values = np.asarray(stable, float)
     label = np.where(values == 1, STABLE, np.where(values == 0, UNSTABLE, ""))
