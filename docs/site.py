@@ -35,6 +35,11 @@ def columns():
     for measure in MEASURES.values():
         if measure.columns:
             rows = [f"| `{c.name}` | {c.sentence} |" for c in measure.columns]
-            head = [f"## {measure.name}", "", "| Column | What it is |", "| --- | --- |"]
+            head = [
+                f"## {measure.name}",
+                "",
+                "| Column | What it is |",
+                "| --- | --- |",
+            ]
             parts.append("\n".join([*head, *rows, ""]))
     return "\n".join(parts)

@@ -69,7 +69,7 @@ ELSEWHERE = {
     **dict.fromkeys(("pip", "uv"), "needs the network"),
     "python3": "makes the environment that ./check makes too",
     "./check": "runs the tests",
-    **dict.fromkeys(("cargo", "ruff", "mypy", "pytest"), "a step of ./check"),
+    **dict.fromkeys(("cargo", "ruff", "mypy", "mkdocs", "pytest"), "a step of ./check"),
     "dask": "a part of a script for a cluster",
     "srun": "a part of a script for a cluster",
     "until": "a part of a script for a cluster",
@@ -158,7 +158,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     demos = [f"demo-{seed}" for seed in range(10)]
     for copy in ("runs/h60-s0", "runs/h60-s2", "lstm-edge-demo", *demos):
         shutil.copytree(folder / "runs" / "digits", folder / copy)
-    shutil.copytree(folder / "runs" / "imdb", folder / "runs" / "imdb60")
+    for copy in ("runs/imdb60", "runs/wei2025"):
+        shutil.copytree(folder / "runs" / "imdb", folder / copy)
     shutil.copy(folder / "first.sqlite", folder / "runs" / "imdb60" / "analysis.sqlite")
     first = next((folder / "runs/lorenz/checkpoints").glob("*.safetensors"))
     shutil.copy(first, first.with_name("update-00003100.safetensors"))
