@@ -96,3 +96,13 @@ def test_every_public_name_has_an_example_that_runs(
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     runner.run(example)
     assert runner.failures == 0, capsys.readouterr().out
+
+
+def test_the_conda_recipe_asks_for_what_pip_does() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    found = re.search(r"^dependencies = \[(.*?)\]", project, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    wanted = {f"{name} {bound}" for name, bound in re.findall(r'"(\w+)(.*)"', found[1])}
+    recipe = (ROOT / "conda" / "recipe.yaml").read_text().replace("-base", "")
+    run = recipe.partition("  run:\n")[2].partition("  run_constraints:")[0]
+    assert wanted == {line[6:] for line in run.splitlines()} - {"python"}
