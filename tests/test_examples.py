@@ -128,7 +128,9 @@ def test_the_gallery(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     path = tmp_path / "net.npz"
     named: dict[str, Any] = {f"rnn.{name}": array for name, array in arrays.items()}
     np.savez(path, **named)
-    example("gallery")([str(path), f"{path}=rnn"])
+    figure = tmp_path / "gallery.png"
+    example("gallery")([str(path), f"{path}=rnn"], str(figure))
+    assert figure.stat().st_size > 1000
     *_, first, second = capsys.readouterr().out.splitlines()
     assert "| lstm 2 -> 3 | 100% fixed point | " in first
     assert second.split("|")[2:] == first.split("|")[2:]
