@@ -60,6 +60,9 @@ _SPARKS = 50
 NEWEST = 15
 """Rows of the live table."""
 
+COLUMN = 20
+"""Characters of a row that is printed as a column."""
+
 FEW = 25
 """Checkpoints of a sweep that are printed a row each."""
 
@@ -407,11 +410,10 @@ def show_silence(console: Console, found: Silence) -> None:
 
 
 def show_falls(console: Console, anatomies: list[Anatomy]) -> None:
-    """Print what goes with each fall of the test loss, a block a fall."""
+    """Print what goes with each fall of the test loss."""
     header, rows = fall_table(anatomies)
     if rows:
-        console.print("falls of the test loss, by update:", highlight=False)
-        _print_rows(console, header, rows)
+        _print_table(console, "falls of the test loss", (header, rows))
     console.print(tell(anatomies), highlight=False)
 
 
@@ -421,8 +423,7 @@ def _print_table(
     header, rows = content
     columns = zip(header, *rows, strict=True)
     if sum(max(map(len, cells)) + 2 for cells in columns) > console.width:
-        console.print(title, highlight=False)
-        _print_rows(console, header, rows)
+        _print_turned(console, title, header, rows)
         return
     table = Table(
         *header, title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False
@@ -432,12 +433,24 @@ def _print_table(
     console.print(table)
 
 
-def _print_rows(console: Console, header: list[str], rows: list[list[str]]) -> None:
-    """Print a block a row, where a table would not fit."""
-    for first, *rest in rows:
-        told = zip(header[1:], rest, strict=True)
-        text = "; ".join(f"{name} {value}" for name, value in told if value)
-        console.print(f"  [bold]{escape(first)}[/]  {escape(text)}", highlight=False)
+def _print_turned(
+    console: Console, title: str, header: list[str], rows: list[list[str]]
+) -> None:
+    """Print the rows as columns, as many beside each other as there is room for."""
+    names = max(map(len, header)) + 2
+    widest = max(len(cell) for row in rows for cell in row)
+    each = min(widest, COLUMN, console.width - names)
+    beside = max(1, (console.width - names) // (each + 2))
+    for first in range(0, len(rows), beside):
+        some = rows[first : first + beside]
+        table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(header[0], style="bold", width=names - 2)
+        for row in some:
+            table.add_column(Text(row[0]), width=each)
+        for name, *cells in zip(header[1:], *(row[1:] for row in some), strict=True):
+            if any(cells):
+                table.add_row(name, *map(Text, cells))
+        console.print(table)
 
 
 def _show_claims(console: Console, sweep: Sweep) -> None:

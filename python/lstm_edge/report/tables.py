@@ -28,7 +28,7 @@ def transition_table(transitions: Sequence[Transition]) -> Table:
             str(t.width),
             number(t.width_epochs, "g"),
             number(t.path_length, ".3g"),
-            t.kind.replace("_", " "),
+            _kind(t.kind),
         ]
         for t in transitions
     ]
@@ -39,7 +39,7 @@ def fall_table(anatomies: Sequence[Anatomy]) -> Table:
     """Give a row a fall of the test loss, with what goes with it."""
     header = ["fall at update", "epoch", "test loss", "before", "after", "exponent"]
     header += ["jump", "D~", "stability", "chaos", "kind", "weights walk", "spike"]
-    header += ["first"]
+    header += ["first sign"]
     rows = []
     for one in anatomies:
         a, b = one.before, one.after
@@ -56,7 +56,7 @@ def fall_table(anatomies: Sequence[Anatomy]) -> Table:
                 f"{a.distance:.1f} to {b.distance:.1f}" if a and b else "",
                 one.stability,
                 one.chaos,
-                one.kind.replace("_", " "),
+                _kind(one.kind),
                 number(one.walk, ".2g") and f"x {one.walk:.2g}",
                 spike and f"{spike} x {one.spikes[spike]:.1g}",
                 _first(one),
@@ -75,11 +75,15 @@ def _net(dynamics: Dynamics | None) -> str:
     return told + (f", {dynamics.attractors:g} attractors" if several else "")
 
 
+def _kind(bifurcation: str) -> str:
+    return bifurcation.replace("neimark_sacker", "Neimark-Sacker").replace("_", " ")
+
+
 def _first(anatomy: Anatomy) -> str:
     """Tell what is seen first, where that is before the drop."""
     at, what = anatomy.order[0]
     ahead = anatomy.fall.begin - at
-    return f"{what}, {ahead} updates before" if ahead > 0 else "all at once"
+    return f"{what}, {ahead} updates before" if ahead > 0 else "with the drop"
 
 
 def coincidence_table(found: Mapping[str, Coincidence]) -> Table:
