@@ -192,8 +192,9 @@ def attractors(
 
     First of all Newton's method looks for the fixed point or cycle (n <= 512, period
     <= 64) that a start is on, or comes nearer to as its multipliers mu say: inside the
-    unit circle it ends there, however slowly, and ln|mu| / p is its exponent. For any
-    other start, in this order: whether it returns to an earlier state (bit for bit,
+    unit circle it ends there, however slowly, and ln|mu| / p is its exponent. A start
+    that comes back within 400 steps after its inputs is told by then. For any other
+    start, in this order: whether it returns to an earlier state (bit for bit,
     or within a tolerance); the largest exponent λ with the margin m within which a run
     of this length cannot tell it from zero; the 0-1 test K (Gottwald & Melbourne 2009).
 

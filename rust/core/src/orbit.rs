@@ -38,6 +38,12 @@ impl<T: Real> Starts<'_, T> {
         Error::unless_finite("initial_state", self.states)
     }
 
+    /// The sequences that some of the starts read.
+    pub(crate) fn sequences_of(&self, some: &[usize]) -> Vec<usize> {
+        let read = |&start: &usize| self.sequences.get(start).copied();
+        some.iter().filter_map(read).collect()
+    }
+
     /// The states of some starts, a lane a start; the last one fills what is left.
     pub(crate) fn tile(&self, range: std::ops::Range<usize>, width: usize) -> Tile<T> {
         let mut tile = Tile::zeros(self.states.ncols(), width);

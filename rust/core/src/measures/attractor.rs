@@ -264,13 +264,9 @@ fn advance<T: Real>(
         return Ok(());
     }
     let from = states.select(Axis(0), open);
-    let sequences: Vec<usize> = open
-        .iter()
-        .filter_map(|&start| starts.sequences.get(start).copied())
-        .collect();
     let starts = Starts {
         states: &from,
-        sequences: &sequences,
+        sequences: &starts.sequences_of(open),
     };
     let drive = if steps.start == 0 {
         drive

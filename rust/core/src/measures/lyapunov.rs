@@ -104,14 +104,12 @@ pub fn lyapunov<T: Real>(
         .filter(|&start| told(start).is_none())
         .collect();
     let states = starts.states.select(Axis(0), &open);
-    let select = |&start: &usize| starts.sequences.get(start).copied();
-    let sequences: Vec<usize> = open.iter().filter_map(select).collect();
     let rest = Rest {
         map,
         drive,
         starts: &Starts {
             states: &states,
-            sequences: &sequences,
+            sequences: &starts.sequences_of(&open),
         },
         numbers: &open,
         settings,
