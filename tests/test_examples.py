@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 
 import lstm_edge
 from conftest import make_arrays
+from lstm_edge.lab.studies.studying import study
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NOTEBOOK = EXAMPLES / "monitor.ipynb"
@@ -121,6 +123,30 @@ def test_the_notebook_shows_tables() -> None:
     ):
         assert title in page
         assert "<table" in page
+
+
+def test_the_tables_of_the_replication(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure = {"steps": 60, "transient": 20, "starts": 2}
+    study(
+        "digits",
+        tmp_path / "small",
+        seeds=2,
+        training={"epochs": 2, "hidden_size": 4},
+        settings={"lyapunov": measure, "distance": {"steps": 30, "samples": 2}},
+        patience=1,
+        jobs=1,
+    )
+    capsys.readouterr()
+    example("replication/tables")([tmp_path / "small"], tmp_path / "csv")
+    told = capsys.readouterr().out
+    assert "small: 2 of 2 runs are done" in told
+    assert "| best test loss, epoch | 2 (2 to 2) |" in told
+    runs = pandas.read_csv(tmp_path / "csv" / "runs.csv")
+    assert runs["seed"].tolist() == [0, 1]
+    assert runs["checkpoints"].tolist() == [3, 3]
+    assert runs["1"].tolist() == ["cannot be told"] * 2
 
 
 def test_the_gallery(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import pandas
 import lstm_edge
 from lstm_edge.lab.studies.results import open_study
 from lstm_edge.lab.studies.tables import claim_table, fall_table
+from lstm_edge.track.anatomy import tell
 
 
 def first(transitions, direction):
@@ -75,11 +76,12 @@ def main(studies, csv=None):
         study = open_study(folder)
         name = Path(folder).name
         print(f"\n### {name}: {len(study.done)} of {len(study.runs)} runs are done")
-        mine = []
+        mine, found = [], []
         for run in study.done:
             track = lstm_edge.open_sweep(run.folder).track
             mine.append(row_of_run(name, run, track))
-            falls += [row_of_fall(name, run, found) for found in track.anatomies]
+            found += track.anatomies
+            falls += [row_of_fall(name, run, one) for one in track.anatomies]
         runs += mine
         if not mine:
             continue
@@ -98,10 +100,12 @@ def main(studies, csv=None):
         markdown("Positions", (["of the runs", "median (range)"], positions))
         markdown("Claims", claim_table(study.groups[0]))
         markdown("Falls", fall_table(study.groups[0]))
+        print("\n" + tell(found))
     if csv is not None:
         Path(csv).mkdir(parents=True, exist_ok=True)
-        pandas.DataFrame(runs).to_csv(Path(csv) / "runs.csv", index=False)
-        pandas.DataFrame(falls).to_csv(Path(csv) / "falls.csv", index=False)
+        plain = {"index": False, "float_format": "%.6g"}
+        pandas.DataFrame(runs).to_csv(Path(csv) / "runs.csv", **plain)
+        pandas.DataFrame(falls).to_csv(Path(csv) / "falls.csv", **plain)
 
 
 if __name__ == "__main__":
