@@ -32,13 +32,18 @@ def by_reason(failed: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def plain_values(value: Any) -> Any:
-    """Turn nested values into what JSON knows; a number that is not finite is None."""
+    """Turn nested values into what JSON knows; what is not finite is None.
+
+    A complex number is a pair.
+    """
     if isinstance(value, dict):
         return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain_values(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, complex):
+        return plain_values([value.real, value.imag])
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

@@ -83,6 +83,7 @@ _OPTIONS = (
     *SETTINGS,
     click.option(
         "--precision",
+        "enough",  # in study, --precision is that of training
         type=float,
         show_default="0.1, and none with --samples",
         help="Standard error of D~ that is enough.",
@@ -113,8 +114,9 @@ def _what_to_measure(command: Callable[..., None]) -> Callable[..., None]:
 
 def measure_settings(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Take the settings of the measures from the options given."""
-    names = ("steps", "transient", "starts", "samples", "precision", "seed")
+    names = ("steps", "transient", "starts", "samples", "seed")
     given = {name: options.pop(name, None) for name in names}
+    given["precision"] = options.pop("enough", None)
     return {
         measure: {name: given[name] for name in taken if given[name] is not None}
         for measure, taken in {
