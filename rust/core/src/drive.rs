@@ -24,7 +24,7 @@ pub enum Drive<T> {
     Tokens {
         /// (B, T), rows of the table.
         ids: Array2<usize>,
-        /// What each distinct input is projected to; the last row is that of the zero input.
+        /// What each distinct input is projected to.
         projected: Array2<T>,
     },
 }
@@ -76,7 +76,7 @@ impl<T: Real> Drive<T> {
             }
             *id = *row;
         }
-        let mut inputs = Array2::from_elem((rows.len() + 1, map.input_dim()), T::of(0.0));
+        let mut inputs = Array2::from_elem((rows.len(), map.input_dim()), T::of(0.0));
         for (mut input, row) in inputs.outer_iter_mut().zip(rows) {
             input.assign(&row);
         }
@@ -125,8 +125,8 @@ impl<T: Real> TileInput<T> {
         }
     }
 
-    /// The projected inputs of step t, the same for all lanes; none, once the drive has ended.
-    /// `sequence(i)` tells the sequence of lane i, if it is used.
+    /// The projected inputs of step t; none, once the drive has ended. `sequence(i)` tells the
+    /// sequence of lane i, if it is used.
     pub fn at(
         &mut self,
         engine: &dyn Engine<T>,
@@ -137,35 +137,19 @@ impl<T: Real> TileInput<T> {
         if t >= drive.len() {
             return None;
         }
-        self.read(engine, drive, |i| sequence(i).map(|s| (s, t)))
-    }
-
-    /// The projected inputs. `lane(i)` tells the sequence and the step of lane i, if it is used.
-    pub fn read(
-        &mut self,
-        engine: &dyn Engine<T>,
-        drive: &Drive<T>,
-        lane: impl Fn(usize) -> Option<(usize, usize)>,
-    ) -> Option<&Tile<T>> {
         match drive {
             Drive::Zero => return None,
             Drive::Sequences(inputs) => {
-                let zero = T::of(0.0);
-                let (_, steps, components) = inputs.dim();
-                gather(&mut self.input, components, lane, |(sequence, t), i| {
-                    if t < steps {
-                        inputs[[sequence, t, i]]
-                    } else {
-                        zero
-                    }
+                let components = inputs.dim().2;
+                gather(&mut self.input, components, sequence, |sequence, i| {
+                    inputs[[sequence, t, i]]
                 });
                 engine.project(&self.input, &mut self.u);
             }
             Drive::Tokens { ids, projected } => {
-                let (last, components) = (projected.nrows() - 1, projected.ncols());
-                gather(&mut self.u, components, lane, |(sequence, t), i| {
-                    let row = ids.get([sequence, t]).map_or(last, |&id| id);
-                    projected[[row, i]]
+                let components = projected.ncols();
+                gather(&mut self.u, components, sequence, |sequence, i| {
+                    projected[[ids[[sequence, t]], i]]
                 });
             }
         }
@@ -173,20 +157,22 @@ impl<T: Real> TileInput<T> {
     }
 }
 
-/// `tile[component]` of lane i is `value(lane(i), component)`, a few components at a time.
+/// `tile[component]` of lane i is `value(sequence(i), component)`, a few components at a time.
 fn gather<T: Real>(
     tile: &mut Tile<T>,
     components: usize,
-    lane: impl Fn(usize) -> Option<(usize, usize)>,
-    value: impl Fn((usize, usize), usize) -> T,
+    sequence: impl Fn(usize) -> Option<usize>,
+    value: impl Fn(usize, usize) -> T,
 ) {
     let width = tile.width();
     let numbers = tile.as_mut_slice();
     for first in (0..components).step_by(GATHER) {
         for i in 0..width {
-            let Some(place) = lane(i) else { continue };
+            let Some(sequence) = sequence(i) else {
+                continue;
+            };
             for component in first..components.min(first + GATHER) {
-                numbers[component * width + i] = value(place, component);
+                numbers[component * width + i] = value(sequence, component);
             }
         }
     }
@@ -200,8 +186,8 @@ fn project<T: Real>(map: &dyn System<T>, inputs: &Array2<T>) -> Array2<T> {
     let mut input = Tile::zeros(components, width);
     let mut u = Tile::zeros(map.projected_dim(), width);
     for first in (0..rows).step_by(width) {
-        let row = |i: usize| (first + i < rows).then_some((first + i, 0));
-        gather(&mut input, components, row, |(row, _), i| inputs[[row, i]]);
+        let row = |i: usize| (first + i < rows).then_some(first + i);
+        gather(&mut input, components, row, |row, i| inputs[[row, i]]);
         engine.project(&input, &mut u);
         for i in 0..width.min(rows - first) {
             projected

@@ -1,8 +1,9 @@
 //! Orbits: a map iterated from many starts, in tiles of lanes.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, Axis, aview1};
 
 use lstm_edge_kernels::Error;
 use lstm_edge_kernels::lanes::{Isa, Real};
@@ -45,7 +46,7 @@ impl<T: Real> Starts<'_, T> {
     }
 
     /// The states of some starts, a lane a start; the last one fills what is left.
-    pub(crate) fn tile(&self, range: std::ops::Range<usize>, width: usize) -> Tile<T> {
+    pub(crate) fn tile(&self, range: Range<usize>, width: usize) -> Tile<T> {
         let mut tile = Tile::zeros(self.states.ncols(), width);
         for lane in 0..width {
             let state = self.states.row(range.start + lane.min(range.len() - 1));
@@ -70,25 +71,25 @@ pub fn endpoints<T: Real>(
     steps: usize,
     execution: Execution<'_>,
 ) -> Result<Array2<T>, Error> {
-    starts.check(map, drive)?;
-    let count = starts.states.nrows();
+    let driven = drive.len().min(steps);
+    let begin = advanced(map, drive, starts, driven, execution)?;
+    if driven == steps {
+        return Ok(begin);
+    }
     let queue = AtomicUsize::new(0);
-    let parts = execution.map(execution.width().min(count), |_| {
+    let parts = execution.map(execution.width().min(begin.nrows()), |_| {
         Seating {
             map,
-            drive,
-            starts,
-            steps,
+            begin: &begin,
+            steps: steps - driven,
             queue: &queue,
             execution,
         }
         .run()
     })?;
-    let mut states = Array2::from_elem((count, map.dim()), T::of(0.0));
+    let mut states = begin.clone();
     for (start, state) in parts.into_iter().flatten() {
-        for (x, y) in states.row_mut(start).iter_mut().zip(state) {
-            *x = y;
-        }
+        states.row_mut(start).assign(&aview1(&state));
     }
     Ok(states)
 }
@@ -97,8 +98,8 @@ pub fn endpoints<T: Real>(
 /// as soon as the one before it has arrived.
 struct Seating<'a, T> {
     map: &'a dyn System<T>,
-    drive: &'a Drive<T>,
-    starts: &'a Starts<'a, T>,
+    /// Where the autonomous phase begins, (count, n).
+    begin: &'a Array2<T>,
     steps: usize,
     queue: &'a AtomicUsize,
     execution: Execution<'a>,
@@ -123,16 +124,12 @@ impl<T: Real> Seating<'_, T> {
     fn run(self) -> Result<Vec<(usize, Vec<T>)>, Error> {
         let engine = self.map.on(self.execution.isa);
         let (n, width) = (self.map.dim(), engine.width());
-        let driven = self.drive.len();
         let mut x = Tile::zeros(n, width);
         let mut y = x.clone();
         let mut memory = x.clone();
-        let mut input = TileInput::new(self.map, width);
         let mut changed = vec![T::of(0.0); width];
         let mut arrived = Vec::new();
-        let mut seats: Vec<Option<Seat>> = (0..width)
-            .map(|lane| self.take(lane, &mut x, &mut arrived))
-            .collect();
+        let mut seats: Vec<Option<Seat>> = (0..width).map(|lane| self.take(lane, &mut x)).collect();
         for round in 1usize.. {
             if seats.iter().all(Option::is_none) {
                 break;
@@ -140,21 +137,13 @@ impl<T: Real> Seating<'_, T> {
             if round % PATIENCE == 0 {
                 self.execution.check()?;
             }
-            let reads = seats.iter().flatten().any(|seat| seat.t < driven);
-            let u = if reads {
-                let lane =
-                    |i: usize| seats[i].map(|seat| (self.starts.sequences[seat.start], seat.t));
-                input.read(&*engine, self.drive, lane)
-            } else {
-                None
-            };
-            engine.step(u, &x, &mut y);
+            engine.step(None, &x, &mut y);
             std::mem::swap(&mut x, &mut y);
             engine.differ(&x, &memory, &mut changed);
             for (lane, place) in seats.iter_mut().enumerate() {
                 let Some(seat) = place else { continue };
                 seat.t += 1;
-                if seat.t >= driven && !seat.periodic {
+                if !seat.periodic {
                     if seat.t > seat.remembered && changed[lane].is_zero_bits() {
                         let period = seat.t - seat.remembered;
                         seat.end = seat.t + (self.steps - seat.t) % period;
@@ -165,12 +154,12 @@ impl<T: Real> Seating<'_, T> {
                             .zip(x.lane(lane))
                             .for_each(|(m, x)| *m = x);
                         seat.remembered = seat.t;
-                        seat.renew = seat.t + (seat.t - driven).max(1);
+                        seat.renew = 2 * seat.t;
                     }
                 }
                 if seat.t == seat.end {
                     arrived.push((seat.start, x.lane(lane).collect()));
-                    *place = self.take(lane, &mut x, &mut arrived);
+                    *place = self.take(lane, &mut x);
                 }
             }
         }
@@ -178,21 +167,12 @@ impl<T: Real> Seating<'_, T> {
     }
 
     /// Seats the next start in a lane, if there is one.
-    fn take(
-        &self,
-        lane: usize,
-        x: &mut Tile<T>,
-        arrived: &mut Vec<(usize, Vec<T>)>,
-    ) -> Option<Seat> {
+    fn take(&self, lane: usize, x: &mut Tile<T>) -> Option<Seat> {
         let start = self.queue.fetch_add(1, Ordering::Relaxed);
-        if start >= self.starts.states.nrows() {
+        if start >= self.begin.nrows() {
             return None;
         }
-        let state = self.starts.states.row(start);
-        if self.steps == 0 {
-            arrived.push((start, state.to_vec()));
-            return None;
-        }
+        let state = self.begin.row(start);
         x.lane_mut(lane).zip(state).for_each(|(x, &s)| *x = s);
         Some(Seat {
             start,
@@ -200,9 +180,34 @@ impl<T: Real> Seating<'_, T> {
             end: self.steps,
             periodic: false,
             remembered: usize::MAX,
-            renew: self.drive.len().max(1),
+            renew: 1,
         })
     }
+}
+
+/// The states (count, n) after `steps` steps, each of them taken.
+///
+/// # Errors
+/// Starts that do not fit the map, or a cancelled call.
+pub(crate) fn advanced<T: Real>(
+    map: &dyn System<T>,
+    drive: &Drive<T>,
+    starts: &Starts<'_, T>,
+    steps: usize,
+    execution: Execution<'_>,
+) -> Result<Array2<T>, Error> {
+    starts.check(map, drive)?;
+    let mut states = starts.states.clone();
+    if steps == 0 {
+        return Ok(states);
+    }
+    let tiles = Tiles::new(map, drive, starts, execution);
+    let parts = tiles.each(|range| tiles.run(range, steps, |_, _| ()))?;
+    for (start, mut state) in states.outer_iter_mut().enumerate() {
+        let lane = parts[start / tiles.width].lane(start % tiles.width);
+        state.iter_mut().zip(lane).for_each(|(s, x)| *s = x);
+    }
+    Ok(states)
 }
 
 /// The states (count, steps, n) of the `steps` steps that follow `transient` steps.
@@ -219,51 +224,93 @@ pub fn orbits<T: Real>(
 ) -> Result<Array3<T>, Error> {
     starts.check(map, drive)?;
     let (count, n) = starts.states.dim();
-    let (isa, tile) = execution.unit_for::<T>(count);
-    let parts = execution.map(count.div_ceil(tile), |part| {
-        let range = part * tile..count.min((part + 1) * tile);
-        record(map, drive, starts, range, transient, steps, isa, execution)
+    let tiles = Tiles::new(map, drive, starts, execution);
+    let parts = tiles.each(|range| {
+        let mut states = Array3::from_elem((range.len(), steps, n), T::of(0.0));
+        tiles.run(range, transient + steps, |t, x| {
+            let Some(t) = t.checked_sub(transient) else {
+                return;
+            };
+            let mut kept = states.index_axis_mut(Axis(1), t);
+            for row in 0..n {
+                let column = kept.column_mut(row).into_iter();
+                column.zip(x.row(row)).for_each(|(s, &x)| *s = x);
+            }
+        })?;
+        Ok(states)
     })?;
     let mut all = Array3::from_elem((count, steps, n), T::of(0.0));
-    for (mut chunk, part) in all.axis_chunks_iter_mut(ndarray::Axis(0), tile).zip(parts) {
+    let chunks = all.axis_chunks_iter_mut(Axis(0), tiles.width);
+    for (mut chunk, part) in chunks.zip(parts) {
         chunk.assign(&part);
     }
     Ok(all)
 }
 
-/// The orbits of a few starts, a lane a start.
-#[allow(clippy::too_many_arguments)]
-fn record<T: Real>(
-    map: &dyn System<T>,
-    drive: &Drive<T>,
-    starts: &Starts<'_, T>,
-    range: std::ops::Range<usize>,
-    transient: usize,
-    steps: usize,
+/// All starts, a tile of them at a time, a lane a start.
+struct Tiles<'a, T> {
+    map: &'a dyn System<T>,
+    drive: &'a Drive<T>,
+    starts: &'a Starts<'a, T>,
     isa: Isa,
-    execution: Execution<'_>,
-) -> Result<Array3<T>, Error> {
-    let engine = map.on(isa);
-    let (n, count) = (map.dim(), range.len());
-    let mut states = Array3::from_elem((count, steps, n), T::of(0.0));
-    let mut x = starts.tile(range.clone(), engine.lanes());
-    let mut y = x.clone();
-    let mut input = TileInput::new(map, engine.lanes());
-    for t in 0..transient + steps {
-        if t % PATIENCE == 0 {
-            execution.check()?;
-        }
-        let sequence = |i: usize| (i < count).then(|| starts.sequences[range.start + i]);
-        let u = input.at(&*engine, drive, t, sequence);
-        engine.step(u, &x, &mut y);
-        std::mem::swap(&mut x, &mut y);
-        if t >= transient {
-            let mut kept = states.index_axis_mut(Axis(1), t - transient);
-            for row in 0..n {
-                let column = kept.column_mut(row).into_iter();
-                column.zip(x.row(row)).for_each(|(s, &x)| *s = x);
-            }
+    width: usize,
+    execution: Execution<'a>,
+}
+
+impl<'a, T: Real> Tiles<'a, T> {
+    /// As wide as leaves no thread without a tile.
+    fn new(
+        map: &'a dyn System<T>,
+        drive: &'a Drive<T>,
+        starts: &'a Starts<'a, T>,
+        execution: Execution<'a>,
+    ) -> Self {
+        let count = starts.states.nrows();
+        let (isa, lanes) = execution.unit_for::<T>(count);
+        let widest = map.on(isa).width();
+        let filled = count >= widest * execution.width();
+        Self {
+            map,
+            drive,
+            starts,
+            isa,
+            width: if filled { widest } else { lanes },
+            execution,
         }
     }
-    Ok(states)
+
+    /// `job` for the starts of every tile.
+    fn each<R: Send>(
+        &self,
+        job: impl Fn(Range<usize>) -> Result<R, Error> + Send + Sync,
+    ) -> Result<Vec<R>, Error> {
+        let count = self.starts.states.nrows();
+        self.execution.map(count.div_ceil(self.width), |part| {
+            job(part * self.width..count.min((part + 1) * self.width))
+        })
+    }
+
+    /// Takes some starts through all steps; `then` sees step t and the states after it.
+    fn run(
+        &self,
+        range: Range<usize>,
+        steps: usize,
+        mut then: impl FnMut(usize, &Tile<T>),
+    ) -> Result<Tile<T>, Error> {
+        let engine = self.map.on(self.isa);
+        let sequence = |i: usize| (i < range.len()).then(|| self.starts.sequences[range.start + i]);
+        let mut x = self.starts.tile(range.clone(), self.width);
+        let mut y = x.clone();
+        let mut input = TileInput::new(self.map, self.width);
+        for t in 0..steps {
+            if t % PATIENCE == 0 {
+                self.execution.check()?;
+            }
+            let u = input.at(&*engine, self.drive, t, sequence);
+            engine.step(u, &x, &mut y);
+            std::mem::swap(&mut x, &mut y);
+            then(t, &x);
+        }
+        Ok(x)
+    }
 }

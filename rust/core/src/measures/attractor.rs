@@ -34,7 +34,7 @@ use crate::measures::merging::{Averages, merge, over_whole_periods, standard_err
 use crate::measures::settled::settled;
 use crate::measures::watch::{Return, Watched, watch};
 use crate::measures::zero_one::zero_one;
-use crate::orbit::{Starts, orbits};
+use crate::orbit::{Starts, advanced, orbits};
 use crate::tangent::BATCHES;
 
 /// How much ln variance may change between the halves of a look at a torus: 3e-6 a step where
@@ -273,8 +273,7 @@ fn advance<T: Real>(
     } else {
         &Drive::Zero
     };
-    let ends = orbits(map, drive, &starts, steps.len() - 1, 1, execution)?;
-    let ends = ends.remove_axis(Axis(1));
+    let ends = advanced(map, drive, &starts, steps.len(), execution)?;
     for (&start, end) in open.iter().zip(ends.outer_iter()) {
         states.row_mut(start).assign(&end);
     }

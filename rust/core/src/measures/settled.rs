@@ -10,7 +10,7 @@ use crate::cycle::{Cycle, LARGEST};
 use crate::drive::Drive;
 use crate::ensemble::Execution;
 use crate::measures::watch::watch;
-use crate::orbit::{Starts, orbits};
+use crate::orbit::{Starts, advanced};
 
 /// Steps of the look: few beside those of a run, and with the 500 inputs of Wei et al. 2025 they
 /// still fit in before a transient of 1,000 ends.
@@ -48,10 +48,7 @@ pub(crate) fn settled<T: Real>(
     if driven.saturating_add(STEPS) > limit || map.dim() > LARGEST {
         return Ok(None);
     }
-    let after_drive = match driven.checked_sub(1) {
-        None => starts.states.clone(),
-        Some(before) => orbits(map, drive, starts, before, 1, execution)?.remove_axis(Axis(1)),
-    };
+    let after_drive = advanced(map, drive, starts, driven, execution)?;
     let watched = watch(map, &after_drive, STEPS, TOLERANCE, seed, execution)?;
     let lengths = watched.batch_lengths();
     let mut cycles = Vec::new();
