@@ -1,5 +1,8 @@
 //! The functions of recurrent cells and their derivatives, in lanes.
 //!
+//! Of N vectors at a time, step by step: their chains of operations wait for each other less, and
+//! share the constants.
+//!
 //! σ and tanh come from eʸ − 1 with y = n ln 2 + r and |r| ≤ ln 2 / 2, where
 //! eʳ − 1 = r + r² q(r) and q interpolates at Chebyshev nodes. The only operations are correctly
 //! rounded ones, so every vector unit gives the same bits. Errors, over the whole range: at most
@@ -85,111 +88,152 @@ const EXP_F64: ExpConstants<f64> = ExpConstants {
 
 /// y = n ln 2 + r, as (n + shift, r).
 #[inline(always)]
-fn reduce<L: Lanes<Scalar: Exponential>>(y: L) -> (L, L) {
+fn reduce<L: Lanes<Scalar: Exponential>, const N: usize>(y: [L; N]) -> ([L; N], [L; N]) {
     let exp = &L::Scalar::EXP;
     let shift = L::splat(L::Scalar::SHIFT);
-    let shifted = y.mul_add(L::splat(exp.log2_e), shift);
-    let n = -(shifted - shift);
-    let r = n.mul_add(L::splat(exp.ln_2.0), y);
-    (shifted, n.mul_add(L::splat(exp.ln_2.1), r))
+    let (mut shifted, mut r) = (y, y);
+    for i in 0..N {
+        shifted[i] = y[i].mul_add(L::splat(exp.log2_e), shift);
+    }
+    for i in 0..N {
+        let n = -(shifted[i] - shift);
+        r[i] = n.mul_add(L::splat(exp.ln_2.0), y[i]);
+        r[i] = n.mul_add(L::splat(exp.ln_2.1), r[i]);
+    }
+    (shifted, r)
 }
 
 /// scale (eʳ − 1) + offset, where |offset| exceeds |scale r|, or is zero.
 #[inline(always)]
-fn scaled_exp_m1<L: Lanes<Scalar: Exponential>>(r: L, scale: L, offset: L) -> L {
+fn scaled_exp_m1<L: Lanes<Scalar: Exponential>, const N: usize>(
+    r: [L; N],
+    scale: [L; N],
+    offset: [L; N],
+) -> [L; N] {
     let exp = &L::Scalar::EXP;
     let last = exp.q.len() - 1;
-    let mut q = L::splat(exp.q[last]);
+    let mut q = [L::splat(exp.q[last]); N];
     for &coefficient in exp.q[..last].iter().rev() {
-        q = q.mul_add(r, L::splat(coefficient));
+        let coefficient = L::splat(coefficient);
+        for i in 0..N {
+            q[i] = q[i].mul_add(r[i], coefficient);
+        }
     }
-    if exp.correct {
-        // the sum of the two large terms in two pieces, so that only the last sum rounds
-        let linear = scale * r;
-        let sum = offset + linear;
-        let lost = linear - (sum - offset);
-        return sum + (scale * (r * r)).mul_add(q, lost);
+    for i in 0..N {
+        q[i] = if exp.correct {
+            // the sum of the two large terms in two pieces, so that only the last sum rounds
+            let linear = scale[i] * r[i];
+            let sum = offset[i] + linear;
+            let lost = linear - (sum - offset[i]);
+            sum + (scale[i] * (r[i] * r[i])).mul_add(q[i], lost)
+        } else {
+            let e = (r[i] * r[i]).mul_add(q[i], r[i]);
+            scale[i].mul_add(e, offset[i])
+        };
     }
-    scale.mul_add((r * r).mul_add(q, r), offset)
+    q
 }
 
 /// σ(x) = 1 / (1 + e⁻ˣ), through e = e^{−|x|}: 1 / (1 + e) or e / (1 + e).
 #[inline(always)]
-pub fn sigmoid<L: Lanes<Scalar: Exponential>>(x: L) -> L {
+pub fn sigmoid<L: Lanes<Scalar: Exponential>, const N: usize>(x: [L; N]) -> [L; N] {
     sigmoid_and_exp(x).0
 }
 
 /// σ(x), and σ'(x) = σ(x) σ(−x): exact in both tails.
 #[inline(always)]
-pub fn sigmoid_slope<L: Lanes<Scalar: Exponential>>(x: L) -> (L, L) {
-    let (s, e) = sigmoid_and_exp(x);
-    (
-        s,
-        s * x.less(L::zero(), L::splat(L::Scalar::of(1.0)) - s, e * s),
-    )
+pub fn sigmoid_slope<L: Lanes<Scalar: Exponential>, const N: usize>(x: [L; N]) -> ([L; N], [L; N]) {
+    let (s, mut slope) = sigmoid_and_exp(x);
+    for i in 0..N {
+        let other = L::splat(L::Scalar::of(1.0)) - s[i];
+        slope[i] = s[i] * x[i].less(L::zero(), other, slope[i] * s[i]);
+    }
+    (s, slope)
 }
 
 /// σ(x) and e^{−|x|}.
 #[inline(always)]
-fn sigmoid_and_exp<L: Lanes<Scalar: Exponential>>(x: L) -> (L, L) {
+fn sigmoid_and_exp<L: Lanes<Scalar: Exponential>, const N: usize>(x: [L; N]) -> ([L; N], [L; N]) {
     let exp = &L::Scalar::EXP;
     let one = L::splat(L::Scalar::of(1.0));
-    // max and min keep NaN, which stands second
-    let y = L::splat(exp.exp_limit).max(-x.abs());
+    let mut y = x;
+    for i in 0..N {
+        // max and min keep NaN, which stands second
+        y[i] = L::splat(exp.exp_limit).max(-x[i].abs());
+    }
     let (shifted, r) = reduce(y);
-    let scale = (shifted + L::splat(exp.lift.0)).exp2_shifted();
-    let e = scaled_exp_m1(r, one, one) * scale * L::splat(exp.lift.1);
-    let numerator = x.less(L::zero(), e, one);
-    let denominator = one + e;
-    let mut s = numerator / denominator;
-    if exp.correct {
-        // what rounding took from 1 + e, and from the quotient; 1 / (1 + e) is s or 1 − s
-        let lost = e - (denominator - one);
-        let remainder = (-s).mul_add(lost, (-s).mul_add(denominator, numerator));
-        s = remainder.mul_add(x.less(L::zero(), one - s, s), s);
+    let mut e = scaled_exp_m1(r, [one; N], [one; N]);
+    let mut s = e;
+    for i in 0..N {
+        let scale = (shifted[i] + L::splat(exp.lift.0)).exp2_shifted();
+        e[i] = e[i] * scale * L::splat(exp.lift.1);
+        let numerator = x[i].less(L::zero(), e[i], one);
+        let denominator = one + e[i];
+        s[i] = numerator / denominator;
+        if exp.correct {
+            // what rounding took from 1 + e, and from the quotient; 1 / (1 + e) is s or 1 − s
+            let lost = e[i] - (denominator - one);
+            let remainder = (-s[i]).mul_add(lost, (-s[i]).mul_add(denominator, numerator));
+            s[i] = remainder.mul_add(x[i].less(L::zero(), one - s[i], s[i]), s[i]);
+        }
     }
     (s, e)
 }
 
 /// tanh x = E / (E + 2), with E = e^{2|x|} − 1 and the sign of x.
 #[inline(always)]
-pub fn tanh<L: Lanes<Scalar: Exponential>>(x: L) -> L {
+pub fn tanh<L: Lanes<Scalar: Exponential>, const N: usize>(x: [L; N]) -> [L; N] {
     tanh_and_sum(x).0
 }
 
 /// tanh x, and 1 − tanh² x = w (2 − w) with w = 1 − |tanh x| = 2 / (E + 2): exact in the tails,
 /// where tanh x rounds to 1.
 #[inline(always)]
-pub fn tanh_slope<L: Lanes<Scalar: Exponential>>(x: L) -> (L, L) {
+pub fn tanh_slope<L: Lanes<Scalar: Exponential>, const N: usize>(x: [L; N]) -> ([L; N], [L; N]) {
     let two = L::splat(L::Scalar::of(2.0));
-    let (t, sum) = tanh_and_sum(x);
-    // beyond the limit it is less than any product with a weight can tell from 0
-    let limit = L::splat(L::Scalar::EXP.tanh_limit);
-    let w = limit.less(x.abs(), L::zero(), two / sum);
-    (t, w * (two - w))
+    let (t, mut slope) = tanh_and_sum(x);
+    for i in 0..N {
+        // beyond the limit it is less than any product with a weight can tell from 0
+        let limit = L::splat(L::Scalar::EXP.tanh_limit);
+        let w = limit.less(x[i].abs(), L::zero(), two / slope[i]);
+        slope[i] = w * (two - w);
+    }
+    (t, slope)
 }
 
 /// tanh x and E + 2.
 #[inline(always)]
-fn tanh_and_sum<L: Lanes<Scalar: Exponential>>(x: L) -> (L, L) {
+fn tanh_and_sum<L: Lanes<Scalar: Exponential>, const N: usize>(x: [L; N]) -> ([L; N], [L; N]) {
     let exp = &L::Scalar::EXP;
-    let a = L::splat(exp.tanh_limit).min(x.abs());
-    let (shifted, r) = reduce(a + a);
-    let scale = shifted.exp2_shifted();
-    let e = scaled_exp_m1(r, scale, scale - L::splat(L::Scalar::of(1.0)));
-    let two = L::splat(L::Scalar::of(2.0));
-    let denominator = e + two;
-    let mut t = e / denominator;
-    if exp.correct {
-        // for small E: what rounding took from E + 2, and from the quotient;
-        // 1 / (E + 2) = (1 − t) / 2
-        let lost = e - (denominator - two);
-        let remainder = (-t).mul_add(lost, (-t).mul_add(denominator, e));
-        let half = L::splat(L::Scalar::of(0.5));
-        let inverse = e.less(two, half - half * t, L::zero());
-        t = remainder.mul_add(inverse, t);
+    let mut y = x;
+    for i in 0..N {
+        let a = L::splat(exp.tanh_limit).min(x[i].abs());
+        y[i] = a + a;
     }
-    (t.copysign(x), denominator)
+    let (shifted, r) = reduce(y);
+    let (mut scale, mut offset) = (shifted, shifted);
+    for i in 0..N {
+        scale[i] = shifted[i].exp2_shifted();
+        offset[i] = scale[i] - L::splat(L::Scalar::of(1.0));
+    }
+    let e = scaled_exp_m1(r, scale, offset);
+    let two = L::splat(L::Scalar::of(2.0));
+    let (mut t, mut sum) = (e, e);
+    for i in 0..N {
+        sum[i] = e[i] + two;
+        t[i] = e[i] / sum[i];
+        if exp.correct {
+            // for small E: what rounding took from E + 2, and from the quotient;
+            // 1 / (E + 2) = (1 − t) / 2
+            let lost = e[i] - (sum[i] - two);
+            let remainder = (-t[i]).mul_add(lost, (-t[i]).mul_add(sum[i], e[i]));
+            let half = L::splat(L::Scalar::of(0.5));
+            let inverse = e[i].less(two, half - half * t[i], L::zero());
+            t[i] = remainder.mul_add(inverse, t[i]);
+        }
+        t[i] = t[i].copysign(x[i]);
+    }
+    (t, sum)
 }
 
 /// A function of a cell: of its gates, or of its state.
@@ -233,7 +277,7 @@ pub struct Functions {
 impl Functions {
     /// φ(x) of the state.
     #[inline(always)]
-    pub fn state<L: Lanes<Scalar: Exponential>>(self, x: L) -> L {
+    pub fn state<L: Lanes<Scalar: Exponential>, const N: usize>(self, x: [L; N]) -> [L; N] {
         if self.state == Function::Tanh {
             tanh(x)
         } else {
@@ -241,9 +285,9 @@ impl Functions {
         }
     }
 
-    /// φ(x) of a gate.
+    /// φ(x) of gates.
     #[inline(always)]
-    pub fn gate<L: Lanes<Scalar: Exponential>>(self, x: L) -> L {
+    pub fn gate<L: Lanes<Scalar: Exponential>, const N: usize>(self, x: [L; N]) -> [L; N] {
         if self.gate == Function::Sigmoid {
             sigmoid(x)
         } else {
@@ -253,7 +297,10 @@ impl Functions {
 
     /// φ(x) and φ'(x) of the state.
     #[inline(always)]
-    pub fn state_slope<L: Lanes<Scalar: Exponential>>(self, x: L) -> (L, L) {
+    pub fn state_slope<L: Lanes<Scalar: Exponential>, const N: usize>(
+        self,
+        x: [L; N],
+    ) -> ([L; N], [L; N]) {
         if self.state == Function::Tanh {
             tanh_slope(x)
         } else {
@@ -261,9 +308,12 @@ impl Functions {
         }
     }
 
-    /// φ(x) and φ'(x) of a gate.
+    /// φ(x) and φ'(x) of gates.
     #[inline(always)]
-    pub fn gate_slope<L: Lanes<Scalar: Exponential>>(self, x: L) -> (L, L) {
+    pub fn gate_slope<L: Lanes<Scalar: Exponential>, const N: usize>(
+        self,
+        x: [L; N],
+    ) -> ([L; N], [L; N]) {
         if self.gate == Function::Sigmoid {
             sigmoid_slope(x)
         } else {
@@ -274,34 +324,40 @@ impl Functions {
 
 /// φ(x) and φ'(x), in a function of its own: most nets never call it.
 #[inline(always)]
-fn unusual<L: Lanes<Scalar: Exponential>>(function: Function, x: L) -> (L, L) {
-    let mut found = (x, x);
-    L::call(Unusual(function, &mut found));
-    found
+fn unusual<L: Lanes<Scalar: Exponential>, const N: usize>(
+    function: Function,
+    x: [L; N],
+) -> ([L; N], [L; N]) {
+    let (mut y, mut slope) = (x, x);
+    for i in 0..N {
+        L::call(Unusual(function, &mut y[i], &mut slope[i]));
+    }
+    (y, slope)
 }
 
-struct Unusual<'a, L>(Function, &'a mut (L, L));
+/// x, which becomes φ(x), and where φ'(x) goes.
+struct Unusual<'a, L>(Function, &'a mut L, &'a mut L);
 
 impl<L: Lanes<Scalar: Exponential>> Part for Unusual<'_, L> {
     /// The derivative is 0 at the kinks, as in PyTorch; 0 x keeps what is not finite.
     #[inline(always)]
     fn run(self) {
-        let Self(function, found) = self;
-        let x = found.0;
+        let Self(function, value, slope) = self;
+        let x = *value;
         let (zero, one) = (L::zero(), L::splat(L::Scalar::of(1.0)));
         let hard = |slope: f64| {
             let slope = L::splat(L::Scalar::of(slope));
             let y = x.mul_add(slope, L::splat(L::Scalar::of(0.5)));
             let rising = zero.less(y, y.less(one, slope, zero), zero);
-            (one.min(zero.max(y)), rising + zero * x)
+            ([one.min(zero.max(y))], [rising + zero * x])
         };
-        *found = match function {
-            Function::Tanh => tanh_slope(x),
-            Function::Sigmoid => sigmoid_slope(x),
+        ([*value], [*slope]) = match function {
+            Function::Tanh => tanh_slope([x]),
+            Function::Sigmoid => sigmoid_slope([x]),
             Function::HardSigmoid => hard(0.2),
             Function::HardSigmoid6 => hard(1.0 / 6.0),
-            Function::Relu => (zero.max(x), zero.less(x, one, zero) + zero * x),
-            Function::Linear => (x, one + zero * x),
+            Function::Relu => ([zero.max(x)], [zero.less(x, one, zero) + zero * x]),
+            Function::Linear => ([x], [one + zero * x]),
         };
     }
 }

@@ -80,6 +80,6 @@ impl<T: Exponential> StateMap<T> for TanhMap<T> {
 /// 1 − tanh k = 2 σ(−2k), without cancellation.
 #[inline(always)]
 fn fall<L: Lanes<Scalar: Exponential>>(k: L) -> L {
-    let s = sigmoid(-(k + k));
+    let [s] = sigmoid([-(k + k)]);
     s + s
 }

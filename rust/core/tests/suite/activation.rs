@@ -21,11 +21,11 @@ impl<T: Exponential> Kernel<T> for Map<'_, T> {
         let mut out = Vec::with_capacity(self.1.len());
         for chunk in self.1.chunks(L::N) {
             let x = L::from_fn(|i| chunk[i.min(chunk.len() - 1)]);
-            let y = match self.0 {
-                Function::Sigmoid => sigmoid(x),
-                Function::Tanh => tanh(x),
-                Function::SigmoidSlope => sigmoid_slope(x).1,
-                Function::TanhSlope => tanh_slope(x).1,
+            let [y] = match self.0 {
+                Function::Sigmoid => sigmoid([x]),
+                Function::Tanh => tanh([x]),
+                Function::SigmoidSlope => sigmoid_slope([x]).1,
+                Function::TanhSlope => tanh_slope([x]).1,
             };
             out.extend_from_slice(&y.as_slice()[..chunk.len()]);
         }

@@ -58,9 +58,7 @@ impl<T: Exponential> Units for Elman<T> {
         _: &[[L; C]],
         new: &mut [[L; C]],
     ) {
-        for c in 0..C {
-            new[unit][c] = self.functions.state(z[0][c]);
-        }
+        new[unit] = self.functions.state(z[0]);
     }
 
     #[inline(always)]
@@ -72,8 +70,7 @@ impl<T: Exponential> Units for Elman<T> {
         new: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        let (h, slope) = self.functions.state_slope(z[0]);
-        (new[unit], at[0]) = ([h], slope);
+        (new[unit], [at[0]]) = self.functions.state_slope([z[0]]);
     }
 
     #[inline(always)]

@@ -66,13 +66,13 @@ impl<T: Exponential> Units for Gru<T> {
         old: &[[L; C]],
         new: &mut [[L; C]],
     ) {
+        let (mut p, z) = (self.functions.gate(sums[0]), self.functions.gate(sums[1]));
         for c in 0..C {
-            let (r, z) = (
-                self.functions.gate(sums[0][c]),
-                self.functions.gate(sums[1][c]),
-            );
-            let n = self.functions.state(r.mul_add(sums[3][c], sums[2][c]));
-            new[unit][c] = z.mul_add(old[unit][c] - n, n);
+            p[c] = p[c].mul_add(sums[3][c], sums[2][c]);
+        }
+        let n = self.functions.state(p);
+        for c in 0..C {
+            new[unit][c] = z[c].mul_add(old[unit][c] - n[c], n[c]);
         }
     }
 
@@ -86,11 +86,8 @@ impl<T: Exponential> Units for Gru<T> {
         at: &mut [L],
     ) {
         let q = sums[3];
-        let ((r, dr), (z, dz)) = (
-            self.functions.gate_slope(sums[0]),
-            self.functions.gate_slope(sums[1]),
-        );
-        let (n, dn) = self.functions.state_slope(r.mul_add(q, sums[2]));
+        let ([r, z], [dr, dz]) = self.functions.gate_slope([sums[0], sums[1]]);
+        let ([n], [dn]) = self.functions.state_slope([r.mul_add(q, sums[2])]);
         let kept = old[unit][0] - n;
         new[unit] = [z.mul_add(kept, n)];
         let slope = (L::splat(T::of(1.0)) - z) * dn;

@@ -222,9 +222,9 @@ impl<T: Exponential> Units for Reset<T> {
         old: &[[L; C]],
         new: &mut [[L; C]],
     ) {
-        let mut h = old[unit];
+        let mut h = self.functions.gate(sums[0]);
         for c in 0..C {
-            h[c] = self.functions.gate(sums[0][c]) * h[c];
+            h[c] = h[c] * old[unit][c];
         }
         self.weight_hn.add(unit, h, new);
     }
@@ -238,7 +238,8 @@ impl<T: Exponential> Units for Reset<T> {
         new: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        let ((r, dr), h) = (self.functions.gate_slope(sums[0]), old[unit][0]);
+        let ([r], [dr]) = self.functions.gate_slope([sums[0]]);
+        let [h] = old[unit];
         self.weight_hn.add(unit, [r * h], new);
         at.copy_from_slice(&[r, h * dr]);
     }
@@ -278,12 +279,10 @@ impl<T: Exponential> Units for Update<T> {
         old: &[[L; C]],
         new: &mut [[L; C]],
     ) {
+        let z = self.functions.gate(sums[0]);
+        let n = self.functions.state(new[unit]);
         for c in 0..C {
-            let (z, n) = (
-                self.functions.gate(sums[0][c]),
-                self.functions.state(new[unit][c]),
-            );
-            new[unit][c] = z.mul_add(old[unit][c] - n, n);
+            new[unit][c] = z[c].mul_add(old[unit][c] - n[c], n[c]);
         }
     }
 
@@ -296,8 +295,8 @@ impl<T: Exponential> Units for Update<T> {
         new: &mut [[L; 1]],
         at: &mut [L],
     ) {
-        let (z, dz) = self.functions.gate_slope(sums[0]);
-        let (n, dn) = self.functions.state_slope(new[unit][0]);
+        let ([z], [dz]) = self.functions.gate_slope([sums[0]]);
+        let ([n], [dn]) = self.functions.state_slope(new[unit]);
         let kept = old[unit][0] - n;
         new[unit] = [z.mul_add(kept, n)];
         at.copy_from_slice(&[z, kept * dz, (L::splat(T::of(1.0)) - z) * dn]);

@@ -93,13 +93,15 @@ impl<T: Exponential> Units for Lstm<T> {
         old: &[[L; C]],
         new: &mut [[L; C]],
     ) {
-        let (mut m, mut cell) = ([L::zero(); C], old[self.matrix.recurrent + unit]);
+        let (i, f) = (self.functions.gate(z[0]), self.functions.gate(z[1]));
+        let (g, o) = (self.functions.state(z[2]), self.functions.gate(z[3]));
+        let mut cell = old[self.matrix.recurrent + unit];
         for c in 0..C {
-            let functions = self.functions;
-            let (i, f) = (functions.gate(z[0][c]), functions.gate(z[1][c]));
-            let (g, o) = (functions.state(z[2][c]), functions.gate(z[3][c]));
-            cell[c] = f.mul_add(cell[c], i * g);
-            m[c] = o * functions.state(cell[c]);
+            cell[c] = f[c].mul_add(cell[c], i[c] * g[c]);
+        }
+        let mut m = self.functions.state(cell);
+        for c in 0..C {
+            m[c] = o[c] * m[c];
         }
         self.put(unit, m, cell, new);
     }
@@ -114,16 +116,10 @@ impl<T: Exponential> Units for Lstm<T> {
         at: &mut [L],
     ) {
         let [old] = old[self.matrix.recurrent + unit];
-        let ((i, di), (f, df)) = (
-            self.functions.gate_slope(z[0]),
-            self.functions.gate_slope(z[1]),
-        );
-        let ((g, dg), (o, dout)) = (
-            self.functions.state_slope(z[2]),
-            self.functions.gate_slope(z[3]),
-        );
+        let ([i, f, o], [di, df, dout]) = self.functions.gate_slope([z[0], z[1], z[3]]);
+        let ([g], [dg]) = self.functions.state_slope([z[2]]);
         let cell = f.mul_add(old, i * g);
-        let (y, dy) = self.functions.state_slope(cell);
+        let ([y], [dy]) = self.functions.state_slope([cell]);
         self.put(unit, [o * y], [cell], new);
         at.copy_from_slice(&[g * di, old * df, i * dg, y * dout, f, o * dy]);
     }
