@@ -239,10 +239,11 @@ def product_comparison(hidden: int, rounds: int) -> Comparison:
     The peer is the time that NumPy's BLAS would take for the kernel's multiplications
     alone, at the speed it reaches on large matrices: a ratio of 1 is all of it.
     """
-    samples, steps = 512, PRODUCT_STEPS
+    samples, steps = 1023, PRODUCT_STEPS
     net = random_net(hidden, 1, "float32")
     large = np.random.default_rng(3).standard_normal((2048, 2048)).astype(np.float32)
-    operations = 2 * 4 * hidden * hidden * 2 * samples * steps
+    trajectories = samples + 1  # without inputs all have one unperturbed copy
+    operations = 2 * 4 * hidden * hidden * trajectories * steps
     repeats = max(1, round(operations / (2 * 2048**3)))
     share = operations / (2 * 2048**3) / repeats
 

@@ -99,24 +99,25 @@ impl Distances {
         execution: Execution<'_>,
     ) -> Result<(), Error> {
         let outputs: Vec<usize> = (0..map.dim()).filter(|&i| map.is_output(i)).collect();
-        // rows 2i and 2i + 1: the two copies of a sample
-        let shape = (2 * samples.len(), map.dim());
+        // first the unperturbed copies, one for each sequence, then the perturbed ones
+        let sequence = |sample: usize| sample % drive.count().max(1);
+        let plain = samples.len().min(drive.count().max(1));
+        let shape = (plain + samples.len(), map.dim());
         let mut states = Array2::from_shape_fn(shape, |(_, component)| T::of(map.rest(component)));
-        for (i, sample) in samples.clone().enumerate() {
+        for (row, sample) in (plain..).zip(samples.clone()) {
             let delta = perturbation(outputs.len(), settings.noise, settings.seed, sample);
             for (&component, delta) in outputs.iter().zip(delta) {
-                states[[2 * i + 1, component]] = T::of(map.rest(component) + delta);
+                states[[row, component]] = T::of(map.rest(component) + delta);
             }
         }
-        let count = drive.count().max(1);
-        let sequences: Vec<usize> = samples.flat_map(|s| [s % count; 2]).collect();
+        let all = samples.clone().take(plain).chain(samples.clone());
         let starts = Starts {
             states: &states,
-            sequences: &sequences,
+            sequences: &all.map(sequence).collect::<Vec<_>>(),
         };
         let ends = endpoints(map, drive, &starts, settings.steps, execution)?;
-        for i in 0..sequences.len() / 2 {
-            let (a, b) = (ends.row(2 * i), ends.row(2 * i + 1));
+        for i in 0..samples.len() {
+            let (a, b) = (ends.row(i % plain), ends.row(plain + i));
             let square: f64 = outputs
                 .iter()
                 .map(|&i| {
