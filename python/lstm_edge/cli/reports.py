@@ -229,7 +229,8 @@ def analogy(first: float, last: float, values: int, out: Path, as_json: bool) ->
 def bench(rounds: int, large: bool, run: Path | None, as_json: bool) -> None:
     """Time this machine beside torch, NumPy and JAX.
 
-    A ratio is the time of the fastest peer over ours: above 1 we are faster.
+    A ratio is the time of the fastest peer over ours: above 1 we are faster. The limit
+    is what NumPy's BLAS would take for the multiplications of the work alone.
     """
     from lstm_edge.lab.bench.suite import describe_machine, run_benchmarks
 
@@ -243,3 +244,5 @@ def bench(rounds: int, large: bool, run: Path | None, as_json: bool) -> None:
         click.echo(f"\n{found.work}\n  {found.ratio:.2f} x  ({low:.2f} to {high:.2f})")
         for name, seconds in found.seconds.items():
             click.echo(f"  {seconds:9.4f} s  {name}")
+        if found.share is not None:
+            click.echo(f"  {found.share:8.0%}    of the machine's limit")

@@ -68,12 +68,17 @@ class Comparison:
         Time of the fastest peer over ours, the median over the rounds.
     spread : (low, high)
         The same, least and most.
+    share : float
+        Of the machine's limit: the time that NumPy's BLAS would take for the
+        multiplications of the work alone, at the speed it reaches on large matrices,
+        over ours. None where they are not counted.
     """
 
     work: str
     seconds: dict[str, float]
     ratio: float
     spread: tuple[float, float]
+    share: float | None = None
 
 
 def run_benchmarks(
@@ -117,11 +122,13 @@ def distance_comparison(hidden: int, rounds: int) -> Comparison:
     net = random_net(hidden, 32, "float32")
     rng = np.random.default_rng(1)
     inputs = rng.standard_normal((SAMPLES, DRIVEN, 32)).astype(np.float32)
+    products = 4 * hidden * 2 * SAMPLES * (hidden * STEPS + 32 * DRIVEN)
     return _compare(
         f"D~, H = {hidden}, chaotic, {SAMPLES} samples x {STEPS:,} steps",
         lambda: asymptotic_distance(net, inputs, steps=STEPS),
         _torch_peers([net], inputs, STEPS),
         rounds,
+        _blas(products, np.float32),
     )
 
 
@@ -225,11 +232,14 @@ def spectrum_comparison(
         # the leading ones: deep exponents of a long interval are lost to rounding alike
         found, expected = (np.sort(f(2 * interval))[:, -2:] for f in (call, ours))
         _agree(f"exponents of {name}", found, expected, 1e-6)
+    products = steps * (1 + k) * 4 * hidden**2
+    reflections = steps // interval * (2 * n * k**2 - 2 * k**3 // 3)  # of R, and of Q
     return _compare(
         f"k = {k}, H = {hidden}, interval {interval}, {STARTS} starts x {steps} steps",
         ours,
         peers,
         rounds,
+        _blas(STARTS * (products + reflections), np.float64),
     )
 
 
@@ -241,24 +251,28 @@ def product_comparison(hidden: int, rounds: int) -> Comparison:
     """
     samples, steps = 1023, PRODUCT_STEPS
     net = random_net(hidden, 1, "float32")
-    large = np.random.default_rng(3).standard_normal((2048, 2048)).astype(np.float32)
     trajectories = samples + 1  # without inputs all have one unperturbed copy
-    operations = 2 * 4 * hidden * hidden * trajectories * steps
-    repeats = max(1, round(operations / (2 * 2048**3)))
-    share = operations / (2 * 2048**3) / repeats
-
-    def blas() -> float:
-        begin = time.perf_counter()
-        for _ in range(repeats):
-            large @ large
-        return (time.perf_counter() - begin) * share
-
     return _compare(
         f"share of BLAS speed, ensemble kernel, H = {hidden}",
         lambda: asymptotic_distance(net, samples=samples, steps=steps),
-        {"BLAS": blas},
+        {"BLAS": _blas(4 * hidden**2 * trajectories * steps, np.float32)},
         rounds,
     )
+
+
+def _blas(products: int, kind: type[np.floating[Any]]) -> Callable[[], float]:
+    """Time so many multiplications with additions, as fast as on large matrices."""
+    size = 2048
+    large = np.random.default_rng(3).standard_normal((size, size)).astype(kind)
+    repeats = max(1, round(products / size**3))
+
+    def seconds() -> float:
+        begin = time.perf_counter()
+        for _ in range(repeats):
+            large @ large
+        return (time.perf_counter() - begin) * products / size**3 / repeats
+
+    return seconds
 
 
 def _agree(what: str, found: Any, expected: Any, tolerance: float) -> None:
@@ -275,15 +289,21 @@ def _compare(
     ours: Callable[[], Any],
     peers: dict[str, Callable[[], Any]],
     rounds: int,
+    limit: Callable[[], float] | None = None,
 ) -> Comparison:
     """Time all in turn."""
     calls: dict[str, Callable[[], Any]] = {"lstm-edge": ours, **peers}
+    if limit is not None:
+        calls["limit"] = limit
     times: dict[str, list[float]] = {name: [] for name in calls}
     for round_ in range(rounds + 1):
         for name, call in calls.items():
             seconds = _seconds_a_call(call)
             if round_ > 0:
                 times[name].append(seconds)
+    share = None
+    if limit is not None:
+        share = float(np.median(np.divide(times.pop("limit"), times["lstm-edge"])))
     medians = {name: float(np.median(values)) for name, values in times.items()}
     best = min((name for name in peers), key=medians.__getitem__)
     ratios = np.divide(times[best], times["lstm-edge"])
@@ -292,6 +312,7 @@ def _compare(
         medians,
         float(np.median(ratios)),
         (float(ratios.min()), float(ratios.max())),
+        share,
     )
 
 

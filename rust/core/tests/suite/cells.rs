@@ -6,63 +6,59 @@ use lstm_edge_core::measures::distance::{self, asymptotic_distance};
 use lstm_edge_core::measures::lyapunov::lyapunov;
 use lstm_edge_core::orbit::{Starts, endpoints, orbits};
 use lstm_edge_core::tangent::push;
-use lstm_edge_kernels::activation::Exponential;
-use lstm_edge_kernels::cells;
-use lstm_edge_kernels::lanes::{Isa, Kernel, Lanes, Real, dispatch};
-use lstm_edge_kernels::map::StateMap;
+use lstm_edge_kernels::lanes::{Isa, Real};
+use lstm_edge_kernels::orthonormal::NEVER;
+use lstm_edge_kernels::system::{NetInput, Precision, System};
+use lstm_edge_kernels::tile::Tile;
 use ndarray::{Array1, Array2, Array3, s};
 
 /// Largest |DF v − (F(x + εv) − F(x − εv)) / 2ε| over the components.
-struct TangentError<'a, M>(&'a M, &'a [f64], &'a [f64], &'a [f64]);
-
-impl<M: StateMap<f64>> Kernel<f64> for TangentError<'_, M> {
-    type Output = f64;
-    #[inline(always)]
-    fn run<L: Lanes<Scalar = f64>, const C: usize>(self) -> f64 {
-        let Self(map, input, state, tangent) = self;
-        let n = map.dim();
-        let epsilon = 1e-6;
-        let input: Vec<[L; 1]> = input.iter().map(|&u| [L::splat(u)]).collect();
-        let mut u = vec![[L::zero()]; map.projected_dim()];
-        if map.input_dim() > 0 {
-            map.project(&input, &mut u);
-        }
-        let shifted = |e: f64| -> Vec<[L; 1]> {
-            let pairs = state.iter().zip(tangent);
-            pairs.map(|(x, v)| [L::splat(x + e * v)]).collect()
-        };
-        let mut at = vec![L::zero(); map.linearisation_len()];
-        let mut y = shifted(0.0);
-        map.linearise(&u, &shifted(0.0), &mut y, &mut at);
-        let v: Vec<[L; 1]> = tangent.iter().map(|&v| [L::splat(v)]).collect();
-        let mut w = v.clone();
-        map.push(&at, &v, &mut w);
-        let (mut above, mut below) = (v.clone(), v);
-        map.step(&u, &shifted(epsilon), &mut above);
-        map.step(&u, &shifted(-epsilon), &mut below);
-        let mut same = y.clone();
-        map.step(&u, &shifted(0.0), &mut same);
-        (0..n)
-            .map(|i| {
-                assert_eq!(
-                    same[i][0].as_slice()[0].to_bits(),
-                    y[i][0].as_slice()[0].to_bits(),
-                    "step and linearise disagree"
-                );
-                let slope =
-                    (above[i][0].as_slice()[0] - below[i][0].as_slice()[0]) / (2.0 * epsilon);
-                (w[i][0].as_slice()[0] - slope).abs()
-            })
-            .fold(0.0, f64::max)
+fn tangent_error(
+    map: &dyn System<f64>,
+    isa: Isa,
+    input: &[f64],
+    state: &[f64],
+    tangent: &[f64],
+) -> f64 {
+    let epsilon = 1e-6;
+    let engine = map.on(isa);
+    let tile = |numbers: &[f64]| Tile::splat(numbers.iter().copied(), engine.lanes());
+    let mut u = Tile::zeros(map.projected_dim(), engine.lanes());
+    if map.input_dim() > 0 {
+        engine.project(&tile(input), &mut u);
     }
+    let u = (map.input_dim() > 0).then_some(&u);
+    let step = |e: f64| -> Vec<f64> {
+        let shifted: Vec<_> = state.iter().zip(tangent).map(|(x, v)| x + e * v).collect();
+        let mut y = tile(state);
+        engine.step(u, &tile(&shifted), &mut y);
+        y.lane(0).collect()
+    };
+    let mut y = tile(state);
+    let mut at = Tile::zeros(map.linearisation_len(), engine.lanes());
+    engine.linearise(u, &tile(state), &mut y, &mut at);
+    let same = y.lane(0).map(f64::to_bits);
+    assert!(
+        same.eq(step(0.0).into_iter().map(f64::to_bits)),
+        "step and linearise disagree"
+    );
+    let mut frame = engine.tangents(1, true, &NEVER);
+    for (row, &v) in tangent.iter().enumerate() {
+        frame.set(0, row, 0, v);
+    }
+    frame.push(&at);
+    let (above, below) = (step(epsilon), step(-epsilon));
+    (0..map.dim())
+        .map(|i| (frame.get(0, i, 0) - (above[i] - below[i]) / (2.0 * epsilon)).abs())
+        .fold(0.0, f64::max)
 }
 
 #[test]
 fn tangent_step_is_the_derivative_of_the_step() {
     for (cell, hidden) in nets([&[1][..], &[7], &[3, 5], &[4, 2, 6]]) {
         let net = Net::<f64>::of(cell, 3, hidden, 1.0, 7);
-        tangent_is_right(&net.map(), &format!("{cell:?} {hidden:?}"));
-        tangent_is_right(&net.closed(), &format!("{cell:?} {hidden:?}, closed"));
+        tangent_is_right(&*net.map(), &format!("{cell:?} {hidden:?}"));
+        tangent_is_right(&*net.closed(), &format!("{cell:?} {hidden:?}, closed"));
     }
 }
 
@@ -75,14 +71,14 @@ fn nets<const N: usize>(
         .flat_map(move |cell| sizes.into_iter().map(move |hidden| (cell, hidden)))
 }
 
-fn tangent_is_right<M: StateMap<f64>>(map: &M, name: &str) {
+fn tangent_is_right(map: &dyn System<f64>, name: &str) {
     for gain in [0.1, 1.0, 3.0] {
         let wave = |i: usize, shift: f64| (1.3 * i as f64 + shift).sin();
         let input: Vec<f64> = (0..map.input_dim()).map(|i| wave(i, 0.1)).collect();
         let state: Vec<f64> = (0..map.dim()).map(|i| gain * wave(i, 0.4)).collect();
         let tangent: Vec<f64> = (0..map.dim()).map(|i| wave(i, 2.0)).collect();
         for isa in Isa::available() {
-            let error = dispatch(isa, TangentError(map, &input, &state, &tangent));
+            let error = tangent_error(map, isa, &input, &state, &tangent);
             // central differences: ε² of the third derivative, and rounding over ε
             assert!(error < 1e-8, "{name} {isa:?}: {error}");
         }
@@ -99,7 +95,7 @@ fn bits<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<u64> {
 }
 
 /// Ends of orbits on every vector unit and with 1 and 3 threads: the same bits.
-fn ends_agree<T: Exponential>(cell: (&'static str, usize, bool), gain: f64, steps: usize) {
+fn ends_agree<T: Precision>(cell: (&'static str, usize, bool), gain: f64, steps: usize) {
     let net = Net::<T>::of(cell, 2, &[9, 5], gain, 3);
     let map = net.map();
     let wave = |(b, t, i)| T::of((1.0 + 0.3 * f64::from(b * 31 + t * 7 + i)).sin());
@@ -108,7 +104,7 @@ fn ends_agree<T: Exponential>(cell: (&'static str, usize, bool), gain: f64, step
         wave((b, t, i))
     });
     let drive = Drive::sequences(&inputs.view(), 2).unwrap();
-    let (states, sequences) = lstm_edge_core::ensemble::starts(&map, 11, 37, 5);
+    let (states, sequences) = lstm_edge_core::ensemble::starts(&*map, 11, 37, 5);
     let starts = Starts {
         states: &states,
         sequences: &sequences,
@@ -117,7 +113,7 @@ fn ends_agree<T: Exponential>(cell: (&'static str, usize, bool), gain: f64, step
     for isa in Isa::available() {
         for threads in [1, 3] {
             let run = execution(threads, isa);
-            let ends = endpoints(&map, &drive, &starts, steps, run).unwrap();
+            let ends = endpoints(&*map, &drive, &starts, steps, run).unwrap();
             let found = bits(ends);
             assert_eq!(
                 *seen.get_or_insert(found.clone()),
@@ -128,7 +124,7 @@ fn ends_agree<T: Exponential>(cell: (&'static str, usize, bool), gain: f64, step
     }
     // the early exit leaves the same bits as the full orbit
     let run = execution(2, Isa::best());
-    let full = orbits(&map, &drive, &starts, steps - 1, 1, run).unwrap();
+    let full = orbits(&*map, &drive, &starts, steps - 1, 1, run).unwrap();
     assert_eq!(
         seen.unwrap(),
         bits(full.slice(s![.., 0, ..]).iter().copied())
@@ -146,7 +142,7 @@ fn orbits_have_the_same_bits_on_every_vector_unit_thread_and_with_early_exit() {
 }
 
 /// The same tokens, embedded before and projected once.
-fn tokens_agree<T: Exponential>() {
+fn tokens_agree<T: Precision>() {
     for (cell, hidden) in nets([&[9][..], &[5, 7]]) {
         let map = Net::<T>::of(cell, 3, hidden, 2.0, 5).map();
         let wave = |(v, i): (usize, usize)| T::of((1.0 + 3.1 * v as f64 + 0.7 * i as f64).sin());
@@ -157,10 +153,10 @@ fn tokens_agree<T: Exponential>() {
             embedding[[usize::try_from(tokens[[b, t]]).unwrap(), i]]
         });
         let drives = [
-            Drive::tokens(&tokens.view(), &embedding.view(), &map).unwrap(),
+            Drive::tokens(&tokens.view(), &embedding.view(), &*map).unwrap(),
             Drive::sequences(&embedded.view(), 3).unwrap(),
         ];
-        let (states, sequences) = lstm_edge_core::ensemble::starts(&map, 0, 11, 5);
+        let (states, sequences) = lstm_edge_core::ensemble::starts(&*map, 0, 11, 5);
         let starts = Starts {
             states: &states,
             sequences: &sequences,
@@ -169,12 +165,12 @@ fn tokens_agree<T: Exponential>() {
             let run = execution(2, isa);
             let [found, expected] = [0, 1].map(|i| {
                 let drive = &drives[i];
-                let ends = endpoints(&map, drive, &starts, 25, run).unwrap();
+                let ends = endpoints(&*map, drive, &starts, 25, run).unwrap();
                 let driven = settings(3, 5, 12);
-                let exponents = lyapunov(&map, drive, &starts, &driven, run).unwrap();
+                let exponents = lyapunov(&*map, drive, &starts, &driven, run).unwrap();
                 let mut found = bits(ends);
                 found.extend(bits(exponents.per_start));
-                found.extend(bits(orbits(&map, drive, &starts, 3, 20, run).unwrap()));
+                found.extend(bits(orbits(&*map, drive, &starts, 3, 20, run).unwrap()));
                 found
             });
             assert_eq!(found, expected, "{cell:?} {hidden:?} {isa:?}");
@@ -194,12 +190,12 @@ fn tokens_beyond_the_embedding_are_refused() {
     let embedding = Array2::from_elem((7, 3), 0.5);
     for wrong in [-1, 7, i64::MIN, i64::MAX] {
         let tokens = Array2::from_elem((1, 2), wrong);
-        let error = Drive::tokens(&tokens.view(), &embedding.view(), &map).unwrap_err();
+        let error = Drive::tokens(&tokens.view(), &embedding.view(), &*map).unwrap_err();
         assert!(error.to_string().contains(&wrong.to_string()), "{error}");
     }
     let narrow = Array2::from_elem((7, 2), 0.5);
     let tokens = Array2::from_elem((1, 2), 0);
-    assert!(Drive::tokens(&tokens.view(), &narrow.view(), &map).is_err());
+    assert!(Drive::tokens(&tokens.view(), &narrow.view(), &*map).is_err());
 }
 
 #[test]
@@ -214,7 +210,7 @@ fn exponents_have_the_same_bits_on_every_vector_unit_and_thread() {
             for isa in Isa::available() {
                 for threads in [1, 2] {
                     let run = execution(threads, isa);
-                    let found = spectrum_on(&map, starts, &settings(k, 20, 30), run);
+                    let found = spectrum_on(&*map, starts, &settings(k, 20, 30), run);
                     let found = bits(found.per_start);
                     let first = seen.get_or_insert(found.clone());
                     assert_eq!(*first, found, "{cell:?} {gain} {isa:?} {k}");
@@ -225,8 +221,8 @@ fn exponents_have_the_same_bits_on_every_vector_unit_and_thread() {
 }
 
 /// Mean ln |det J| of the steps after the transient, from the unit vectors pushed along the orbit.
-fn mean_log_determinant<M: StateMap<f64>>(
-    map: &M,
+fn mean_log_determinant(
+    map: &dyn System<f64>,
     mut state: Array1<f64>,
     transient: usize,
     steps: usize,
@@ -253,9 +249,9 @@ fn sum_of_all_exponents_is_the_mean_logarithm_of_the_determinant() {
             }
             let map = Net::<f64>::of(cell, 1, hidden, gain, 2).map();
             let n = map.dim();
-            let found = spectrum(&map, 1, &settings(n, 50, 40));
-            let (starts, _) = lstm_edge_core::ensemble::starts(&map, 0, 1, 1);
-            let expected = mean_log_determinant(&map, starts.row(0).to_owned(), 50, 40);
+            let found = spectrum(&*map, 1, &settings(n, 50, 40));
+            let (starts, _) = lstm_edge_core::ensemble::starts(&*map, 0, 1, 1);
+            let expected = mean_log_determinant(&*map, starts.row(0).to_owned(), 50, 40);
             let sum = found.per_start.sum();
             // R_ii is known to ε times the growth apart of the columns in one step, e^15 here
             assert!(
@@ -280,14 +276,14 @@ fn distance_is_the_floor_in_order_and_large_in_chaos() {
     for cell in CELLS {
         // in f32 a GRU has neighbours that both stay, some 1e-8 apart beside e⁻¹⁵ = 3e-7
         let ordered = Net::<f64>::of(cell, 1, &[10], 0.1, 1).map();
-        let found = asymptotic_distance(&ordered, &Drive::Zero, &settings, run).unwrap();
+        let found = asymptotic_distance(&*ordered, &Drive::Zero, &settings, run).unwrap();
         let floor = |d: &f64| (d + 15.0).abs() < 1e-3;
         assert!(found.log_distance.iter().all(floor), "{cell:?}");
         if cell.0.contains(':') || cell.0 == "rnn_linear" {
             continue; // with other functions few are chaotic
         }
         let chaotic = Net::<f32>::of(cell, 1, &[60], 6.0, 1).map();
-        let found = asymptotic_distance(&chaotic, &Drive::Zero, &settings, run).unwrap();
+        let found = asymptotic_distance(&*chaotic, &Drive::Zero, &settings, run).unwrap();
         // without bounds, relu leaves the finite numbers: NaN, which is no distance
         let far = |d: &f64| {
             if cell.0 == "rnn_relu" {
@@ -300,12 +296,16 @@ fn distance_is_the_floor_in_order_and_large_in_chaos() {
     }
     settings.samples = 0;
     let map = Net::<f32>::random(1, &[10], 0.1, 1).map();
-    assert!(asymptotic_distance(&map, &Drive::Zero, &settings, run).is_err());
+    assert!(asymptotic_distance(&*map, &Drive::Zero, &settings, run).is_err());
 }
 
 #[test]
 fn weights_that_do_not_fit_the_cell_are_refused() {
-    let refused = |net: &Net<f64>| cells::Net::new(net.cell, &net.weights(), None).unwrap_err();
+    let refused = |net: &Net<f64>| {
+        f64::net(net.cell, &net.weights(), NetInput::External)
+            .err()
+            .unwrap()
+    };
     let mut net = Net::<f64>::random(1, &[4], 1.0, 0);
     net.cell = "peephole";
     let said = refused(&net).to_string();
@@ -330,10 +330,10 @@ fn an_orbit_without_bound_is_an_outcome() {
     net.layers[0].2 = Array1::from_elem(3, 1.0);
     let map = net.map();
     // h doubles: finite for some thousand steps, with the exponents of a linear map
-    let found = spectrum(&map, 2, &settings(3, 10, 900));
+    let found = spectrum(&*map, 2, &settings(3, 10, 900));
     for exponent in &found.per_start {
         assert!((exponent - 2.0_f64.ln()).abs() < 1e-13);
     }
-    let found = spectrum(&map, 2, &settings(3, 10, 2000));
+    let found = spectrum(&*map, 2, &settings(3, 10, 2000));
     assert!(found.per_start.iter().all(|x| x.is_nan()));
 }

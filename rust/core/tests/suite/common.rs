@@ -6,10 +6,10 @@ use lstm_edge_core::drive::Drive;
 use lstm_edge_core::ensemble::Execution;
 use lstm_edge_core::measures::lyapunov::{Exponents, Settings, lyapunov};
 use lstm_edge_core::orbit::Starts;
-use lstm_edge_kernels::activation::Exponential;
-use lstm_edge_kernels::cells::{self, LayerWeights, Readout};
+use lstm_edge_kernels::cells::{LayerWeights, Readout};
 use lstm_edge_kernels::lanes::{Isa, Lanes, Real};
 use lstm_edge_kernels::map::StateMap;
+use lstm_edge_kernels::system::{NetInput, Precision, System};
 use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -250,12 +250,12 @@ small_map!(
 );
 
 /// The exponents of a map from random starts, on the best vector unit.
-pub fn spectrum<M: StateMap<f64>>(map: &M, starts: usize, settings: &Settings) -> Exponents {
+pub fn spectrum(map: &dyn System<f64>, starts: usize, settings: &Settings) -> Exponents {
     spectrum_on(map, starts, settings, execution(2, Isa::best()))
 }
 
-pub fn spectrum_on<M: StateMap<f64>>(
-    map: &M,
+pub fn spectrum_on(
+    map: &dyn System<f64>,
     starts: usize,
     settings: &Settings,
     execution: Execution<'_>,
@@ -311,7 +311,7 @@ pub struct Net<T> {
     pub layers: Vec<LayerArrays<T>>,
 }
 
-impl<T: Exponential> Net<T> {
+impl<T: Precision> Net<T> {
     /// An LSTM.
     pub fn random(inputs: usize, hidden: &[usize], gain: f64, seed: u64) -> Self {
         Self::of(CELLS[0], inputs, hidden, gain, seed)
@@ -358,12 +358,12 @@ impl<T: Exponential> Net<T> {
             .collect()
     }
 
-    pub fn map(&self) -> cells::Net<T> {
-        cells::Net::new(self.cell, &self.weights(), None).unwrap()
+    pub fn map(&self) -> Box<dyn System<T>> {
+        T::net(self.cell, &self.weights(), NetInput::External).unwrap()
     }
 
     /// The readout of its first outputs, fed back.
-    pub fn closed(&self) -> cells::Net<T> {
+    pub fn closed(&self) -> Box<dyn System<T>> {
         let (inputs, outputs) = (
             self.layers[0].0.ncols(),
             self.layers.last().unwrap().1.ncols(),
@@ -376,7 +376,7 @@ impl<T: Exponential> Net<T> {
             weight: weight.view(),
             bias: bias.view(),
         };
-        cells::Net::closed_loop(self.cell, &self.weights(), readout).unwrap()
+        T::net(self.cell, &self.weights(), NetInput::FedBack(readout)).unwrap()
     }
 }
 

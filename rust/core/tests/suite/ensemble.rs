@@ -46,7 +46,7 @@ fn starts_without_a_state_or_a_sequence_are_refused() {
             sequences: &sequences,
         };
         let run = execution(1, Isa::best());
-        assert!(lyapunov(&map, &drive, &starts, &settings(1, 5, 5), run).is_err());
+        assert!(lyapunov(&*map, &drive, &starts, &settings(1, 5, 5), run).is_err());
     }
 }
 
@@ -54,7 +54,7 @@ fn starts_without_a_state_or_a_sequence_are_refused() {
 fn a_frame_that_is_to_stop_is_given_up() {
     let map = Net::<f64>::random(1, &[4], 1.0, 0).map();
     let stop = AtomicBool::new(true);
-    let system: &dyn System<f64> = &map;
+    let system: &dyn System<f64> = &*map;
     let engine = system.on(Isa::best());
     let mut frame = engine.tangents(3, true, &stop);
     for stopped in [true, false] {

@@ -98,7 +98,7 @@ fn deaf(cell: (&'static str, usize, bool), hidden: usize, biases: &[f64]) -> Net
 fn gru_that_does_not_hear_itself_has_ln_z() {
     for cell in [("gru", 3, false), ("gru_reset_before", 3, false)] {
         let map = deaf(cell, 4, &[0.3, 0.7, -0.5]).map();
-        let found = spectrum(&map, 2, &settings(4, 100, 50));
+        let found = spectrum(&*map, 2, &settings(4, 100, 50));
         for exponent in &found.per_start {
             assert_close(*exponent, -(-0.7_f64).exp().ln_1p(), 1e-13);
         }
@@ -109,7 +109,7 @@ fn gru_that_does_not_hear_itself_has_ln_z() {
 fn rnn_that_does_not_hear_itself_flattens_everything() {
     for cell in ["rnn_tanh", "rnn_relu"] {
         let found = spectrum(
-            &deaf((cell, 1, false), 4, &[0.5]).map(),
+            &*deaf((cell, 1, false), 4, &[0.5]).map(),
             2,
             &settings(4, 5, 50),
         );
@@ -128,7 +128,7 @@ fn rnn_with_scaled_orthogonal_weights_has_equal_exponents() {
     for (cell, bias, orthogonal) in cases {
         let mut net = deaf((cell, 1, false), 2, &[bias]);
         net.layers[0].1 = 0.9 * orthogonal;
-        let found = spectrum(&net.map(), 3, &settings(2, 500, 100));
+        let found = spectrum(&*net.map(), 3, &settings(2, 500, 100));
         for exponent in &found.per_start {
             assert_close(*exponent, 0.9_f64.ln(), 1e-12);
         }
@@ -140,7 +140,7 @@ fn saturated_rnn_keeps_its_exponents() {
     // at h = 1 to 17 digits the slope is sech² z = 4 e^{-2 z}, z = 30: no −∞
     let mut net = deaf(("rnn_tanh", 1, false), 1, &[0.0]);
     net.layers[0].1 = array![[30.0]];
-    let found = spectrum(&net.map(), 1, &settings(1, 10, 10));
+    let found = spectrum(&*net.map(), 1, &settings(1, 10, 10));
     assert_close(found.per_start[[0, 0]], 120.0_f64.ln() - 60.0, 1e-12);
 }
 
@@ -150,7 +150,7 @@ fn relu_has_slope_zero_at_zero() {
     net.layers[0].1 = array![[1.0]];
     let one = array![[1.0]];
     for (state, slope) in [(0.0, 0.0), (1e-300, 1.0), (-1e-300, 0.0)] {
-        let (_, pushed) = push(&net.map(), &array![state].view(), &one.view()).unwrap();
+        let (_, pushed) = push(&*net.map(), &array![state].view(), &one.view()).unwrap();
         assert_close(pushed[[0, 0]], slope, 0.0);
     }
 }
@@ -163,7 +163,7 @@ fn lstm_that_does_not_hear_itself_has_ln_f_and_minus_infinity() {
         if let Some(projection) = &mut net.layers[0].4 {
             projection.fill(0.5);
         }
-        let found = spectrum(&net.map(), 2, &settings(hidden + outputs, 100, 50));
+        let found = spectrum(&*net.map(), 2, &settings(hidden + outputs, 100, 50));
         for start in found.per_start.outer_iter() {
             for i in 0..hidden {
                 assert_close(start[i], -(-0.7_f64).exp().ln_1p(), 1e-13);

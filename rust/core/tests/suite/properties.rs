@@ -5,7 +5,6 @@ use crate::common::{
 };
 use lstm_edge_core::tangent::first_frame_of;
 use lstm_edge_kernels::lanes::Isa;
-use lstm_edge_kernels::map::StateMap;
 use ndarray::Array2;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -68,10 +67,10 @@ proptest! {
         // few steps: along many, rounding turns vectors of nearly equal exponents into each other
         let map = Net::<f64>::random(1, &[hidden], 2.0, seed).map();
         let k = 2 * hidden;
-        let reference = spectrum(&map, 2, &settings(k, 10, 40));
+        let reference = spectrum(&*map, 2, &settings(k, 10, 40));
         let mut how = settings(k.div_ceil(2), 10, 40);
         how.interval = None;
-        let found = spectrum(&map, 2, &how);
+        let found = spectrum(&*map, 2, &how);
         for start in 0..2 {
             for i in 0..k.div_ceil(2) {
                 let (a, b) = (reference.per_start[[start, i]], found.per_start[[start, i]]);
@@ -88,8 +87,8 @@ proptest! {
         let map = Net::<f64>::of(CELLS[cell], 1, &[hidden], gain, seed).map();
         let how = settings(map.dim(), 5, 20);
         let run = execution(1, Isa::best());
-        let many = spectrum_on(&map, 40, &how, run);
-        let one = spectrum_on(&map, 1, &how, run);
+        let many = spectrum_on(&*map, 40, &how, run);
+        let one = spectrum_on(&*map, 1, &how, run);
         for i in 0..map.dim() {
             prop_assert_eq!(
                 many.per_start[[0, i]].to_bits(),
