@@ -76,7 +76,7 @@ def test_what_is_planted_is_found_and_nothing_else(noise: float) -> None:
     assert {event for event, _ in changes} == {"loss of stability", "gain of stability"}
     assert {bracket for _, bracket in changes} == {(1200, 1210), (1350, 1360)}
     assert track.transitions == []
-    assert tell(track.anatomies) == (
+    assert tell(track.anatomies, track.test_loss) == (
         "Falls of the test loss: 1 of 3 through a change of stability between peak "
         "and valley; 2 of 3 with a jump of the exponent; 2 of 3 with a spike of "
         "the optimiser."
@@ -119,7 +119,8 @@ def test_a_fall_outside_the_checkpoints_has_no_net_around_it() -> None:
 
 
 def test_nothing_is_told_of_no_falls() -> None:
-    assert tell([]) == "No later fall of the test loss."
+    assert tell([], np.ones(3)) == "No later fall of the test loss."
+    assert tell([], np.full(3, np.nan)).startswith("Too few test losses are known (0)")
 
 
 @pytest.mark.parametrize(

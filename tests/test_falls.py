@@ -44,6 +44,13 @@ def test_noise_on_a_rising_loss_makes_no_falls(size: int) -> None:
         assert find_falls(np.arange(size), loss) == []
 
 
+@pytest.mark.parametrize("size", [40, 60, 100, 400])
+def test_smooth_falls_are_found_in_few_evaluations(size: int) -> None:
+    """Ten evaluations a descent or more: a smooth loss is no noise."""
+    phase = 8 * np.pi * np.arange(size) / size
+    assert len(find_falls(np.arange(size), np.exp(0.5 * np.sin(phase)))) >= 3
+
+
 def test_a_fall_drops_most_within_its_steepest_interval() -> None:
     rising = np.linspace(1.0, 4.0, 50).tolist()
     loss = [3.0, 2.0, *rising, 3.9, 0.5, 0.4, *np.linspace(0.41, 0.6, 50).tolist()]

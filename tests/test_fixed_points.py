@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from conftest import Arrays
+from conftest import Arrays, make_arrays
 from lstm_edge import UsageError, attractors, fixed_points, lyapunov
 from nets import chaotic, cycle, gated
 from reference import follow, make_net
@@ -123,3 +123,13 @@ def test_rest_is_tried_first() -> None:
     found = fixed_points(net, starts=1)
     assert len(found) == 1
     np.testing.assert_allclose(found.states, 0, atol=1e-12)
+
+
+def test_points_that_no_orbit_of_a_gru_reaches_are_left_out() -> None:
+    """Where z rounds to 1, any h far out would count as a fixed point."""
+    arrays = make_arrays((12,), 2, gain=8.0, seed=11, cell="gru")
+    found = fixed_points({k: v for k, v in arrays.items() if "_l0" in k})
+    assert len(found) > 0
+    assert np.abs(found.states).max() <= 1 + 1e-6
+    # what is left is told from its neighbours by a multiplier that is not 1
+    assert (np.abs(np.abs(found.multipliers[:, 0]) - 1) > 1e-9).all()

@@ -77,7 +77,37 @@ def test_a_log_of_a_trainer(
     assert losses(found) == pytest.approx(expected, nan_ok=True)
     assert told in sentence
     known = sum(np.isfinite(expected))
-    assert f"{known} of {len(checkpoints)} checkpoints have a loss" in sentence
+    assert f"{known} of {len(checkpoints)} checkpoints have a test loss" in sentence
+
+
+def test_rows_that_meet_all_checkpoints_one_by_one_are_theirs(tmp_path: Path) -> None:
+    """Epochs 1 to 8 of a log are those of checkpoints 0 to 7, not of 1 to 7."""
+    rows = "".join(f"{epoch},{1 / epoch}\n" for epoch in range(1, 9))
+    (tmp_path / "log.csv").write_text("epoch,val_loss\n" + rows)
+    found, told = read_metrics(None, tmp_path, epochs(0, 7))
+    assert losses(found) == pytest.approx(1 / np.arange(1, 9), rel=1e-5)
+    assert "matched by 'epoch' -1" in told
+    every_second = epochs(0, 7)[::2]
+    found, told = read_metrics(None, tmp_path, every_second)
+    assert losses(found)[1] == 1 / 2
+    assert "-1 fits better: choose with --time-offset -1" in told
+
+
+def test_epochs_that_are_taken_for_updates_are_a_guess(tmp_path: Path) -> None:
+    rows = "".join(f"{step},{1 / (1 + step)}\n" for step in range(800))
+    (tmp_path / "log.csv").write_text("step,val_loss\n" + rows)
+    _, told = read_metrics(None, tmp_path, epochs(0, 7))
+    assert "a guess, as the checkpoints (0 to 7) cover 0.9% of the log" in told
+    _, told = read_metrics(None, tmp_path, files("0", "400", "700"))
+    assert "a guess" not in told
+
+
+def test_a_training_loss_is_not_called_a_test_loss(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("epoch,loss,mse_val\n1,3,4\n2,2,5\n")
+    found, told = read_metrics(None, tmp_path, epochs(1, 2))
+    assert losses(found, "train_loss") == [3, 2]
+    assert "2 of 2 checkpoints have a training loss, none a test loss" in told
+    assert "--loss-column names the test loss, if it is one of mse_val" in told
 
 
 def test_training_loss_and_epoch_come_along(tmp_path: Path) -> None:
@@ -124,7 +154,7 @@ def test_two_logs_that_fit_are_a_question(tmp_path: Path) -> None:
 def test_losses_in_metadata_and_in_names(tmp_path: Path) -> None:
     said, told = read_metrics(None, tmp_path, files("e1", "e2", val_loss="0.5"))
     assert losses(said) == [0.5, 0.5]
-    assert told == "what the files say: 2 of 2 checkpoints have a loss"
+    assert told == "what the files say: 2 of 2 checkpoints have a test loss"
     named = [
         CheckpointFile(Path(name), i)
         for i, name in enumerate(
@@ -133,7 +163,7 @@ def test_losses_in_metadata_and_in_names(tmp_path: Path) -> None:
     ]
     found, told = read_metrics(None, tmp_path, named)
     assert losses(found) == pytest.approx([0.43, 0.25, np.nan], nan_ok=True)
-    assert told == "names: 2 of 3 checkpoints have a loss (a guess)"
+    assert told == "names: 2 of 3 checkpoints have a test loss (a guess)"
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n", "[1, 2", '{"a": 1}', "\x00\x01", "{}"])
@@ -185,4 +215,4 @@ def test_a_folder_is_found_with_its_log(tmp_path: Path) -> None:
     assert "training.log: 4 of 4" in told
     (tmp_path / "e4.npz").unlink()
     _, told = read_metrics(None, tmp_path, find_checkpoints(tmp_path))
-    assert "1 of its rows have no checkpoint; +1 fits as well" in told
+    assert "1 of its rows has no checkpoint; +1 fits as well" in told

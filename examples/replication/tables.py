@@ -76,11 +76,12 @@ def main(studies, csv=None):
         study = open_study(folder)
         name = Path(folder).name
         print(f"\n### {name}: {len(study.done)} of {len(study.runs)} runs are done")
-        mine, found = [], []
+        mine, found, losses = [], [], []
         for run in study.done:
             track = lstm_edge.open_sweep(run.folder).track
             mine.append(row_of_run(name, run, track))
             found += track.anatomies
+            losses.append(track.test_loss)
             falls += [row_of_fall(name, run, one) for one in track.anatomies]
         runs += mine
         if not mine:
@@ -100,7 +101,7 @@ def main(studies, csv=None):
         markdown("Positions", (["of the runs", "median (range)"], positions))
         markdown("Claims", claim_table(study.groups[0]))
         markdown("Falls", fall_table(study.groups[0]))
-        print("\n" + tell(found))
+        print("\n" + tell(found, np.concatenate(losses)))
     if csv is not None:
         Path(csv).mkdir(parents=True, exist_ok=True)
         plain = {"index": False, "float_format": "%.6g"}

@@ -225,7 +225,7 @@ def _show_checkpoints(console: Console, track: Track) -> None:
     kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
     if kept:
         cells = [[row[i] for i in kept] for row in rows]
-        title = "exponent: the largest, nats per step"
+        title = "exponent: the largest of all starts, nats per step"
         _print_table(console, title, ([header[i] for i in kept], cells))
 
 
@@ -241,7 +241,7 @@ def _show_verdict(console: Console, sweep: Sweep) -> None:
     if len(sweep.checkpoints) == 1:  # no run, of which more could be said
         return
     _show_transitions(console, sweep)
-    show_falls(console, sweep.track.anatomies)
+    show_falls(console, sweep.track.anatomies, sweep.track)
     _show_claims(console, sweep)
     advice = sweep.advice
     console.print(f"[bold]{escape(advice.headline)}[/]", highlight=False)
@@ -409,12 +409,12 @@ def show_silence(console: Console, found: Silence) -> None:
     _print_table(console, "", (header, rows))
 
 
-def show_falls(console: Console, anatomies: list[Anatomy]) -> None:
-    """Print what goes with each fall of the test loss."""
+def show_falls(console: Console, anatomies: list[Anatomy], track: Track) -> None:
+    """Print what goes with each fall of the test loss of a track."""
     header, rows = fall_table(anatomies)
     if rows:
         _print_table(console, "falls of the test loss", (header, rows))
-    console.print(tell(anatomies), highlight=False)
+    console.print(tell(anatomies, track.test_loss), highlight=False)
 
 
 def _print_table(

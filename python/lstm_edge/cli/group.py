@@ -75,7 +75,7 @@ def main(debug: bool) -> None:
 module_option = click.option(
     "--module", help="Which net, as 'encoder' or 'rnn (relu)'."
 )
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No lines on progress.")
 readout_option = click.option("--readout", help="Name of the linear readout's weight.")
 embedding_option = click.option("--embedding", help="Name of the embedding.")
 json_option = click.option(

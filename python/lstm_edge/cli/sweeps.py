@@ -182,7 +182,7 @@ def analyze(dask: str | None, as_json: bool, quiet: bool, **options: Any) -> Non
     arguments = _plan(options)
     console = Console()
     with ExitStack() as stack:
-        if not (quiet or as_json):
+        if not as_json:
             stack.enter_context(told(console))
         if dask is not None:
             executor, threads = stack.enter_context(dask_executor(dask))
@@ -195,7 +195,8 @@ def analyze(dask: str | None, as_json: bool, quiet: bool, **options: Any) -> Non
     else:
         show_sweep(console, sweep)
         click.echo(f"results: {sweep.path}")
-        click.echo(f"next: lstm-edge report {shlex.quote(str(sweep.path))}")
+        if sweep.names:
+            click.echo(f"next: lstm-edge report {shlex.quote(str(sweep.path))}")
     sys.exit(SOME_FAILED if sweep.failed else DONE)
 
 
@@ -305,7 +306,7 @@ def falls(store: Path, replay: bool, as_json: bool) -> None:
         for one in found:
             print_json("fall", **plain_values(asdict(one)))
     else:
-        show_falls(Console(), found)
+        show_falls(Console(), found, sweep.track)
 
 
 @main.command(epilog=examples("lstm-edge average runs/digits --from 400 --to 440"))

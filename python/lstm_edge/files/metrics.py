@@ -142,6 +142,10 @@ def _logs(run: Path, files: Sequence[CheckpointFile]) -> list[Path]:
     return sorted(found)
 
 
+FEW = 0.1
+"""Of the length of a log: what checkpoints at its beginning alone would cover."""
+
+
 class _Fit(NamedTuple):
     """A way in which the times of a log can be those of the checkpoints."""
 
@@ -188,7 +192,7 @@ def match(
     if sound:
         best = max(sound, key=lambda fit: (_preference(fit), fit.hits))
         found, told = _taken(best, source, files, metrics)
-        return found, told + _doubt(best, sound)
+        return found, told + _untaken(columns, metrics) + _doubt(best, sound)
     if options.time_offset is None:
         for fit in fits:
             if (guess := _by_position(fit, files)) is not None:
@@ -308,20 +312,45 @@ def _is_sound(fit: _Fit) -> bool:
     return by_rows or (fit.hits >= MOST * inside and 2 * inside >= len(stamps))
 
 
-def _preference(fit: _Fit) -> tuple[bool, bool]:
-    """No offset is preferred, unless the last checkpoints then lack a row."""
+def _preference(fit: _Fit) -> tuple[bool, bool, bool]:
+    """No offset is preferred, unless checkpoints and rows then lack each other."""
     stamps = [stamp for stamp in fit.stamps if stamp is not None]
     lacking = max(stamps) > max(fit.table) and min(fit.table) < min(stamps)
-    return not lacking, fit.offset == 0
+    one_to_one = fit.hits == len(stamps) == len(fit.table)
+    return not lacking, one_to_one, fit.offset == 0
 
 
 def _doubt(best: _Fit, sound: Sequence[_Fit]) -> str:
-    """Tell where epochs from 0 may be those of checkpoints that count from 1."""
+    """Tell what else the log's times can be."""
     stamps = [stamp for stamp in best.stamps if stamp is not None]
-    if best.kind != EPOCH or best.offset or min(best.table) > 0 or min(stamps) < 1:
+    first, last = min(best.table), max(best.table)
+    length = max(stamps) - min(stamps)
+    if best.kind == UPDATE and 0 < length < FEW * (last - first):
+        return (
+            f"; a guess, as the checkpoints ({_range(stamps)}) cover "
+            f"{length / (last - first):.1%} of the log ({_range([first, last])}): do "
+            "their numbers count epochs? --time-column names another column"
+        )
+    if best.kind != EPOCH or best.offset:
         return ""
-    as_well = any((f.by, f.hits, f.offset) == (best.by, best.hits, 1) for f in sound)
-    return "; +1 fits as well: choose with --time-offset 1" if as_well else ""
+    others = [
+        fit
+        for fit in sound
+        if (fit.by, fit.column) == (best.by, best.column)
+        and fit.offset
+        and (fit.hits > best.hits or (fit.hits == best.hits and _from_zero(fit)))
+    ]
+    if not others:
+        return ""
+    other = max(others, key=lambda fit: fit.hits)
+    how = "better" if other.hits > best.hits else "as well"
+    return f"; {other.offset:+d} fits {how}: choose with --time-offset {other.offset}"
+
+
+def _from_zero(fit: _Fit) -> bool:
+    """Whether epochs from 0 became, by adding one, those of checkpoints from 1."""
+    stamps = [stamp for stamp in fit.stamps if stamp is not None]
+    return fit.offset == 1 and min(fit.table) <= 1 <= min(stamps)
 
 
 def _by_position(fit: _Fit, files: Sequence[CheckpointFile]) -> _Fit | None:
@@ -354,12 +383,32 @@ def _taken(
     if used is not None and plain(used) != "test_loss":
         told += f"; test loss is its column {used!r}"
     extra = len(set(fit.table) - set(fit.stamps))
-    return found, f"{told}; {extra} of its rows have no checkpoint" if extra else told
+    if extra:
+        told += f"; {extra} of its rows {'has' if extra == 1 else 'have'} no checkpoint"
+    return found, told
+
+
+def _untaken(columns: Mapping[str, str], metrics: Mapping[str, str]) -> str:
+    """Name the columns that may be the test loss, where none was taken for it."""
+    known = {*metrics.values()} | {
+        columns[name] for names in TIMES.values() for name in names if name in columns
+    }
+    others = [column for column in columns.values() if column not in known]
+    if "test_loss" in metrics or not others:
+        return ""
+    return f"; --loss-column names the test loss, if it is one of {', '.join(others)}"
 
 
 def _count(source: str, found: Metrics, files: Sequence[CheckpointFile]) -> str:
-    having = sum(_has_loss(found.get(file.update, {})) for file in files)
-    return f"{source}: {having} of {len(files)} checkpoints have a loss"
+    rows = [found.get(file.update, {}) for file in files]
+    tested = sum("test_loss" in row for row in rows)
+    having = sum(_has_loss(row) for row in rows)
+    if tested or not having:
+        return f"{source}: {tested} of {len(files)} checkpoints have a test loss"
+    return (
+        f"{source}: {having} of {len(files)} checkpoints have a training loss, none a "
+        "test loss"
+    )
 
 
 def _has_loss(known: Mapping[str, float]) -> bool:

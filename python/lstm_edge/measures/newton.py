@@ -13,6 +13,7 @@ from lstm_edge.errors import UsageError
 from lstm_edge.measures.result import Result
 from lstm_edge.measures.system import core_call, count, initial_states, make_regime
 from lstm_edge.net.reading import as_weights
+from lstm_edge.net.weights import Weights
 
 Floats = NDArray[np.float64]
 
@@ -24,6 +25,9 @@ ROUNDING = 1e-11
 
 WALK = 200
 """Steps of the orbits along which the searches begin."""
+
+BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_6")
+"""Functions whose values lie in [-1, 1]."""
 
 APART = 1e-6
 """Distance, relative to 1 + |s|, from which two points are two."""
@@ -104,7 +108,8 @@ def fixed_points(
     From each start s <- s - (DF^p(s) - 1)^-1 (F^p(s) - s), halving a step that does not
     bring the residual down. The first search begins at rest, where all is zero; every
     second one at its start, the others along the orbits of theirs, up to step 200. What
-    is not found may still exist: `FixedPoints.unseen` estimates how many.
+    is not found may still exist: `FixedPoints.unseen` estimates how many. Points of a
+    GRU with |h| > 1 are left out, as no orbit from within comes there.
 
     Parameters
     ----------
@@ -177,12 +182,13 @@ def fixed_points(
         at_rest=False,
         seed=0,
     )
+    most = _reach(found)
     cycles: list[Floats] = []
     hits: list[int] = []
     for start, (state, walk) in enumerate(zip(given, walks, strict=True)):
         begin = state if start % 2 == 0 else walk[start * WALK // tried]
         point = _newton(regime.map, begin, p)
-        if point is None:
+        if point is None or not (np.abs(point) <= most).all():
             continue
         known = [i for i, cycle in enumerate(cycles) if _near(cycle, point).any()]
         if known:
@@ -215,6 +221,17 @@ def fixed_points(
             "seed": seed,
         },
     )
+
+
+def _reach(weights: Weights) -> Floats:
+    """Bound |s| for each number of the state, (n,), by what an orbit can reach.
+
+    h of a GRU is a mean of the old h and of one within [-1, 1], so that it cannot leave
+    there; beyond, a gate that is 1 to rounding would make a fixed point of any h.
+    """
+    bounded = weights.cell.startswith("gru") and weights.functions[0] in BOUNDED
+    reach = 1.0 + APART if bounded else np.inf
+    return np.full(weights.state_size, reach)
 
 
 def multipliers(

@@ -150,7 +150,7 @@ def _transitions(series: Series) -> str:
 def _falls(sweep: Sweep) -> str:
     """Tell of each fall, then how often falls come with changes."""
     found = sweep.track.anatomies
-    text = f"<p>{tell(found)}</p>"
+    text = f"<p>{tell(found, sweep.track.test_loss)}</p>"
     if found:
         text += table(*fall_table(found))
         text += table(*coincidence_table(sweep.track.coincidences))

@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 BEFORE = 20
 """Evaluations before the peak whose median is what is usual."""
 
+LEAST = 3
+"""Test losses without which there is no fall."""
+
 SPIKE = 3.0
 """Least factor of a spike; and it is beyond six deviations of the usual changes."""
 
@@ -226,9 +229,11 @@ def _walk(track: Track, fall: Fall) -> float:
     return float(pace[in_drop].max() / np.median(pace[~in_drop]))
 
 
-def tell(found: Sequence[Anatomy]) -> str:
-    """Sum the falls of a run up in one sentence."""
-    count = len(found)
+def tell(found: Sequence[Anatomy], test_loss: Floats) -> str:
+    """Sum the falls of a run up in one sentence; `test_loss` is its series."""
+    count, known = len(found), int(np.isfinite(test_loss).sum())
+    if known < LEAST:
+        return f"Too few test losses are known ({known}) to find a fall."
     if not count:
         return "No later fall of the test loss."
 

@@ -30,7 +30,13 @@ from lstm_edge.track.association import (
     rank_correlation,
     state_changes,
 )
-from lstm_edge.track.falls import PROMINENCE, Fall, find_falls, overtraining_begins
+from lstm_edge.track.falls import (
+    PROMINENCE,
+    Fall,
+    find_falls,
+    least_fall,
+    overtraining_begins,
+)
 from lstm_edge.track.transitions import EVENTS, Transition, first_transition
 
 Floats = NDArray[np.float64]
@@ -198,6 +204,7 @@ def _several_descents(run: _Run) -> Claim:
             f"update {in_words(begin)}): the run is not overtrained"
         )
         return Claim(1, "", text, OPEN, why)
+    least = 1 - np.exp(-least_fall(np.log(np.maximum(after, 1e-300))))
     listed = ", ".join(
         f"update {in_words(fall.begin)} ({fall.high:.3g} to {fall.low:.3g})"
         for fall in run.falls[:8]
@@ -207,8 +214,8 @@ def _several_descents(run: _Run) -> Claim:
         "",
         text,
         HOLDS if len(run.falls) >= 2 else FAILS,
-        f"{counted(len(run.falls), 'later fall')} of the test loss by at least 10 %, "
-        "beyond its noise" + (f": {listed}" if run.falls else ""),
+        f"{counted(len(run.falls), 'later fall')} of the test loss by at least "
+        f"{least:.0%}, beyond its noise" + (f": {listed}" if run.falls else ""),
         {"falls": len(run.falls)},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,7 @@ PROMINENCE = 0.1
 """Least fall of the log of the test loss from a peak to the next valley: 10 %."""
 
 NOISE = 6.0
-"""Or so many standard deviations of its differences, where that is more."""
+"""Or so many standard deviations of the differences that noise makes, if more."""
 
 STANDING = 0.05
 """Share of the evaluations for which the first optimum must stand unbeaten."""
@@ -55,9 +56,8 @@ def find_falls(
     Overtraining begins with the first minimum that stands for a share `standing` of the
     evaluations before a lower one comes. After it, in the running median over 1 % of
     the evaluations (so that the ringing after a fall is no fall of its own), a peak
-    must stand out by 10 % in ln(loss), and by six standard deviations of the
-    differences of ln(loss), taken from their median. Between two peaks lies one valley,
-    the minimum of the loss itself.
+    must stand out by `least_fall`. Between two peaks lies one valley, the minimum of
+    the loss itself.
 
     Parameters
     ----------
@@ -112,10 +112,24 @@ def _valleys(level: Floats, standing: float) -> list[int]:
     after = level[begin:]
     width = max(1, round(0.01 * len(level))) | 1
     smooth = median_filter(after, width, mode="nearest")
-    least = max(PROMINENCE, NOISE * spread(np.diff(after)))
+    least = least_fall(after)
     peaks, _ = find_peaks(smooth, prominence=least)
     ends = [0, *_apart(smooth, peaks.tolist(), least), len(after)]
     return [begin + a + int(np.argmin(after[a:b])) for a, b in pairwise(ends)]
+
+
+def least_fall(level: Floats) -> float:
+    """Tell by how much ln(loss) must fall: 10 %, and six deviations beyond its noise.
+
+    That is the standard deviation of the differences which white noise of the same
+    second differences has: a smooth rise and fall of few evaluations is no noise.
+
+    Parameters
+    ----------
+    level : ndarray of shape (n,)
+        ln(loss) since overtraining began.
+    """
+    return max(PROMINENCE, NOISE * spread(np.diff(level, 2)) / math.sqrt(3))
 
 
 def spread(values: ArrayLike) -> float:
