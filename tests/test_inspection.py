@@ -316,3 +316,18 @@ def test_what_a_terminal_would_obey_is_escaped(tmp_path: Path) -> None:
     torch.save({"note": "b\x1b]0;c\x07", "net": state}, tmp_path / "a.pt")
     shown = repr(inspect_checkpoint(tmp_path / "a.pt"))
     assert all(line.isprintable() for line in shown.split("\n"))
+
+
+def test_a_layer_above_another_says_what_is_left_out() -> None:
+    net = nn.GRU(3, 4, 2, bidirectional=True)
+    above = as_weights(net, module="(forward, layer 1)")
+    assert "what feeds it, the layers below, is left out" in above.assumed
+    assert not as_weights(net, module="(forward, layer 0)").assumed
+
+
+def test_layers_of_one_net_are_named_together(tmp_path: Path) -> None:
+    stacked = nn.ModuleDict({"low": nn.LSTM(3, 4), "high": nn.LSTM(4, 5)})
+    torch.save(stacked.state_dict(), tmp_path / "net.pt")
+    assert "--module 'low, high'" in str(inspect_checkpoint(tmp_path / "net.pt"))
+    both = as_weights(tmp_path / "net.pt", module="low, high")
+    assert both.hidden_sizes == (4, 5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,20 @@ _PHASE = (
     Column("chaotic_share", "share of the starts that end in chaos"),
 )
 
+_ATTRACTORS = Measure(
+    name="attractors",
+    revision=3,
+    defaults={
+        "steps": 2000,
+        "transient": 1000,
+        "limit": 16_000,
+        "starts": 8,
+        "seed": 0,
+    },
+    compute=_attractors,
+    columns=(*_PHASE, *_SHARES),
+)
+
 MEASURES: dict[str, Measure] = {
     "lyapunov": Measure(
         name="lyapunov",
@@ -188,31 +202,11 @@ MEASURES: dict[str, Measure] = {
             ),
         ),
     ),
-    "attractors": Measure(
-        name="attractors",
-        revision=3,
-        defaults={
-            "steps": 2000,
-            "transient": 1000,
-            "limit": 16_000,
-            "starts": 8,
-            "seed": 0,
-        },
-        compute=_attractors,
-        columns=(*_PHASE, *_SHARES),
-    ),
-    CLOSER: Measure(
+    "attractors": _ATTRACTORS,
+    CLOSER: replace(
+        _ATTRACTORS,
         name=CLOSER,
-        revision=3,
-        defaults={
-            "steps": 2000,
-            "transient": 1000,
-            "limit": 16_000,
-            "starts": 8 * MORE,
-            "seed": 0,
-        },
-        compute=_attractors,
-        columns=(*_PHASE, *_SHARES),
+        defaults={**_ATTRACTORS.defaults, "starts": 8 * MORE},
     ),
     "distance": Measure(
         name="distance",

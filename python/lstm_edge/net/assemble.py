@@ -84,6 +84,10 @@ def _assumed(module: Module, cell: str, metadata: dict[str, str]) -> str:
     alone = module.places[:1] and module.places[0].startswith("layer ")
     parts = [] if module.chosen or alone else module.prefix.split(",")
     said = [text for part in parts if (text := metadata.get(f"{part}.assumed"))]
+    if any(
+        place.startswith("layer ") and place != "layer 0" for place in module.places
+    ):
+        said.append("what feeds it, the layers below, is left out: not zero in the net")
     if module.named_shortly:
         said.append(
             f"{module.names['weight_hh', 0]} and the like are taken for PyTorch's "

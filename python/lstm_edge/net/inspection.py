@@ -136,7 +136,12 @@ class Inspection:
             shown = list(self.tensors.items())[:_SHOWN]
             lines += [f"  {name} {shape} {dtype}" for name, (shape, dtype) in shown]
         elif len(self.nets) > 1:
-            lines.append("choose one by its name: --module, or module= in Python")
+            plain = [net.name for net in self.nets if "(" not in net.name][:2]
+            together = f"; layers of one net: --module '{', '.join(plain)}'"
+            lines.append(
+                "choose one by its name: --module, or module= in Python"
+                + (together if len(plain) == 2 else "")
+            )
         said = [
             f"{name} = {text}"
             for name, text in self.metadata.items()

@@ -253,7 +253,8 @@ class Job:
                 if self._cancelled.is_set():
                     future.cancel()
                     raise KeyboardInterrupt
-                getattr(executor, "check", bool)()  # of those that can be lost
+                if hasattr(executor, "check"):  # those that can be lost have it
+                    executor.check()
             rows, error = future.result()
             if other := {row.version for row in rows} - {_core.__version__}:
                 raise LstmEdgeError(

@@ -219,6 +219,7 @@ def spectrum_comparison(
             transient=0,
             initial_state=states,
             interval=interval,
+            asymptotic=False,
         ).per_start
 
     others: dict[str, Peer] = {"NumPy": numpy_exponents}
