@@ -182,24 +182,30 @@ def test_many_samples_are_drawn_as_a_density(tmp_path: Path) -> None:
 
 
 def dom(page: Path | str, profile: Path, width: int = 1400) -> tuple[str, str]:
-    """What a browser makes of a page, and what it complains of."""
-    done = subprocess.run(
-        [
-            str(CHROMIUM),
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--virtual-time-budget=8000",
-            f"--window-size={width},2000",
-            f"--user-data-dir={profile}",
-            "--enable-logging=stderr",
-            "--dump-dom",
-            page if isinstance(page, str) else page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    """What a browser makes of a page, and what it complains of.
+
+    One that says nothing at all has died itself, and is started anew.
+    """
+    for attempt in range(3):
+        done = subprocess.run(
+            [
+                str(CHROMIUM),
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--virtual-time-budget=8000",
+                f"--window-size={width},2000",
+                f"--user-data-dir={profile}-{attempt}",
+                "--enable-logging=stderr",
+                "--dump-dom",
+                page if isinstance(page, str) else page.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if done.stdout:
+            break
     return done.stdout, done.stderr
 
 
