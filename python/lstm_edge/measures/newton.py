@@ -182,13 +182,13 @@ def fixed_points(
         at_rest=False,
         seed=0,
     )
-    most = _reach(found)
+    reach = _reach(found)
     cycles: list[Floats] = []
     hits: list[int] = []
     for start, (state, walk) in enumerate(zip(given, walks, strict=True)):
         begin = state if start % 2 == 0 else walk[start * WALK // tried]
         point = _newton(regime.map, begin, p)
-        if point is None or not (np.abs(point) <= most).all():
+        if point is None or np.abs(point).max() > reach:
             continue
         known = [i for i, cycle in enumerate(cycles) if _near(cycle, point).any()]
         if known:
@@ -223,15 +223,14 @@ def fixed_points(
     )
 
 
-def _reach(weights: Weights) -> Floats:
-    """Bound |s| for each number of the state, (n,), by what an orbit can reach.
+def _reach(weights: Weights) -> float:
+    """Bound the numbers of a state by what an orbit from within [-1, 1] can reach.
 
     h of a GRU is a mean of the old h and of one within [-1, 1], so that it cannot leave
     there; beyond, a gate that is 1 to rounding would make a fixed point of any h.
     """
     bounded = weights.cell.startswith("gru") and weights.functions[0] in BOUNDED
-    reach = 1.0 + APART if bounded else np.inf
-    return np.full(weights.state_size, reach)
+    return 1.0 + APART if bounded else float("inf")
 
 
 def multipliers(

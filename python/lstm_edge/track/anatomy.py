@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_edge.track.association import JUMP, jumps, state_changes
-from lstm_edge.track.falls import Fall, spread
+from lstm_edge.track.falls import LEAST, Fall, spread
 
 if TYPE_CHECKING:
     from lstm_edge.track.track import Track
@@ -23,9 +23,6 @@ Floats = NDArray[np.float64]
 
 BEFORE = 20
 """Evaluations before the peak whose median is what is usual."""
-
-LEAST = 3
-"""Test losses without which there is no fall."""
 
 SPIKE = 3.0
 """Least factor of a spike; and it is beyond six deviations of the usual changes."""

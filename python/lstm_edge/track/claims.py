@@ -31,6 +31,7 @@ from lstm_edge.track.association import (
     state_changes,
 )
 from lstm_edge.track.falls import (
+    LEAST,
     PROMINENCE,
     Fall,
     find_falls,
@@ -193,7 +194,7 @@ def _signed(phase: Sequence[str]) -> Floats:
 
 def _several_descents(run: _Run) -> Claim:
     text = "The test loss goes through several descents after overtraining."
-    if len(run.loss) < 3:
+    if len(run.loss) < LEAST:
         why = f"too few test losses are known ({len(run.loss)})"
         return Claim(1, "", text, OPEN, why)
     begin = overtraining_begins(run.time, run.loss)

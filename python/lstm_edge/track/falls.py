@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+LEAST = 3
+"""Test losses without which there is no fall."""
+
 PROMINENCE = 0.1
 """Least fall of the log of the test loss from a peak to the next valley: 10 %."""
 
@@ -106,7 +109,7 @@ def _valleys(level: Floats, standing: float) -> list[int]:
     from scipy.ndimage import median_filter
     from scipy.signal import find_peaks
 
-    if len(level) < 3:
+    if len(level) < LEAST:
         return []
     begin = _first_optimum(level, standing)
     after = level[begin:]

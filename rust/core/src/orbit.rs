@@ -87,7 +87,7 @@ pub fn endpoints<T: Real>(
         }
         .run()
     })?;
-    let mut states = begin.clone();
+    let mut states = begin;
     for (start, state) in parts.into_iter().flatten() {
         states.row_mut(start).assign(&aview1(&state));
     }
